@@ -1,0 +1,130 @@
+/*
+ * record - one change of the registry, as it stands in the ledger.
+ *
+ * Owns the kinds, which fields each has, and the JSON text of one record (without the hash chain,
+ * which is store/ledger.h's). A flat struct: fields_of says which members a kind uses, all others
+ * are zero. Pure. Any thread.
+ */
+#ifndef KT_RECORD_H
+#define KT_RECORD_H
+
+#include "err.h"
+#include "reason.h"
+#include "ticket.h"
+#include "types.h"
+
+enum { KT_RECORD_VERSION = 1, KT_ACTOR_MAX = 80, KT_RECORD_TEXT_MAX = 16384 };
+
+/* Members of struct kt_record that a kind may use. */
+enum kt_record_field {
+	KT_F_DEVICE = 1 << 0,
+	KT_F_OP = 1 << 1,
+	KT_F_NONCE = 1 << 2,
+	KT_F_ALG = 1 << 3,
+	KT_F_DEADLINE = 1 << 4,
+	KT_F_FP = 1 << 5,
+	KT_F_KEY_ID = 1 << 6, /* optional in device.create */
+	KT_F_GENERATION = 1 << 7,
+	KT_F_NOT_AFTER = 1 << 8,
+	KT_F_DER = 1 << 9,
+	KT_F_TICKET = 1 << 10, /* SHA-256 of a ticket's secret; optional in issue */
+	KT_F_GROUP = 1 << 11,  /* optional */
+	KT_F_PATTERN = 1 << 12,
+	KT_F_EXPIRES = 1 << 13,
+	KT_F_REASON = 1 << 14,
+	KT_F_WIPE = 1 << 15,
+	KT_F_TRUST_DOMAIN = 1 << 16,
+	KT_F_NOTE = 1 << 17 /* optional, an operator's words */
+};
+
+/*
+ * X(CODE, "kind", fields, "what it means")
+ * ledger.begin is the first record. issue: for a rotation or an enrolment (op, nonce then are the
+ * enrolment's); ticket or registered key is used up by the same record.
+ */
+#define KT_RECORD_LIST(X)                                                                          \
+	X(LEDGER_BEGIN, "ledger.begin", KT_F_TRUST_DOMAIN, "a new ledger")                         \
+	X(DEVICE_CREATE, "device.create", KT_F_DEVICE | KT_F_GROUP | KT_F_KEY_ID | KT_F_ALG,       \
+	  "a device exists; with a key id: that key may enrol as it")                              \
+	X(TICKET_CREATE, "ticket.create",                                                          \
+	  KT_F_DEVICE | KT_F_GROUP | KT_F_PATTERN | KT_F_TICKET | KT_F_EXPIRES, "a ticket exists") \
+	X(APPROVE, "device.approve", KT_F_DEVICE | KT_F_KEY_ID | KT_F_ALG | KT_F_GROUP,            \
+	  "an operator lets this key enrol as this device")                                        \
+	X(DENY, "device.deny", KT_F_KEY_ID,                                                        \
+	  "this key shall not enrol; ends its pending enrolment")                                  \
+	X(OP_OPEN, "op.open",                                                                      \
+	  KT_F_DEVICE | KT_F_OP | KT_F_NONCE | KT_F_ALG | KT_F_DEADLINE | KT_F_NOTE,               \
+	  "a rotation is ordered; closes an older op")                                             \
+	X(OP_CLOSE, "op.close", KT_F_DEVICE | KT_F_OP | KT_F_REASON,                               \
+	  "an op ended without commit; its pending credential is abandoned")                       \
+	X(ISSUE, "issue",                                                                          \
+	  KT_F_DEVICE | KT_F_OP | KT_F_NONCE | KT_F_ALG | KT_F_FP | KT_F_KEY_ID |                  \
+		  KT_F_GENERATION | KT_F_NOT_AFTER | KT_F_DER | KT_F_TICKET | KT_F_GROUP,          \
+	  "a certificate was issued, pending")                                                     \
+	X(COMMIT, "commit", KT_F_DEVICE | KT_F_OP | KT_F_FP,                                       \
+	  "pending became current, the older one superseded")                                      \
+	X(PROMOTED, "promoted", KT_F_DEVICE | KT_F_OP, "the device has dropped the old key")       \
+	X(FAILED, "failed", KT_F_DEVICE | KT_F_OP | KT_F_REASON, "the device reports a failure")   \
+	X(FREEZE, "freeze", KT_F_DEVICE | KT_F_OP,                                                 \
+	  "a second key for one op: op closed, rotation frozen")                                   \
+	X(UNFREEZE, "unfreeze", KT_F_DEVICE, "an operator ends the freeze")                        \
+	X(QUARANTINE, "quarantine", KT_F_DEVICE | KT_F_NOTE, "Keyturn topics only")                \
+	X(RELEASE, "release", KT_F_DEVICE | KT_F_NOTE, "quarantine ends")                          \
+	X(REVOKE, "revoke", KT_F_DEVICE | KT_F_WIPE | KT_F_NOTE, "all credentials end, op closed") \
+	X(DELETE, "device.delete", KT_F_DEVICE | KT_F_NOTE,                                        \
+	  "the device is gone; its keys and fingerprints stay known for good")                     \
+	X(OP_RAISE, "op.raise", KT_F_DEVICE | KT_F_OP,                                             \
+	  "the device knew a newer op: counter raised, open op closed")                            \
+	X(CLOCK_CONFIRM, "clock.confirm", KT_F_NOTE, "an operator says that the clock is right")
+
+enum kt_record_kind {
+#define KT_RECORD_ENUM(code, name, fields, text) KT_RECORD_##code,
+	KT_RECORD_LIST(KT_RECORD_ENUM) KT_RECORD_COUNT
+#undef KT_RECORD_ENUM
+};
+
+struct kt_record {
+	uint64_t seq; /* 1, 2, 3 ... */
+	int64_t time_us;
+	enum kt_record_kind kind;
+	char actor[KT_ACTOR_MAX +
+		   1]; /* "op:unix", "op:<name>", "device:<id>", "claim", "keyturn" */
+	struct kt_device_id device;
+	uint64_t op;
+	struct kt_nonce nonce;
+	enum kt_alg alg;
+	int64_t deadline_us;
+	struct kt_fingerprint fp;
+	struct kt_key_id key_id;
+	bool has_key_id;
+	uint32_t generation;
+	int64_t not_after_s;
+	struct kt_bytes der; /* borrowed; after a decode owned by storage */
+	uint8_t *storage;    /* owned, or NULL */
+	uint8_t ticket_sha256[32];
+	bool has_ticket;
+	char group[KT_GROUP_MAX + 1];
+	char pattern[KT_DEVICE_ID_MAX + 1];
+	int64_t expires_us;
+	enum kt_reason reason;
+	bool wipe;
+	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
+	char note[128];
+};
+
+/*
+ * Compact JSON without a newline, malloc'ed: {"v":1,"seq":"7","prev":"<64 hex>","time":"...",
+ * "actor":...,"kind":...,<fields>}. @prev: hash of the record before. KT_ERR_NOMEM, KT_ERR_INVALID.
+ */
+KT_MUST_CHECK enum kt_err kt_record_encode(const struct kt_record *record,
+					   const uint8_t prev[static 32], char **out,
+					   size_t *out_len);
+/*
+ * Strict inverse; kt_record_clear when done. KT_ERR_INVALID, KT_ERR_VERSION (newer), KT_ERR_NOMEM.
+ */
+KT_MUST_CHECK enum kt_err kt_record_decode(const char *text, size_t len, struct kt_record *out,
+					   uint8_t prev[static 32]);
+void kt_record_clear(struct kt_record *record);
+const char *kt_record_kind_name(enum kt_record_kind kind);
+
+#endif

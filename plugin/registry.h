@@ -1,0 +1,142 @@
+/*
+ * registry - who is who: the fleet in memory, as the fold of the ledger's records.
+ *
+ * The only function that changes it is kt_registry_apply, at start (replay) and live alike; so what
+ * memory says is what the ledger says. Open-addressing tables by fingerprint, key id, device id
+ * (bytewise; unique ignoring case) and ticket: a look-up costs one probe. Decides nothing about
+ * sessions or rights. Broker's thread only. kt_registry_dirty feeds the index (store/).
+ */
+#ifndef KT_REGISTRY_H
+#define KT_REGISTRY_H
+
+#include "err.h"
+#include "record.h"
+#include "types.h"
+
+struct kt_registry; /* owned, opaque */
+
+enum kt_device_state {
+	KT_DEVICE_NEW,	   /* no credential was ever proven */
+	KT_DEVICE_ACTIVE,  /* has a current credential */
+	KT_DEVICE_REVOKED, /* an operator ended all its credentials */
+	KT_DEVICE_DELETED  /* a tombstone: keys and fingerprints stay known */
+};
+
+enum kt_server_phase { KT_SERVER_IDLE, KT_SERVER_OPEN, KT_SERVER_ISSUED };
+
+enum kt_credential_status {
+	KT_CREDENTIAL_PENDING,
+	KT_CREDENTIAL_CURRENT,
+	KT_CREDENTIAL_SUPERSEDED,
+	KT_CREDENTIAL_REVOKED,
+	KT_CREDENTIAL_ABANDONED /* pending, given up */
+};
+
+struct kt_device;
+
+struct kt_credential { /* read-only outside the registry */
+	struct kt_fingerprint fp;
+	struct kt_key_id key_id;
+	struct kt_device *device;
+	uint32_t generation;
+	enum kt_credential_status status;
+	int64_t not_after_s;
+	uint64_t op;		/* the op that issued it */
+	uint64_t superseded_by; /* op that superseded it; 0 if none */
+	uint64_t changed_seq;	/* record that set the status: not durable yet => no verdict */
+};
+
+struct kt_device { /* read-only outside the registry */
+	struct kt_device_id id;
+	char group[KT_GROUP_MAX + 1];
+	enum kt_device_state state;
+	bool quarantined;
+	bool frozen;
+	bool wipe;			     /* of the revoke */
+	uint32_t generation;		     /* highest ever issued */
+	const struct kt_credential *current; /* NULL unless ACTIVE */
+	const struct kt_credential *pending; /* NULL unless ISSUED */
+	const uint8_t *pending_der;	     /* certificate of pending */
+	size_t pending_der_len;
+	enum kt_server_phase phase;
+	bool enrolling; /* ISSUED by an enrolment, not by a rotation */
+	uint64_t op;	/* highest op ever used for this device; the open one unless IDLE */
+	struct kt_nonce op_nonce;
+	enum kt_alg op_alg;
+	int64_t op_deadline_us;	      /* OPEN and ISSUED: when it is given up; 0 = never */
+	uint64_t last_committed_op;   /* 0: none */
+	uint64_t promoted_op;	      /* highest op whose promoted is on record */
+	uint64_t closed_op;	      /* highest op that ended without commit */
+	enum kt_reason failed_reason; /* last `failed`, NONE if none */
+	uint64_t failed_op;
+	bool has_registered_key;
+	struct kt_key_id registered_key; /* may enrol as this device */
+	int64_t created_us;
+	int64_t committed_us; /* of the current credential */
+	int64_t revoked_us;
+	uint64_t changed_seq; /* last record about it */
+};
+
+struct kt_ticket_entry { /* read-only */
+	uint8_t sha256[32];
+	struct kt_device_id device; /* empty: group ticket */
+	char group[KT_GROUP_MAX + 1];
+	char pattern[KT_DEVICE_ID_MAX + 1];
+	int64_t expires_us;
+	bool used;
+	struct kt_key_id used_by; /* key id of the enrolment that used it */
+	struct kt_device_id used_for;
+};
+
+KT_MUST_CHECK enum kt_err kt_registry_new(struct kt_registry **out);
+void kt_registry_free(struct kt_registry *registry);
+
+/*
+ * Applies a record whose seq is exactly the next one. KT_ERR_STATE: it does not fit what is there
+ * (a defect, or an altered ledger; nothing was changed). KT_ERR_NOMEM (nothing was changed).
+ */
+KT_MUST_CHECK enum kt_err kt_registry_apply(struct kt_registry *registry,
+					    const struct kt_record *record);
+/* KT_ERR_OK if kt_registry_apply would accept it. Changes nothing. */
+KT_MUST_CHECK enum kt_err kt_registry_check(const struct kt_registry *registry,
+					    const struct kt_record *record);
+
+/* NULL if unknown. Borrowed, valid for the life of the registry (entries never move or go). */
+const struct kt_credential *kt_registry_find_fingerprint(const struct kt_registry *registry,
+							 const struct kt_fingerprint *fp);
+const struct kt_device *kt_registry_find_device(const struct kt_registry *registry, const char *id);
+/* Ignoring case: is there already a device whose id differs in case alone (tombstones included)? */
+const struct kt_device *kt_registry_find_nocase(const struct kt_registry *registry, const char *id);
+/* The device that a key id belongs to, by registration or by any certificate ever; NULL if free. */
+const struct kt_device *kt_registry_find_key(const struct kt_registry *registry,
+					     const struct kt_key_id *key_id);
+/* True if any certificate was ever issued for the key. */
+bool kt_registry_is_key_used(const struct kt_registry *registry, const struct kt_key_id *key_id);
+bool kt_registry_is_key_denied(const struct kt_registry *registry, const struct kt_key_id *key_id);
+const struct kt_ticket_entry *kt_registry_find_ticket(const struct kt_registry *registry,
+						      const uint8_t sha256[static 32]);
+/* Devices in order of creation, tombstones included; *cursor starts at 0; NULL at the end. */
+const struct kt_device *kt_registry_next_device(const struct kt_registry *registry, size_t *cursor);
+
+struct kt_registry_counts {
+	size_t devices; /* without tombstones */
+	size_t active;
+	size_t revoked;
+	size_t quarantined;
+	size_t frozen;
+	size_t open_ops;
+	size_t credentials;
+	size_t tickets_open;
+};
+struct kt_registry_counts kt_registry_counts(const struct kt_registry *registry);
+
+uint64_t kt_registry_seq(const struct kt_registry *registry); /* of the last record applied */
+/* Newest time of any record, or of the last clock.confirm if that is later in order. */
+int64_t kt_registry_time_us(const struct kt_registry *registry);
+/* Trust domain of ledger.begin; "" before it. */
+const char *kt_registry_trust_domain(const struct kt_registry *registry);
+const char *kt_device_state_name(enum kt_device_state state);	    /* new active revoked deleted */
+const char *kt_server_phase_name(enum kt_server_phase phase);	    /* idle open issued */
+const char *kt_credential_status_name(enum kt_credential_status s); /* pending current ... */
+
+#endif

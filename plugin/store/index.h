@@ -1,0 +1,40 @@
+/*
+ * index - SQLite over the ledger: a faster start, never the truth. Only index_sqlite.c has SQLite.
+ *
+ * Holds the rows of devices, credentials, tickets and denied keys as of ledger_seq, ledger_head.
+ * May lag behind the ledger, may be deleted: it is rebuilt. One thread at a time.
+ */
+#ifndef KT_INDEX_H
+#define KT_INDEX_H
+
+#include "err.h"
+#include "registry.h"
+#include "types.h"
+
+struct kt_index;
+struct kt_index_batch; /* images of changed rows, made on the broker's thread, written on the
+			  ledger's */
+
+enum { KT_INDEX_VERSION = 1 };
+
+/* WAL, synchronous FULL, integrity checked. KT_ERR_CORRUPT (rebuild it), KT_ERR_VERSION,
+ * KT_ERR_SYS. */
+KT_MUST_CHECK enum kt_err kt_index_open(const char *path, struct kt_index **out);
+void kt_index_close(struct kt_index *index);
+/* 0 and zeros for a fresh one. */
+KT_MUST_CHECK enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq,
+					uint8_t head[static 32]);
+/* Fills an empty registry. KT_ERR_CORRUPT, KT_ERR_NOMEM. */
+KT_MUST_CHECK enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry);
+/* Takes images of all rows that changed in @registry since the last call (and marks them clean). */
+KT_MUST_CHECK enum kt_err kt_index_collect(struct kt_registry *registry,
+					   struct kt_index_batch **out);
+void kt_index_batch_free(struct kt_index_batch *batch);
+/* Writes batches in one transaction that also sets seq and head. */
+KT_MUST_CHECK enum kt_err kt_index_write(struct kt_index *index,
+					 struct kt_index_batch *const *batches, size_t count,
+					 uint64_t seq, const uint8_t head[static 32]);
+/* Empties all tables (rebuild from the ledger follows). */
+KT_MUST_CHECK enum kt_err kt_index_clear(struct kt_index *index);
+
+#endif

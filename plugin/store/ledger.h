@@ -1,0 +1,49 @@
+/*
+ * ledger - the truth on disk: append-only lines, each with the hash of the one before.
+ *
+ * One line: <64 hex: SHA-256 of the body> SP <body: kt_record_encode's JSON, with prev> LF.
+ * File <ledger_dir>/ledger.kt. Owns the format, the chain and the tail rule: an incomplete tail
+ * after the last valid record is cut; anything else that does not verify is damage. Does no locking
+ * and starts no thread (store.h does). Also used offline by keyturnctl to verify.
+ */
+#ifndef KT_LEDGER_H
+#define KT_LEDGER_H
+
+#include "durable_file.h"
+#include "err.h"
+#include "record.h"
+#include "types.h"
+
+struct kt_ledger;
+
+struct kt_ledger_state {
+	uint64_t seq; /* of the last record; 0: empty */
+	uint8_t head[32];
+	int64_t time_us;    /* of the last record */
+	uint64_t cut_bytes; /* incomplete tail that was (or, read-only, would be) cut */
+	uint64_t size_bytes;
+};
+
+/* @each gets every record in order with its hash; an error of it ends the scan and is returned. */
+typedef enum kt_err kt_ledger_visit(void *arg, const struct kt_record *record,
+				    const uint8_t hash[static 32]);
+
+/*
+ * Verifies the whole chain, calling @each (may be NULL). Read-only: never cuts. KT_ERR_NOT_FOUND,
+ * KT_ERR_CORRUPT (*bad_line: 1-based), KT_ERR_VERSION, KT_ERR_SYS.
+ */
+KT_MUST_CHECK enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir,
+					 kt_ledger_visit *each, void *arg,
+					 struct kt_ledger_state *out, uint64_t *bad_line);
+/* Opens for appending after a scan that gave @state: cuts the tail, syncs. Creates file and
+ * directory. */
+KT_MUST_CHECK enum kt_err kt_ledger_open(const struct kt_fs *fs, const char *dir,
+					 const struct kt_ledger_state *state,
+					 struct kt_ledger **out);
+/* Appends @count records' texts made by kt_ledger_line in one write and one fdatasync. */
+KT_MUST_CHECK enum kt_err kt_ledger_append(struct kt_ledger *ledger,
+					   const struct kt_record *const *records, size_t count,
+					   struct kt_ledger_state *state);
+void kt_ledger_close(struct kt_ledger *ledger);
+
+#endif
