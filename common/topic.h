@@ -33,19 +33,21 @@ enum kt_client_kind {
 	KT_CLIENT_TAGGED,   /* <device-id>:<tag>, neither agent nor trial */
 	KT_CLIENT_AGENT,    /* <device-id>:agent */
 	KT_CLIENT_TRIAL,    /* <device-id>:trial */
-	KT_CLIENT_CLAIM,    /* claim:<22 base64url>; anything else with claim: is CLAIM_BAD */
-	KT_CLIENT_OPERATOR, /* op:<name> */
+	KT_CLIENT_CLAIM,    /* claim:<22 base64url> */
+	KT_CLIENT_OPERATOR, /* op:<name>, a name of a device id's shape */
 	KT_CLIENT_RESERVED  /* in one of our namespaces, but malformed: nobody's */
 };
 
 struct kt_client_name {
 	enum kt_client_kind kind;
-	struct kt_device_id device; /* DEVICE, TAGGED, AGENT, TRIAL; else cleared */
+	struct kt_device_id device; /* DEVICE, TAGGED, AGENT, TRIAL, RESERVED (see below) */
 };
 
 /*
  * What a client id claims to be, by its shape alone. DEVICE means "could be a device's id": only
- * the registry knows whether it is one. @client_id may be NULL (OTHER).
+ * the registry knows whether it is one. RESERVED with a device ("hub-17:a:b") is nobody's only if
+ * the registry holds that device, otherwise as OTHER; without one ("claim:x", "OP:x") it always
+ * is. @client_id may be NULL (OTHER).
  */
 void kt_client_name_decode(const char *client_id, struct kt_client_name *out);
 
@@ -60,7 +62,8 @@ enum kt_uri_kind {
 
 /*
  * Splits spiffe://<trust_domain>/<kind>/<name>. KT_URI_OTHER (and *name "") unless the trust domain
- * is exactly ours and the kind is known. *name points into @uri.
+ * is exactly ours, the kind is known and the name is [A-Za-z0-9._-]+ with an alphanumeric in front
+ * (of a device: its id). *name points into @uri.
  */
 enum kt_uri_kind kt_uri_decode(const char *uri, const char *trust_domain, const char **name);
 /* True if the URI is in our trust domain at all, whatever the rest. */
@@ -69,12 +72,15 @@ bool kt_uri_is_ours(const char *uri, const char *trust_domain);
 void kt_uri_device(const char *trust_domain, const char *device, char out[static KT_URI_MAX + 1]);
 
 /*
- * May a subscription filter match any topic under keyturn/ or $CONTROL/keyturn/ (or
- * $SYS/broker/keyturn/)? Strips $share/<group>/ first. Wildcards do not match a leading $ (MQTT 5
- * section 4.7.2).
+ * May a subscription filter match anything that keyturn/#, $CONTROL/keyturn/# or
+ * $SYS/broker/keyturn/# matches? Strips $share/<group>/ first. Wildcards do not match a leading $
+ * (MQTT 5 section 4.7.2). True as well for NULL and for what is no filter at all.
  */
 bool kt_filter_touches_keyturn(const char *filter);
-/* MQTT 5 section 4.7 matching of a filter (not $share) against a topic. */
+/*
+ * MQTT 5 section 4.7 matching of a filter (not $share) against a topic. With a filter in place of
+ * @topic: true only if @filter matches everything that it matches. False for what is malformed.
+ */
 bool kt_filter_matches(const char *filter, const char *topic);
 
 #endif
