@@ -1,0 +1,197 @@
+#include "encoding.h"
+
+#include <stdio.h>
+
+static const char b64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char b64url_digits[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char hex_digits[] = "0123456789abcdef";
+
+/* Characters that @len bytes need, without padding; SIZE_MAX if that cannot be counted. */
+static size_t digits_for(size_t len)
+{
+	if (len > SIZE_MAX / 2)
+		return SIZE_MAX;
+	return len / 3 * 4 + (len % 3 > 0 ? len % 3 + 1 : 0);
+}
+
+static size_t encode_digits(const uint8_t *bytes, size_t len, const char *digits, char *out)
+{
+	size_t written = 0;
+	uint32_t bits = 0;
+	unsigned bit_count = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		bits = (bits << 8 | bytes[i]) & 0xffff;
+		bit_count += 8;
+		while (bit_count >= 6) {
+			bit_count -= 6;
+			out[written++] = digits[bits >> bit_count & 0x3f];
+		}
+	}
+	if (bit_count > 0)
+		out[written++] = digits[bits << (6 - bit_count) & 0x3f];
+	return written;
+}
+
+/* 0-63, or -1 for a character outside the alphabet. */
+static int digit_value(char c, const char *digits)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == digits[62])
+		return 62;
+	return c == digits[63] ? 63 : -1;
+}
+
+static enum kt_err decode_digits(const char *text, size_t text_len, const char *digits,
+				 uint8_t *out, size_t cap)
+{
+	uint32_t bits = 0;
+	unsigned bit_count = 0;
+	size_t written = 0;
+
+	if (text_len % 4 == 1)
+		return KT_ERR_INVALID;
+	if (text_len / 4 * 3 + text_len % 4 * 3 / 4 > cap)
+		return KT_ERR_TOO_LONG;
+	for (size_t i = 0; i < text_len; i++) {
+		int value = digit_value(text[i], digits);
+
+		if (value < 0)
+			return KT_ERR_INVALID;
+		bits = (bits << 6 | (uint32_t)value) & 0xffff;
+		bit_count += 6;
+		if (bit_count >= 8) {
+			bit_count -= 8;
+			out[written++] = (uint8_t)(bits >> bit_count);
+		}
+	}
+	/* Bits beyond the last byte: a second spelling of the same bytes. */
+	return (bits & ((1u << bit_count) - 1)) == 0 ? KT_ERR_OK : KT_ERR_INVALID;
+}
+
+enum kt_err kt_b64url_encode(const uint8_t *bytes, size_t len, char *out, size_t cap)
+{
+	if (cap > 0)
+		out[0] = '\0';
+	if (digits_for(len) >= cap)
+		return KT_ERR_TOO_LONG;
+	out[encode_digits(bytes, len, b64url_digits, out)] = '\0';
+	return KT_ERR_OK;
+}
+
+enum kt_err kt_b64url_decode(const char *text, size_t text_len, uint8_t *out, size_t cap,
+			     size_t *out_len)
+{
+	enum kt_err err;
+
+	*out_len = 0;
+	err = decode_digits(text, text_len, b64url_digits, out, cap);
+	if (err == KT_ERR_OK)
+		*out_len = text_len / 4 * 3 + text_len % 4 * 3 / 4;
+	return err;
+}
+
+enum kt_err kt_b64_encode(const uint8_t *bytes, size_t len, char *out, size_t cap)
+{
+	size_t written;
+
+	if (cap > 0)
+		out[0] = '\0';
+	if (len > SIZE_MAX / 2 || (len + 2) / 3 * 4 >= cap)
+		return KT_ERR_TOO_LONG;
+	written = encode_digits(bytes, len, b64_digits, out);
+	while (written % 4 != 0)
+		out[written++] = '=';
+	out[written] = '\0';
+	return KT_ERR_OK;
+}
+
+enum kt_err kt_b64_decode(const char *text, size_t text_len, uint8_t *out, size_t cap,
+			  size_t *out_len)
+{
+	enum kt_err err;
+	size_t len = text_len;
+
+	*out_len = 0;
+	if (text_len % 4 != 0)
+		return KT_ERR_INVALID;
+	/* At most two, and only at the end: any other '=' is outside the alphabet. */
+	for (int i = 0; i < 2 && len > 0 && text[len - 1] == '='; i++)
+		len--;
+	err = decode_digits(text, len, b64_digits, out, cap);
+	if (err == KT_ERR_OK)
+		*out_len = len / 4 * 3 + len % 4 * 3 / 4;
+	return err;
+}
+
+enum kt_err kt_hex_encode(const uint8_t *bytes, size_t len, char *out, size_t cap)
+{
+	if (cap > 0)
+		out[0] = '\0';
+	if (cap == 0 || len > (cap - 1) / 2)
+		return KT_ERR_TOO_LONG;
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = hex_digits[bytes[i] >> 4];
+		out[2 * i + 1] = hex_digits[bytes[i] & 0x0f];
+	}
+	out[2 * len] = '\0';
+	return KT_ERR_OK;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+enum kt_err kt_hex_decode(const char *text, size_t text_len, uint8_t *out, size_t len)
+{
+	if (text_len % 2 != 0 || text_len / 2 != len)
+		return KT_ERR_INVALID;
+	for (size_t i = 0; i < len; i++) {
+		int high = hex_value(text[2 * i]);
+		int low = hex_value(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return KT_ERR_INVALID;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return KT_ERR_OK;
+}
+
+enum kt_err kt_u64_decode(const char *text, size_t text_len, uint64_t *out)
+{
+	uint64_t value = 0;
+	bool overflowed = false;
+
+	*out = 0;
+	if (text_len == 0 || (text[0] == '0' && text_len > 1))
+		return KT_ERR_INVALID;
+	for (size_t i = 0; i < text_len; i++) {
+		unsigned digit;
+
+		if (text[i] < '0' || text[i] > '9')
+			return KT_ERR_INVALID;
+		digit = (unsigned)(text[i] - '0');
+		if (value > (UINT64_MAX - digit) / 10)
+			overflowed = true;
+		else
+			value = value * 10 + digit;
+	}
+	if (overflowed)
+		return KT_ERR_RANGE;
+	*out = value;
+	return KT_ERR_OK;
+}
+
+void kt_u64_encode(uint64_t value, char out[static KT_U64_DIGITS_MAX + 1])
+{
+	(void)snprintf(out, KT_U64_DIGITS_MAX + 1, "%llu", (unsigned long long)value);
+}

@@ -1,0 +1,311 @@
+#include "encoding.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct pair {
+	const char *bytes;
+	const char *text;
+};
+
+/* RFC 4648 section 10, and the two alphabets' own digits. */
+static const struct pair b64_vectors[] = {
+	{"", ""},
+	{"f", "Zg=="},
+	{"fo", "Zm8="},
+	{"foo", "Zm9v"},
+	{"foob", "Zm9vYg=="},
+	{"fooba", "Zm9vYmE="},
+	{"foobar", "Zm9vYmFy"},
+	{"\xfb\xff", "+/8="},
+};
+static const struct pair b64url_vectors[] = {
+	{"", ""},	    {"f", "Zg"},	  {"fo", "Zm8"},	  {"foo", "Zm9v"},
+	{"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "-_8"},
+};
+
+enum { VECTOR_COUNT = sizeof(b64_vectors) / sizeof(b64_vectors[0]) };
+
+static void base64_meets_its_vectors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VECTOR_COUNT; i++) {
+		const struct pair *v = &b64_vectors[i];
+		size_t len = strlen(v->bytes);
+		char text[16];
+		uint8_t bytes[16];
+		size_t out_len = 99;
+
+		assert_int_equal(kt_b64_encode((const uint8_t *)v->bytes, len, text, sizeof(text)),
+				 KT_ERR_OK);
+		assert_string_equal(text, v->text);
+		assert_int_equal(
+			kt_b64_decode(v->text, strlen(v->text), bytes, sizeof(bytes), &out_len),
+			KT_ERR_OK);
+		assert_int_equal(out_len, len);
+		assert_memory_equal(bytes, v->bytes, len);
+	}
+}
+
+static void base64url_meets_its_vectors(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VECTOR_COUNT; i++) {
+		const struct pair *v = &b64url_vectors[i];
+		size_t len = strlen(v->bytes);
+		char text[16];
+		uint8_t bytes[16];
+		size_t out_len = 99;
+
+		assert_int_equal(
+			kt_b64url_encode((const uint8_t *)v->bytes, len, text, sizeof(text)),
+			KT_ERR_OK);
+		assert_string_equal(text, v->text);
+		assert_int_equal(strlen(text), KT_B64URL_LEN(len));
+		assert_int_equal(
+			kt_b64url_decode(v->text, strlen(v->text), bytes, sizeof(bytes), &out_len),
+			KT_ERR_OK);
+		assert_int_equal(out_len, len);
+		assert_memory_equal(bytes, v->bytes, len);
+	}
+}
+
+static void base64url_refuses_what_it_would_not_write(void **state)
+{
+	static const char *const bad[] = {
+		"Z",   "Zg==",	    "Zg=",   "Zh",   "Z/",	  "Zm-=",  "+_8",
+		"-/8", "Zm9v Zm9v", "Zm8=",  " Zg",  "Zg\n",	  "Zm\n9", "Zm9v\r\n",
+		"=",   "==",	    "Zm9vY", "Zm.v", "Z\xc3\xbc",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint8_t bytes[16];
+		size_t out_len = 99;
+
+		assert_int_equal(
+			kt_b64url_decode(bad[i], strlen(bad[i]), bytes, sizeof(bytes), &out_len),
+			KT_ERR_INVALID);
+		assert_int_equal(out_len, 0);
+	}
+}
+
+static void base64_refuses_what_it_would_not_write(void **state)
+{
+	static const char *const bad[] = {
+		"Zg",	  "Zg=",	"Zg===",    "Zh==", "Zm9=", "====",
+		"A===",	  "=",		"Zg==Zg==", "Z=g=", "-_8=", "+_8=",
+		"Zg==\n", "Zm9v\nZm9v", " Zm9v",    "Zm9",  "Zm=9", "Zm8=====",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint8_t bytes[16];
+		size_t out_len = 99;
+
+		assert_int_equal(
+			kt_b64_decode(bad[i], strlen(bad[i]), bytes, sizeof(bytes), &out_len),
+			KT_ERR_INVALID);
+		assert_int_equal(out_len, 0);
+	}
+}
+
+static void base64url_refuses_a_nul_in_the_text(void **state)
+{
+	uint8_t bytes[8];
+	size_t out_len;
+
+	(void)state;
+	assert_int_equal(kt_b64url_decode("Zm\0v", 4, bytes, sizeof(bytes), &out_len),
+			 KT_ERR_INVALID);
+	assert_int_equal(kt_b64_decode("Zm\0v", 4, bytes, sizeof(bytes), &out_len), KT_ERR_INVALID);
+}
+
+/* Whatever two characters decode, they are the only ones that do. */
+static void every_pair_of_digits_decodes_only_if_it_is_canonical(void **state)
+{
+	unsigned accepted = 0;
+
+	(void)state;
+	for (int a = 0; a < 256; a++) {
+		for (int b = 0; b < 256; b++) {
+			char text[2] = {(char)a, (char)b};
+			char again[3];
+			uint8_t byte;
+			size_t out_len;
+
+			if (kt_b64url_decode(text, 2, &byte, 1, &out_len) != KT_ERR_OK)
+				continue;
+			accepted++;
+			assert_int_equal(out_len, 1);
+			assert_int_equal(kt_b64url_encode(&byte, 1, again, sizeof(again)),
+					 KT_ERR_OK);
+			assert_memory_equal(again, text, 2);
+		}
+	}
+	assert_int_equal(accepted, 256);
+}
+
+static void every_length_goes_there_and_back(void **state)
+{
+	uint8_t bytes[100];
+	uint8_t back[100];
+	char text[140];
+	size_t out_len;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 151 + 13);
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		assert_int_equal(kt_b64url_encode(bytes, len, text, KT_B64URL_LEN(len) + 1),
+				 KT_ERR_OK);
+		assert_int_equal(kt_b64url_decode(text, strlen(text), back, len, &out_len),
+				 KT_ERR_OK);
+		assert_int_equal(out_len, len);
+		assert_memory_equal(back, bytes, len);
+		assert_int_equal(kt_b64_encode(bytes, len, text, (len + 2) / 3 * 4 + 1), KT_ERR_OK);
+		assert_int_equal(kt_b64_decode(text, strlen(text), back, len, &out_len), KT_ERR_OK);
+		assert_int_equal(out_len, len);
+		assert_memory_equal(back, bytes, len);
+	}
+}
+
+static void too_little_room_writes_nothing(void **state)
+{
+	uint8_t bytes[3] = {9, 9, 9};
+	char text[5] = "zzzz";
+	size_t out_len = 99;
+
+	(void)state;
+	assert_int_equal(kt_b64url_encode(bytes, 3, text, 4), KT_ERR_TOO_LONG);
+	assert_string_equal(text, "");
+	assert_int_equal(kt_b64_encode(bytes, 1, text, 4), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_b64url_encode(bytes, 0, text, 0), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_b64_encode(bytes, 0, text, 0), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_b64url_encode(bytes, SIZE_MAX, text, 5), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_b64_encode(bytes, SIZE_MAX, text, 5), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_b64url_decode("Zm9v", 4, bytes, 2, &out_len), KT_ERR_TOO_LONG);
+	assert_int_equal(out_len, 0);
+	assert_int_equal(kt_b64_decode("Zm8=", 4, bytes, 1, &out_len), KT_ERR_TOO_LONG);
+	assert_int_equal(bytes[0], 9);
+}
+
+static void hex_is_lower_case(void **state)
+{
+	static const uint8_t bytes[4] = {0x00, 0x9a, 0xbc, 0xff};
+	char text[9];
+	uint8_t back[4];
+
+	(void)state;
+	assert_int_equal(kt_hex_encode(bytes, 4, text, sizeof(text)), KT_ERR_OK);
+	assert_string_equal(text, "009abcff");
+	assert_int_equal(kt_hex_decode(text, 8, back, 4), KT_ERR_OK);
+	assert_memory_equal(back, bytes, 4);
+	assert_int_equal(kt_hex_encode(bytes, 4, text, 8), KT_ERR_TOO_LONG);
+	assert_string_equal(text, "");
+	assert_int_equal(kt_hex_encode(bytes, 0, text, 0), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_hex_encode(bytes, SIZE_MAX, text, 9), KT_ERR_TOO_LONG);
+	assert_int_equal(kt_hex_encode(bytes, 0, text, 1), KT_ERR_OK);
+	assert_string_equal(text, "");
+}
+
+static void hex_refuses_other_digits_and_lengths(void **state)
+{
+	static const char *const bad[] = {"",	  "0",	  "00",	  "000",  "00000", "000000",
+					  "0G00", "00AB", "00aB", " 000", "0x00",  "00 0",
+					  "00:0", "0/00", "00`0", "0g00", "-000"};
+	uint8_t out[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(kt_hex_decode(bad[i], strlen(bad[i]), out, 2), KT_ERR_INVALID);
+	assert_int_equal(kt_hex_decode("00\0000", 4, out, 2), KT_ERR_INVALID);
+	assert_int_equal(kt_hex_decode("0000", 4, out, SIZE_MAX / 2 + 3), KT_ERR_INVALID);
+}
+
+static void digits_go_there_and_back(void **state)
+{
+	static const uint64_t values[] = {
+		0, 1, 9, 10, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX, UINT64_C(1) << 53};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		char text[KT_U64_DIGITS_MAX + 1];
+		uint64_t back = 77;
+
+		kt_u64_encode(values[i], text);
+		assert_int_equal(kt_u64_decode(text, strlen(text), &back), KT_ERR_OK);
+		assert_true(back == values[i]);
+	}
+}
+
+static void digits_refuse_what_they_would_not_write(void **state)
+{
+	static const char *const bad[] = {"",
+					  "00",
+					  "01",
+					  "-1",
+					  "+1",
+					  " 1",
+					  "1 ",
+					  "1.0",
+					  "1e3",
+					  "0x1",
+					  "1,0",
+					  "\xd9\xa1",
+					  "-",
+					  "a",
+					  "1a",
+					  "1\n",
+					  "/",
+					  ":",
+					  "00000000000000000000000"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint64_t out = 77;
+
+		assert_int_equal(kt_u64_decode(bad[i], strlen(bad[i]), &out), KT_ERR_INVALID);
+		assert_int_equal(out, 0);
+	}
+}
+
+static void digits_past_64_bits_are_out_of_range(void **state)
+{
+	static const char *const big[] = {"18446744073709551616", "18446744073709551620",
+					  "99999999999999999999", "184467440737095516150",
+					  "1000000000000000000000000000000000000000"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(big) / sizeof(big[0]); i++) {
+		uint64_t out = 77;
+
+		assert_int_equal(kt_u64_decode(big[i], strlen(big[i]), &out), KT_ERR_RANGE);
+		assert_int_equal(out, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(base64_meets_its_vectors),
+		cmocka_unit_test(base64url_meets_its_vectors),
+		cmocka_unit_test(base64url_refuses_what_it_would_not_write),
+		cmocka_unit_test(base64_refuses_what_it_would_not_write),
+		cmocka_unit_test(base64url_refuses_a_nul_in_the_text),
+		cmocka_unit_test(every_pair_of_digits_decodes_only_if_it_is_canonical),
+		cmocka_unit_test(every_length_goes_there_and_back),
+		cmocka_unit_test(too_little_room_writes_nothing),
+		cmocka_unit_test(hex_is_lower_case),
+		cmocka_unit_test(hex_refuses_other_digits_and_lengths),
+		cmocka_unit_test(digits_go_there_and_back),
+		cmocka_unit_test(digits_refuse_what_they_would_not_write),
+		cmocka_unit_test(digits_past_64_bits_are_out_of_range),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
