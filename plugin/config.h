@@ -1,0 +1,84 @@
+/*
+ * config - the plugin's own file (plugin_opt_config PATH): key = value, one line each.
+ *
+ * Owns the option table (name, setter, default, one line of help); unknown, repeated or malformed
+ * options are errors with file:line. Reads only the file itself; paths are checked where they are
+ * used. A reload parses into a new struct; the caller swaps. Pure but for the one read.
+ */
+#ifndef KT_CONFIG_H
+#define KT_CONFIG_H
+
+#include "err.h"
+#include "types.h"
+
+enum kt_role { KT_ROLE_NONE, KT_ROLE_VIEWER, KT_ROLE_ADMIN };
+enum kt_operator_kind { KT_OPERATOR_CERT, KT_OPERATOR_UNIX, KT_OPERATOR_USER };
+
+struct kt_operator {
+	enum kt_operator_kind kind;
+	char name[KT_URI_MAX + 1]; /* SPIFFE URI, socket path or user name */
+	struct kt_fingerprint fp;  /* CERT only */
+	enum kt_role role;
+};
+
+enum kt_acl_access { KT_ACL_READ = 1, KT_ACL_WRITE = 2, KT_ACL_READWRITE = 3, KT_ACL_DENY = 4 };
+struct kt_acl_rule { /* first match wins; %d device id, %g group */
+	enum kt_acl_access access;
+	char pattern[256];
+};
+
+enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
+enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
+
+enum { KT_OPERATORS_MAX = 64, KT_ACL_RULES_MAX = 64, KT_PATH_MAX = 1024 };
+
+struct kt_config {
+	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
+	char state_dir[KT_PATH_MAX];
+	char ledger_dir[KT_PATH_MAX];
+	bool ledger_same_dir;	     /* ledger_same_dir = accept */
+	char root_cert[KT_PATH_MAX]; /* PEM */
+	char issuer_cert[KT_PATH_MAX];
+	char issuer_key[KT_PATH_MAX];
+	char controller_cert[KT_PATH_MAX];
+	char controller_key[KT_PATH_MAX];
+	char mosquitto_conf[KT_PATH_MAX]; /* "" = the one of the broker's -c */
+	char broker_address[264]; /* host:port, goes into tickets; "" = tickets need it given */
+	struct kt_operator operators[KT_OPERATORS_MAX];
+	size_t operator_count;
+	struct kt_acl_rule acl[KT_ACL_RULES_MAX];
+	size_t acl_count;
+	enum kt_fallback device_acl;	/* DENY (default) or DEFER */
+	enum kt_fallback other_acl;	/* DEFER (default) or ALLOW */
+	enum kt_fallback foreign_cert;	/* DENY (default, "refuse") or DEFER */
+	bool claim_without_certificate; /* accept (default) or refuse */
+	enum kt_wakeup wakeup;
+	unsigned workers;		 /* 1-16, default 1 */
+	int64_t hello_timeout_ms;	 /* 30 s */
+	int64_t claim_idle_ms;		 /* 60 s */
+	int64_t superseded_drain_ms;	 /* 30 s, 0-300 s */
+	int64_t challenge_timeout_ms;	 /* 60 s */
+	int64_t promote_overdue_ms;	 /* 10 min */
+	int64_t op_deadline_ms;		 /* 24 h: OPEN without a CSR */
+	int64_t pending_give_up_ms;	 /* 7 d: ISSUED by a rotation without a confirm */
+	int64_t max_key_age_ms;		 /* 0 = none; older: rotate-only session */
+	int64_t certificate_lifetime_ms; /* 0 = without end */
+	int64_t enroll_retry_s;		 /* 30: told to a waiting claimant */
+	unsigned message_rate;		 /* 5 a second and session */
+	unsigned message_burst;		 /* 10 */
+};
+
+/*
+ * Parses @path. On error *why is "path:line: what is wrong (what to do)". KT_ERR_SYS,
+ * KT_ERR_INVALID, KT_ERR_UNKNOWN_FIELD, KT_ERR_MISSING_FIELD, KT_ERR_EXISTS (given twice),
+ * KT_ERR_RANGE, KT_ERR_INSECURE (the file is writable by others), KT_ERR_NOMEM.
+ * *out is heap; kt_config_free.
+ */
+KT_MUST_CHECK enum kt_err kt_config_load(const char *path, struct kt_config **out,
+					 char why[static 512]);
+void kt_config_free(struct kt_config *config);
+
+/* The option table, for the man page's test: index 0, 1, ... until false. */
+bool kt_config_option(size_t index, const char **name, const char **help);
+
+#endif

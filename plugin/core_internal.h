@@ -1,0 +1,153 @@
+/*
+ * core_internal - what the parts of the core share: its state, and the few ways to change the
+ * world.
+ *
+ * For core*.c, rotation.c, enroll.c, challenge.c and control*.c only. The order is law: a change is
+ * recorded (kt_core_change), then its effects are queued behind it (after_seq) and leave when it is
+ * durable. Broker's thread.
+ */
+#ifndef KT_CORE_INTERNAL_H
+#define KT_CORE_INTERNAL_H
+
+#include "core.h"
+#include "message.h"
+#include "session.h"
+
+struct kt_outbox;
+struct kt_claims;
+
+struct kt_core {
+	const struct kt_config *config;
+	struct kt_ports ports;
+	struct kt_registry *registry;
+	struct kt_sessions *sessions;
+	struct kt_outbox *outbox;
+	struct kt_claims *claims; /* claimants that wait for approval: memory only, bounded */
+	struct kt_bytes issuer_cert_der;
+	uint8_t root_sha256[32];
+	struct kt_now now; /* of the event in hand */
+	uint64_t durable_seq;
+	uint64_t tick; /* number of the tick in hand */
+	bool journal_failed;
+	bool reloading;
+	bool clock_jumped; /* finite certificates pause until clock.confirm */
+	uint64_t refusals[KT_REASON_COUNT];
+};
+
+/*
+ * Stamps seq and time, checks, applies, appends. @actor as in struct kt_record. KT_ERR_STATE with
+ * *reason STATE; KT_ERR_BUSY with STORE_FAILED (the ledger failed: only records that take rights
+ * away are still applied, in memory; *reason NOT_DURABLE and KT_ERR_OK then). Effects wait for
+ * record->seq.
+ */
+KT_MUST_CHECK enum kt_err kt_core_change(struct kt_core *core, struct kt_record *record,
+					 const char *actor, enum kt_reason *reason);
+
+/* Effects. @after_seq: leave when this record is durable (0: at once). */
+
+/* Signs and publishes to the session's client id, if it is still live then. @message moved. */
+void kt_core_send(struct kt_core *core, const struct kt_session *session,
+		  struct kt_message *message, uint64_t after_seq);
+/* A new message to @session with td, device and dn filled in; NULL: out of memory. */
+struct kt_message *kt_core_message(struct kt_core *core, const struct kt_session *session,
+				   enum kt_message_type type);
+/* `reject`, counted and logged as message.refused. */
+void kt_core_reject(struct kt_core *core, struct kt_session *session, enum kt_reason reason,
+		    uint32_t retry_s, uint64_t op);
+/* The answer to a batch: @json moved (malloc'ed), to the session's client id alone. */
+void kt_core_reply(struct kt_core *core, const struct kt_session *session, char *json,
+		   uint64_t after_seq);
+/* Ends a session now (@in_ticks 0: from the next tick on; never inside BASIC_AUTH or ACL). */
+void kt_core_kick(struct kt_core *core, struct kt_session *session, enum kt_reason reason,
+		  unsigned in_ticks);
+/* A fact: log line now, event on keyturn/v1/events/<name> once durable. @device may be NULL. */
+void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_device *device,
+		  const struct kt_field *fields, size_t field_count, uint64_t after_seq);
+/* Counts and logs a refusal (@event CLIENT_REFUSED, ACCESS_DENIED, COMMAND_REFUSED ...). */
+void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason reason,
+		     const struct kt_field *fields, size_t field_count);
+
+/* The live session of this kind and device, or NULL. */
+struct kt_session *kt_core_session_of(struct kt_core *core, const struct kt_device *device,
+				      enum kt_session_kind kind);
+
+/* --- actions: each decides, records, applies and queues effects; for operators and timers --- */
+
+struct kt_outcome {	       /* of an action */
+	enum kt_reason reason; /* NONE: done (or NOT_DURABLE: done in memory) */
+	uint64_t seq;	       /* the answer waits for this record; 0: for none */
+	uint64_t op;	       /* rotate: the op opened */
+};
+
+/* rotation.c */
+struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device *device,
+				    const char *actor, const char *note);
+struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_device *device,
+				     const char *actor);
+/* Ends quarantine (@freeze false) or a frozen rotation (@freeze true). */
+struct kt_outcome kt_rotation_unfreeze(struct kt_core *core, const struct kt_device *device,
+				       const char *actor);
+/* core_device.c */
+struct kt_outcome kt_device_quarantine(struct kt_core *core, const struct kt_device *device,
+				       const char *actor, const char *note);
+struct kt_outcome kt_device_release(struct kt_core *core, const struct kt_device *device,
+				    const char *actor);
+struct kt_revoke_order {
+	bool emergency; /* kick at once, no notice */
+	bool wipe;	/* the notice asks the hub to delete its keys */
+	const char *note;
+};
+struct kt_outcome kt_device_revoke(struct kt_core *core, const struct kt_device *device,
+				   const char *actor, const struct kt_revoke_order *order);
+struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device *device,
+				   const char *actor);
+/* @key_id NULL: without a registered key. *device: the new one. */
+struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const char *group,
+				   const struct kt_key_id *key_id, const char *actor);
+struct kt_outcome kt_clock_confirm(struct kt_core *core, const char *actor);
+/* challenge.c: STATE if the device has no live :agent session. */
+struct kt_outcome kt_challenge_send(struct kt_core *core, const struct kt_device *device,
+				    const char *actor);
+/* enroll.c. @ticket: device or group + pattern, expires_us; broker, td, root and secret filled in.
+ */
+struct kt_ticket;
+struct kt_outcome kt_enroll_ticket(struct kt_core *core, struct kt_ticket *ticket,
+				   const char *actor);
+struct kt_outcome kt_enroll_approve(struct kt_core *core, const char *device_id,
+				    const struct kt_key_id *key_id, const char *group,
+				    const char *actor);
+struct kt_outcome kt_enroll_deny(struct kt_core *core, const struct kt_key_id *key_id,
+				 const char *actor);
+
+struct kt_claim { /* a claimant that waits, as `listPending` shows it */
+	struct kt_key_id key_id;
+	struct kt_device_id device; /* asked for; may be empty */
+	char batch[64];
+	char address[KT_ADDRESS_MAX];
+	int64_t first_us;
+	int64_t last_us;
+	uint32_t tries;
+};
+/* In order of first arrival; false at the end. */
+bool kt_enroll_claim_at(const struct kt_core *core, size_t index, struct kt_claim *out);
+
+/* control.c: one batch from an operator session. */
+void kt_control_batch(struct kt_core *core, struct kt_session *session, struct kt_bytes payload);
+
+/* --- device messages, by type (after a KT_JOB_OPEN) --- */
+struct kt_job;
+void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, struct kt_message *m);
+void kt_rotation_on_csr(struct kt_core *core, struct kt_session *session, struct kt_job *job);
+void kt_rotation_on_issued(struct kt_core *core, struct kt_job *job);
+void kt_rotation_on_confirm(struct kt_core *core, struct kt_session *session, struct kt_message *m);
+void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session,
+			     struct kt_message *m);
+void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m);
+void kt_rotation_tick(struct kt_core *core); /* deadlines, overdue promotions */
+void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, struct kt_message *m);
+void kt_challenge_tick(struct kt_core *core);
+void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struct kt_job *job);
+void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job);
+void kt_enroll_tick(struct kt_core *core);
+
+#endif

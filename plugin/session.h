@@ -1,0 +1,94 @@
+/*
+ * session - the live clients of the broker, by client pointer; each with a number never used again.
+ *
+ * Owns the table and what is known about one connection. Pointers are keys and never followed: the
+ * broker re-uses them. An entry goes in the tick after its DISCONNECT, so that a will sent right
+ * after it still finds it. Decides nothing. Broker's thread only.
+ */
+#ifndef KT_SESSION_H
+#define KT_SESSION_H
+
+#include "broker.h"
+#include "config.h"
+#include "err.h"
+#include "registry.h"
+#include "topic.h"
+#include "types.h"
+
+enum kt_session_kind {
+	KT_SESSION_AGENT,    /* <device-id>:agent */
+	KT_SESSION_TRIAL,    /* <device-id>:trial */
+	KT_SESSION_DEVICE,   /* <device-id> and <device-id>:<tag> */
+	KT_SESSION_CLAIM,    /* a claimant */
+	KT_SESSION_OPERATOR, /* by certificate or socket */
+	KT_SESSION_OTHER     /* left to the plugins and files behind us */
+};
+
+enum { KT_SESSION_WAITING_MAX = 4, KT_ADDRESS_MAX = 64 };
+
+struct kt_waiting { /* a device message that waits for its turn */
+	uint8_t *text;
+	size_t len;
+};
+
+struct kt_session {
+	uintptr_t client;
+	uint64_t number;
+	enum kt_session_kind kind;
+	char client_id[KT_CLIENT_ID_MAX];
+	char address[KT_ADDRESS_MAX];
+	bool gone; /* DISCONNECT seen, erased at the next tick */
+	int64_t started_ms;
+	/* AGENT, TRIAL, DEVICE */
+	const struct kt_device *device; /* borrowed from the registry */
+	const struct kt_credential *credential;
+	bool rotate_only;  /* key over its age: Keyturn topics only */
+	uint8_t *cert_der; /* owned; AGENT, TRIAL and CLAIM: whose key signs */
+	size_t cert_der_len;
+	int64_t not_after_s;	/* ends with its certificate */
+	int64_t drain_until_ms; /* DEVICE on a superseded credential; 0: not draining */
+	/* OPERATOR, OTHER with a user role */
+	enum kt_role role;
+	char actor[KT_ACTOR_MAX + 1]; /* "op:<name>", "op:unix", "device:<id>", "claim:<batch>" */
+	/* the conversation of AGENT, TRIAL, CLAIM */
+	bool has_hello;
+	struct kt_nonce dn;
+	struct kt_nonce sn;
+	int64_t rate_tokens_milli; /* thousandths of a message */
+	int64_t rate_at_ms;
+	int64_t last_message_ms;
+	bool in_work;
+	struct kt_waiting waiting[KT_SESSION_WAITING_MAX];
+	size_t waiting_count;
+	bool has_challenge;
+	struct kt_challenge_nonce challenge;
+	int64_t challenge_until_ms;
+	uint64_t kick_at_tick; /* 0: stays; else the tick number from which on it is kicked */
+};
+
+struct kt_sessions; /* owned, opaque */
+
+KT_MUST_CHECK enum kt_err kt_sessions_new(struct kt_sessions **out);
+void kt_sessions_free(struct kt_sessions *sessions);
+/*
+ * A new entry with a fresh number; an entry of the same pointer is replaced, one of the same client
+ * id on another pointer is marked gone (taken over). KT_ERR_NOMEM.
+ */
+KT_MUST_CHECK enum kt_err kt_sessions_add(struct kt_sessions *sessions, uintptr_t client,
+					  const char *client_id, struct kt_session **out);
+/* Borrowed, valid until the entry is erased; gone ones included. NULL if unknown. */
+struct kt_session *kt_sessions_find(struct kt_sessions *sessions, uintptr_t client);
+/* Only live ones (not gone). */
+struct kt_session *kt_sessions_by_number(struct kt_sessions *sessions, uint64_t number);
+struct kt_session *kt_sessions_by_client_id(struct kt_sessions *sessions, const char *client_id);
+/* Live sessions of a device: *cursor NULL to start; NULL at the end. */
+struct kt_session *kt_sessions_next_of(struct kt_sessions *sessions, const struct kt_device *device,
+				       struct kt_session *cursor);
+/* All live sessions: *cursor 0 to start. No session may be added meanwhile. */
+struct kt_session *kt_sessions_next(struct kt_sessions *sessions, size_t *cursor);
+void kt_sessions_mark_gone(struct kt_sessions *sessions, uintptr_t client);
+/* Erases what is gone. Once a tick, before anything else. */
+void kt_sessions_sweep(struct kt_sessions *sessions);
+size_t kt_sessions_count(const struct kt_sessions *sessions);
+
+#endif
