@@ -1,0 +1,40 @@
+/*
+ * crypto_wolfssl - what the crypto_*.c files share, and nobody else sees.
+ *
+ * wolfCrypt gives us the primitives alone: P-256, SHA-256, random bytes. Certificates and requests
+ * are read and written with der.h: the library's own parser takes trailing bytes, trusts what it
+ * should not and differs between its releases.
+ */
+#ifndef KT_CRYPTO_WOLFSSL_H
+#define KT_CRYPTO_WOLFSSL_H
+
+/* The build's own _FORTIFY_SOURCE stays in force. */
+#define WOLFSSL_OPTIONS_IGNORE_SYS
+/* Always first: the sizes of the library's structs depend on it. */
+#include <wolfssl/options.h>
+
+#include <wolfssl/wolfcrypt/settings.h>
+
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+#include <wolfssl/wolfcrypt/wc_port.h>
+
+#include "crypto.h"
+
+struct kt_crypto {
+	WC_RNG rng;
+	int last; /* the library's last error number */
+};
+
+struct kt_key {
+	ecc_key *ec; /* owned; a pointer, so that a const key can sign */
+	struct kt_public_key public_key;
+};
+
+/* Frees the thread's tables of base points: after every operation on a curve. */
+void kt_wolfssl_drop_tables(void);
+/* Keeps the library's number for kt_crypto_last; KT_ERR_NOMEM or KT_ERR_CRYPTO. */
+enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret);
+
+#endif
