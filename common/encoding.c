@@ -195,3 +195,52 @@ void kt_u64_encode(uint64_t value, char out[static KT_U64_DIGITS_MAX + 1])
 {
 	(void)snprintf(out, KT_U64_DIGITS_MAX + 1, "%llu", (unsigned long long)value);
 }
+
+/* Bytes of the sequence that starts with @lead (RFC 3629 section 4), 0 if none does. */
+static size_t utf8_len(uint8_t lead)
+{
+	if (lead < 0x80)
+		return 1;
+	if (lead < 0xc2 || lead > 0xf4)
+		return 0;
+	if (lead < 0xe0)
+		return 2;
+	return lead < 0xf0 ? 3 : 4;
+}
+
+/* The second byte carries what makes a sequence overlong, a surrogate or too large. */
+static bool is_utf8_second(uint8_t lead, uint8_t second)
+{
+	switch (lead) {
+	case 0xe0:
+		return second >= 0xa0 && second <= 0xbf;
+	case 0xed:
+		return second >= 0x80 && second <= 0x9f;
+	case 0xf0:
+		return second >= 0x90 && second <= 0xbf;
+	case 0xf4:
+		return second >= 0x80 && second <= 0x8f;
+	default:
+		return second >= 0x80 && second <= 0xbf;
+	}
+}
+
+bool kt_is_utf8(const uint8_t *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		size_t need = utf8_len(text[i]);
+
+		if (need == 0 || need > len - i)
+			return false;
+		if (need > 1 && !is_utf8_second(text[i], text[i + 1]))
+			return false;
+		for (size_t k = 2; k < need; k++) {
+			if ((text[i + k] & 0xc0) != 0x80)
+				return false;
+		}
+		i += need;
+	}
+	return true;
+}

@@ -1,5 +1,6 @@
 /*
- * encoding - base64url (RFC 4648 section 5, without padding), base64, hex and decimal digits.
+ * encoding - base64url (RFC 4648 section 5, without padding), base64, hex and decimal digits;
+ * well-formed UTF-8.
  *
  * Canonical only: a decoder refuses anything that its encoder would not have written (trailing
  * bits, padding, upper-case hex, leading zeros). No allocation. Any thread.
@@ -32,5 +33,8 @@ KT_MUST_CHECK enum kt_err kt_hex_decode(const char *text, size_t text_len, uint8
 KT_MUST_CHECK enum kt_err kt_u64_decode(const char *text, size_t text_len, uint64_t *out);
 /* Writes at most KT_U64_DIGITS_MAX digits and a NUL. */
 void kt_u64_encode(uint64_t value, char out[static KT_U64_DIGITS_MAX + 1]);
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. A NUL byte is valid. */
+bool kt_is_utf8(const uint8_t *text, size_t len);
 
 #endif

@@ -290,6 +290,45 @@ static void digits_past_64_bits_are_out_of_range(void **state)
 	}
 }
 
+/* RFC 3629: 128 code points of one byte, 1,920 of two, 61,440 of three (no surrogates). */
+static void utf8_of_three_bytes_is_counted_exactly(void **state)
+{
+	uint8_t text[3];
+	unsigned long count = 0;
+
+	(void)state;
+	for (unsigned long n = 0; n < 256ul * 256 * 256; n++) {
+		text[0] = (uint8_t)(n >> 16);
+		text[1] = (uint8_t)(n >> 8);
+		text[2] = (uint8_t)n;
+		if (kt_is_utf8(text, 3))
+			count++;
+	}
+	assert_int_equal(count, 128ul * 128 * 128 + 2ul * 128 * 1920 + 61440);
+}
+
+static void utf8_of_four_bytes_ends_at_10ffff(void **state)
+{
+	unsigned long count = 0;
+
+	(void)state;
+	for (unsigned lead = 0xf0; lead <= 0xff; lead++) {
+		for (unsigned n = 0; n < 256 * 256; n++) {
+			uint8_t text[4] = {(uint8_t)lead, (uint8_t)(n >> 8), (uint8_t)n, 0x80};
+
+			if (kt_is_utf8(text, 4))
+				count++;
+		}
+	}
+	/* 0x100000 code points from U+10000 on, 64 to a last byte */
+	assert_int_equal(count, 0x100000 / 64);
+	assert_false(kt_is_utf8((const uint8_t *)"\xf0\x9f\x98\x7f", 4));
+	assert_false(kt_is_utf8((const uint8_t *)"\xf0\x9f\x98\xc0", 4));
+	assert_false(kt_is_utf8((const uint8_t *)"\xf0\x9f\x98", 3));
+	assert_true(kt_is_utf8((const uint8_t *)"a\0b", 3));
+	assert_true(kt_is_utf8(NULL, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,6 +345,8 @@ int main(void)
 		cmocka_unit_test(digits_go_there_and_back),
 		cmocka_unit_test(digits_refuse_what_they_would_not_write),
 		cmocka_unit_test(digits_past_64_bits_are_out_of_range),
+		cmocka_unit_test(utf8_of_three_bytes_is_counted_exactly),
+		cmocka_unit_test(utf8_of_four_bytes_ends_at_10ffff),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,45 @@
+/*
+ * trust - what the hub believes: chains under the pinned root, the controller, and the floor time.
+ *
+ * Pure: no clock, no files. DESIGN section 7, TLS time: max(system clock, floor); a chain that
+ * fails on its dates alone is judged once more ('expired' again at the floor; 'not yet valid'
+ * passes only while the system clock is below the floor, and raises it). Any thread.
+ */
+#ifndef KT_TRUST_H
+#define KT_TRUST_H
+
+#include "crypto.h"
+#include "err.h"
+#include "jws.h"
+#include "message.h"
+#include "reason.h"
+#include "types.h"
+
+struct kt_trust {
+	const char *trust_domain;
+	struct kt_bytes root_der; /* pinned */
+	uint32_t controller_n;	  /* highest seen: a lower one is refused */
+	int64_t floor_s;
+	int64_t system_s; /* the clock now */
+};
+
+struct kt_verdict {	       /* what a success taught us */
+	uint32_t controller_n; /* open: of this message */
+	int64_t floor_s;       /* raised where a notBefore is above it */
+	bool clock_ahead;      /* judged at the floor: event clock.ahead */
+};
+
+/* Chain under the root with the time rule above. KT_ERR_VERIFY, KT_ERR_DATES. */
+KT_MUST_CHECK enum kt_err kt_trust_chain(const struct kt_trust *trust, const struct kt_bytes *certs,
+					 size_t count, struct kt_verdict *verdict);
+/*
+ * A plugin's message: JWS shape, x5c[0] directly under the root, CA:FALSE, its EKU and no other,
+ * its URI, number not below the highest; signature; payload; td and (unless empty) device.
+ * KT_ERR_INVALID, KT_ERR_VERIFY, KT_ERR_DATES with *reason.
+ */
+KT_MUST_CHECK enum kt_err kt_trust_open(const struct kt_trust *trust,
+					const struct kt_device_id *device, const uint8_t *text,
+					size_t len, struct kt_message **out,
+					struct kt_verdict *verdict, enum kt_reason *reason);
+
+#endif

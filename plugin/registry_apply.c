@@ -1,0 +1,389 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "registry_internal.h"
+
+/*
+ * The effects of the fold. registry_check.c has the table of what a record requires and does.
+ */
+
+struct change { /* one record on its way in */
+	struct kt_registry *r;
+	const struct kt_record *rec;
+	struct kt_device_row *row; /* of rec->device; NULL if the kind has none, or it is unknown */
+	uint8_t *der;		   /* owned copy, moved by apply_issue */
+};
+
+/* After the check and the reservation nothing in here can fail. */
+
+static void edit_begin(struct change *c, const struct kt_device_row *row)
+{
+	kt_row_count(c->r, row, -1);
+}
+
+static void edit_end(struct change *c, struct kt_device_row *row)
+{
+	row->d.changed_seq = c->rec->seq;
+	kt_row_mark_device(c->r, row);
+	kt_row_count(c->r, row, +1);
+}
+
+static void set_status(struct change *c, const struct kt_credential *credential,
+		       enum kt_credential_status status)
+{
+	struct kt_credential_row *row = kt_row_credential(c->r, &credential->fp);
+
+	row->c.status = status;
+	row->c.changed_seq = c->rec->seq;
+	kt_row_mark_credential(c->r, row);
+}
+
+static void drop_der(struct kt_device_row *row)
+{
+	free(row->der);
+	row->der = NULL;
+	row->d.pending_der = NULL;
+	row->d.pending_der_len = 0;
+	row->d.pending = NULL;
+}
+
+/* Ends the op without commit; nothing to do when there is none. */
+static void close_op(struct change *c, struct kt_device_row *row, enum kt_credential_status status)
+{
+	struct kt_device *d = &row->d;
+
+	if (d->phase == KT_SERVER_IDLE)
+		return;
+	if (d->pending != NULL)
+		set_status(c, d->pending, status);
+	drop_der(row);
+	d->phase = KT_SERVER_IDLE;
+	d->enrolling = false;
+	d->op_deadline_us = 0;
+	d->closed_op = d->op;
+}
+
+static void use_ticket(struct change *c, struct kt_ticket_row *row)
+{
+	row->t.used = true;
+	c->r->counts.tickets_open--;
+	kt_row_mark_ticket(c->r, row);
+}
+
+static void void_tickets(struct change *c, const struct kt_device *d)
+{
+	size_t cursor = (size_t)kt_hash_id(d->id.s);
+	uint32_t n;
+
+	while (kt_table_next(&c->r->by_bound, &cursor, &n)) {
+		struct kt_ticket_row *row = kt_slab_at(&c->r->tickets, n);
+
+		if (!row->t.used && strcmp(row->t.device.s, d->id.s) == 0)
+			use_ticket(c, row);
+	}
+}
+
+static void set_group(struct change *c)
+{
+	if (c->rec->group[0] != '\0')
+		memcpy(c->row->d.group, c->rec->group, sizeof(c->row->d.group));
+}
+
+static void apply_nothing(struct change *c)
+{
+	(void)c;
+}
+
+static void apply_begin(struct change *c)
+{
+	memcpy(c->r->trust_domain, c->rec->trust_domain, sizeof(c->r->trust_domain));
+}
+
+/* A tombstone comes back as a new device; its counters and its history stay. */
+static void apply_create(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	d->state = KT_DEVICE_NEW;
+	d->created_us = c->rec->time_us;
+	memcpy(d->group, c->rec->group, sizeof(d->group));
+	if (c->rec->has_key_id)
+		kt_row_register(c->r, c->row, &c->rec->key_id);
+}
+
+static void apply_ticket(struct change *c)
+{
+	struct kt_ticket_entry t = {.device = c->rec->device, .expires_us = c->rec->expires_us};
+
+	memcpy(t.sha256, c->rec->ticket_sha256, sizeof(t.sha256));
+	memcpy(t.group, c->rec->group, sizeof(t.group));
+	memcpy(t.pattern, c->rec->pattern, sizeof(t.pattern));
+	kt_row_mark_ticket(c->r, kt_row_add_ticket(c->r, &t));
+	if (c->row != NULL && c->row->d.enrolling)
+		close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+}
+
+static void apply_approve(struct change *c)
+{
+	struct kt_denied_row *denied = kt_row_denied(c->r, &c->rec->key_id);
+
+	set_group(c);
+	kt_row_register(c->r, c->row, &c->rec->key_id);
+	if (denied != NULL && denied->denied) {
+		denied->denied = false;
+		kt_row_mark_denied(c->r, denied);
+	}
+}
+
+static void apply_deny(struct change *c)
+{
+	const struct kt_key_id *key = &c->rec->key_id;
+	struct kt_denied_row *denied = kt_row_denied(c->r, key);
+	struct kt_device_row *registered = kt_row_registered(c->r, key);
+	const struct kt_credential_row *used = kt_row_key(c->r, key);
+
+	if (denied == NULL)
+		denied = kt_row_add_denied(c->r, key);
+	denied->denied = true;
+	kt_row_mark_denied(c->r, denied);
+	if (registered != NULL) {
+		edit_begin(c, registered);
+		kt_row_register(c->r, registered, NULL);
+		edit_end(c, registered);
+	}
+	if (used != NULL && used->c.device->enrolling && used->c.device->pending == &used->c) {
+		struct kt_device_row *row = kt_row_device(c->r, used->c.device->id.s);
+
+		edit_begin(c, row);
+		close_op(c, row, KT_CREDENTIAL_ABANDONED);
+		edit_end(c, row);
+	}
+}
+
+static void apply_op_open(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+	d->phase = KT_SERVER_OPEN;
+	d->op = c->rec->op;
+	d->op_nonce = c->rec->nonce;
+	d->op_alg = c->rec->alg;
+	d->op_deadline_us = c->rec->deadline_us;
+}
+
+static void apply_op_close(struct change *c)
+{
+	close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+}
+
+static void apply_issue(struct change *c)
+{
+	const struct kt_record *rec = c->rec;
+	struct kt_device *d = &c->row->d;
+	struct kt_credential_row *credential;
+
+	if (!kt_registry_is_rotation(rec, d)) {
+		close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+		d->enrolling = true;
+		d->op = rec->op;
+		d->op_nonce = rec->nonce;
+		d->op_alg = rec->alg;
+		d->op_deadline_us = 0; /* never given up by itself */
+	}
+	set_group(c);
+	credential = kt_row_add_credential(c->r, &(struct kt_credential){
+							 .fp = rec->fp,
+							 .key_id = rec->key_id,
+							 .device = d,
+							 .generation = rec->generation,
+							 .status = KT_CREDENTIAL_PENDING,
+							 .not_after_s = rec->not_after_s,
+							 .op = rec->op,
+							 .changed_seq = rec->seq,
+						 });
+	kt_row_mark_credential(c->r, credential);
+	d->pending = &credential->c;
+	d->generation = rec->generation;
+	d->phase = KT_SERVER_ISSUED;
+	c->row->der = c->der;
+	d->pending_der = c->der;
+	d->pending_der_len = rec->der.len;
+	c->der = NULL; /* moved */
+	if (rec->has_ticket) {
+		struct kt_ticket_row *ticket = kt_row_ticket(c->r, rec->ticket_sha256);
+
+		ticket->t.used_by = rec->key_id;
+		ticket->t.used_for = rec->device;
+		use_ticket(c, ticket);
+	}
+}
+
+static void apply_commit(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	if (d->current != NULL) {
+		kt_row_credential(c->r, &d->current->fp)->c.superseded_by = c->rec->op;
+		set_status(c, d->current, KT_CREDENTIAL_SUPERSEDED);
+	}
+	set_status(c, d->pending, KT_CREDENTIAL_CURRENT);
+	d->current = d->pending;
+	drop_der(c->row);
+	if (d->enrolling)
+		d->frozen = false;
+	d->enrolling = false;
+	d->state = KT_DEVICE_ACTIVE;
+	d->wipe = false;
+	d->revoked_us = 0;
+	d->phase = KT_SERVER_IDLE;
+	d->op_deadline_us = 0;
+	d->last_committed_op = c->rec->op;
+	d->committed_us = c->rec->time_us;
+}
+
+static void apply_promoted(struct change *c)
+{
+	if (c->rec->op > c->row->d.promoted_op)
+		c->row->d.promoted_op = c->rec->op;
+}
+
+static void apply_failed(struct change *c)
+{
+	c->row->d.failed_reason = c->rec->reason;
+	c->row->d.failed_op = c->rec->op;
+}
+
+static void apply_freeze(struct change *c)
+{
+	close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+	c->row->d.frozen = true;
+}
+
+static void apply_unfreeze(struct change *c)
+{
+	c->row->d.frozen = false;
+}
+
+static void apply_quarantine(struct change *c)
+{
+	c->row->d.quarantined = true;
+}
+
+static void apply_release(struct change *c)
+{
+	c->row->d.quarantined = false;
+}
+
+/*
+ * A registered key that was never used goes too: else whoever holds it could enrol as the device
+ * that an operator has just revoked.
+ */
+static void apply_revoke(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	close_op(c, c->row, KT_CREDENTIAL_REVOKED);
+	if (d->current != NULL)
+		set_status(c, d->current, KT_CREDENTIAL_REVOKED);
+	d->current = NULL;
+	d->state = KT_DEVICE_REVOKED;
+	d->wipe = c->rec->wipe;
+	d->revoked_us = c->rec->time_us;
+	void_tickets(c, d);
+	if (d->has_registered_key && kt_row_key(c->r, &d->registered_key) == NULL)
+		kt_row_register(c->r, c->row, NULL);
+}
+
+static void apply_delete(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	apply_revoke(c);
+	if (d->has_registered_key)
+		kt_row_register(c->r, c->row, NULL);
+	d->state = KT_DEVICE_DELETED;
+	d->quarantined = false;
+	d->frozen = false;
+	d->revoked_us = 0;
+	d->committed_us = 0;
+	d->failed_op = 0;
+	d->failed_reason = KT_REASON_NONE;
+}
+
+static void apply_op_raise(struct change *c)
+{
+	close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+	c->row->d.op = c->rec->op;
+}
+
+static const struct effect {
+	void (*apply)(struct change *c);
+	bool makes_device;
+} effects[KT_RECORD_COUNT] = {
+	[KT_RECORD_LEDGER_BEGIN] = {apply_begin, false},
+	[KT_RECORD_DEVICE_CREATE] = {apply_create, true},
+	[KT_RECORD_TICKET_CREATE] = {apply_ticket, false},
+	[KT_RECORD_APPROVE] = {apply_approve, true},
+	[KT_RECORD_DENY] = {apply_deny, false},
+	[KT_RECORD_OP_OPEN] = {apply_op_open, false},
+	[KT_RECORD_OP_CLOSE] = {apply_op_close, false},
+	[KT_RECORD_ISSUE] = {apply_issue, true},
+	[KT_RECORD_COMMIT] = {apply_commit, false},
+	[KT_RECORD_PROMOTED] = {apply_promoted, false},
+	[KT_RECORD_FAILED] = {apply_failed, false},
+	[KT_RECORD_FREEZE] = {apply_freeze, false},
+	[KT_RECORD_UNFREEZE] = {apply_unfreeze, false},
+	[KT_RECORD_QUARANTINE] = {apply_quarantine, false},
+	[KT_RECORD_RELEASE] = {apply_release, false},
+	[KT_RECORD_REVOKE] = {apply_revoke, false},
+	[KT_RECORD_DELETE] = {apply_delete, false},
+	[KT_RECORD_OP_RAISE] = {apply_op_raise, false},
+	[KT_RECORD_CLOCK_CONFIRM] = {apply_nothing, false},
+};
+
+/* Everything that can fail, before anything changes. */
+static enum kt_err prepare(struct change *c)
+{
+	enum kt_err err = kt_registry_check(c->r, c->rec);
+
+	if (err != KT_ERR_OK)
+		return err;
+	err = kt_registry_reserve(c->r);
+	if (err != KT_ERR_OK || c->rec->kind != KT_RECORD_ISSUE)
+		return err;
+	c->der = malloc(c->rec->der.len);
+	if (c->der == NULL)
+		return KT_ERR_NOMEM;
+	memcpy(c->der, c->rec->der.p, c->rec->der.len);
+	return KT_ERR_OK;
+}
+
+static void find_or_make_device(struct change *c)
+{
+	c->row = kt_row_device(c->r, c->rec->device.s);
+	if (c->row == NULL && effects[c->rec->kind].makes_device) {
+		c->row = kt_row_add_device(c->r, &c->rec->device);
+		c->row->d.created_us = c->rec->time_us;
+		kt_row_count(c->r, c->row, +1);
+	}
+}
+
+enum kt_err kt_registry_apply(struct kt_registry *registry, const struct kt_record *record)
+{
+	struct change c = {.r = registry, .rec = record};
+	enum kt_err err = prepare(&c);
+
+	if (err != KT_ERR_OK)
+		return err;
+	find_or_make_device(&c);
+	if (c.row != NULL)
+		edit_begin(&c, c.row);
+	effects[record->kind].apply(&c);
+	if (c.row != NULL)
+		edit_end(&c, c.row);
+	registry->seq = record->seq;
+	if (record->kind == KT_RECORD_CLOCK_CONFIRM || record->time_us > registry->time_us)
+		registry->time_us = record->time_us;
+	return KT_ERR_OK;
+}

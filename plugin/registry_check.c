@@ -1,0 +1,272 @@
+#include <string.h>
+
+#include "registry_internal.h"
+#include "ticket.h"
+
+/*
+ * The fold: what each record requires of the registry, and what it makes of it. Every other record
+ * is KT_ERR_STATE and changes nothing. seq is always the next one; "there" = known and no
+ * tombstone; "close the op" = phase IDLE, closed_op = op, its pending ABANDONED; "key is free" = no
+ * certificate was ever issued for it (I4) and no other device has it registered.
+ *
+ * record        | requires                                 | effect
+ * --------------+------------------------------------------+------------------------------------
+ * ledger.begin  | seq 1, once                              | trust domain set
+ * device.create | id unknown (ignoring case) or the very   | device NEW; a tombstone's generation
+ *               | same tombstone; key, if any, free and    | and op counters go on; key registered
+ *               | not denied                               |
+ * ticket.create | ticket unknown; a device's ticket: id    | ticket open; a pending enrolment of
+ *               | unknown (ignoring case) or there         | the device is closed
+ * approve       | as create, or device there; key free     | device made if need be; key registered
+ *               |                                          | in place of an older one, denial ends
+ * deny          | -                                        | key denied; its registration dropped,
+ *               |                                          | its pending enrolment closed
+ * op.open       | ACTIVE, not frozen, not enrolling,       | older op closed; phase OPEN
+ *               | op > device.op                           |
+ * op.close      | there, phase not IDLE, op = device.op    | op closed
+ * issue, for    | no ticket, phase OPEN, op = device.op,   | credential PENDING, phase ISSUED
+ *  a rotation   | same alg; generation = last + 1, key     |
+ *               | free, fingerprint unknown                |
+ * issue, for an | op > device.op; key, fingerprint and     | open op or older pending enrolment
+ *  enrolment    | generation as above, key not denied;     | closed; device made if need be (by a
+ *               | open ticket that allows the device, or   | ticket); op, nonce taken over;
+ *               | the device's registered key              | credential PENDING, phase ISSUED,
+ *               |                                          | enrolling; ticket used by this key
+ * commit        | ISSUED, op and fp are pending's          | old current SUPERSEDED by op; pending
+ *               |                                          | CURRENT, ACTIVE, IDLE; an enrolment's
+ *               |                                          | ends a freeze
+ * promoted      | ACTIVE, 0 < op <= last committed         | promoted_op raised
+ * failed        | there, 0 < op <= device.op               | reason and op remembered, no more
+ * freeze        | ACTIVE, not IDLE, op = device.op, not    | op closed, frozen
+ *               | enrolling                                |
+ * unfreeze      | there, frozen                            | not frozen
+ * quarantine    | there, not quarantined                   | quarantined
+ * release       | there, quarantined                       | not quarantined
+ * revoke        | there                                    | current and pending REVOKED, op
+ * closed, |                                          | open tickets for it void, unused | |
+ * registered key dropped; REVOKED device.delete | there                                    | as
+ * revoke; any registered key dropped, |                                          | tombstone
+ * op.raise      | ACTIVE, not enrolling, op > device.op    | open op closed, op raised
+ * clock.confirm | -                                        | registry time = the record's
+ *
+ * An enrolment's pending credential may lie in a box for months: nothing that the old hub does
+ * (op.open, op.raise, freeze) may end it. A void ticket is used, by nobody (key id zero). Expiry of
+ * a ticket is judged by whoever writes the issue: the fold must not depend on a clock.
+ */
+
+static bool is_there(const struct kt_device *d)
+{
+	return d != NULL && d->state != KT_DEVICE_DELETED;
+}
+
+static bool is_active(const struct kt_device *d)
+{
+	return d != NULL && d->state == KT_DEVICE_ACTIVE;
+}
+
+/* May a device of this id be made: valid, and nobody has it in another case? */
+static bool is_id_free(const struct kt_registry *r, const char *id)
+{
+	return kt_is_device_id(id, strlen(id)) && kt_row_device_nocase(r, id) == NULL;
+}
+
+static bool is_key_free(const struct kt_registry *r, const struct kt_key_id *key,
+			const struct kt_device *d)
+{
+	const struct kt_device_row *owner = kt_row_registered(r, key);
+
+	return kt_row_key(r, key) == NULL && (owner == NULL || &owner->d == d);
+}
+
+static bool check_begin(const struct kt_registry *r, const struct kt_record *rec,
+			const struct kt_device *d)
+{
+	(void)d;
+	return r->seq == 0 && kt_is_trust_domain(rec->trust_domain, strlen(rec->trust_domain));
+}
+
+static bool check_create(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	if (d != NULL ? d->state != KT_DEVICE_DELETED : !is_id_free(r, rec->device.s))
+		return false;
+	return !rec->has_key_id ||
+	       (is_key_free(r, &rec->key_id, d) && !kt_registry_is_key_denied(r, &rec->key_id));
+}
+
+static bool check_ticket(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	if (kt_row_ticket(r, rec->ticket_sha256) != NULL)
+		return false;
+	if (rec->device.s[0] == '\0')
+		return rec->pattern[0] != '\0';
+	return rec->pattern[0] == '\0' && (is_there(d) || is_id_free(r, rec->device.s));
+}
+
+static bool check_approve(const struct kt_registry *r, const struct kt_record *rec,
+			  const struct kt_device *d)
+{
+	return (is_there(d) || (d == NULL && is_id_free(r, rec->device.s))) &&
+	       is_key_free(r, &rec->key_id, d);
+}
+
+static bool check_always(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	(void)r;
+	(void)rec;
+	(void)d;
+	return true;
+}
+
+static bool check_op_open(const struct kt_registry *r, const struct kt_record *rec,
+			  const struct kt_device *d)
+{
+	(void)r;
+	return is_active(d) && !d->frozen && !d->enrolling && rec->op > d->op;
+}
+
+static bool check_op_close(const struct kt_registry *r, const struct kt_record *rec,
+			   const struct kt_device *d)
+{
+	(void)r;
+	return is_there(d) && d->phase != KT_SERVER_IDLE && rec->op == d->op;
+}
+
+bool kt_registry_is_rotation(const struct kt_record *record, const struct kt_device *d)
+{
+	return d != NULL && !record->has_ticket && d->phase == KT_SERVER_OPEN &&
+	       record->op == d->op;
+}
+
+static bool is_ticket_good(const struct kt_registry *r, const struct kt_record *rec)
+{
+	const struct kt_ticket_row *row = kt_row_ticket(r, rec->ticket_sha256);
+
+	if (row == NULL || row->t.used)
+		return false;
+	if (row->t.device.s[0] != '\0')
+		return strcmp(row->t.device.s, rec->device.s) == 0;
+	return kt_ticket_pattern_matches(row->t.pattern, rec->device.s);
+}
+
+static bool check_enrolment(const struct kt_registry *r, const struct kt_record *rec,
+			    const struct kt_device *d)
+{
+	if (kt_registry_is_key_denied(r, &rec->key_id) || rec->op <= (d != NULL ? d->op : 0))
+		return false;
+	if (rec->has_ticket)
+		return is_ticket_good(r, rec);
+	return d != NULL && d->has_registered_key && kt_key_id_eq(&d->registered_key, &rec->key_id);
+}
+
+static bool check_issue(const struct kt_registry *r, const struct kt_record *rec,
+			const struct kt_device *d)
+{
+	uint64_t generation = d != NULL ? d->generation : 0;
+
+	if (d != NULL ? !is_there(d) : !is_id_free(r, rec->device.s))
+		return false;
+	if (rec->generation != generation + 1 || rec->der.p == NULL || rec->der.len == 0 ||
+	    rec->der.len > KT_CERT_MAX || kt_row_credential(r, &rec->fp) != NULL ||
+	    !is_key_free(r, &rec->key_id, d))
+		return false;
+	return kt_registry_is_rotation(rec, d) ? rec->alg == d->op_alg : check_enrolment(r, rec, d);
+}
+
+static bool check_commit(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	(void)r;
+	return is_there(d) && d->phase == KT_SERVER_ISSUED && rec->op == d->op &&
+	       kt_fingerprint_eq(&d->pending->fp, &rec->fp);
+}
+
+static bool check_promoted(const struct kt_registry *r, const struct kt_record *rec,
+			   const struct kt_device *d)
+{
+	(void)r;
+	return is_active(d) && rec->op > 0 && rec->op <= d->last_committed_op;
+}
+
+static bool check_failed(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	(void)r;
+	return is_there(d) && rec->op > 0 && rec->op <= d->op && rec->reason > KT_REASON_NONE &&
+	       rec->reason < KT_REASON_COUNT;
+}
+
+static bool check_freeze(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	(void)r;
+	return is_active(d) && d->phase != KT_SERVER_IDLE && !d->enrolling && rec->op == d->op;
+}
+
+static bool check_unfreeze(const struct kt_registry *r, const struct kt_record *rec,
+			   const struct kt_device *d)
+{
+	(void)r;
+	(void)rec;
+	return is_there(d) && d->frozen;
+}
+
+static bool check_quarantine(const struct kt_registry *r, const struct kt_record *rec,
+			     const struct kt_device *d)
+{
+	(void)r;
+	(void)rec;
+	return is_there(d) && !d->quarantined;
+}
+
+static bool check_release(const struct kt_registry *r, const struct kt_record *rec,
+			  const struct kt_device *d)
+{
+	(void)r;
+	(void)rec;
+	return is_there(d) && d->quarantined;
+}
+
+static bool check_there(const struct kt_registry *r, const struct kt_record *rec,
+			const struct kt_device *d)
+{
+	(void)r;
+	(void)rec;
+	return is_there(d);
+}
+
+static bool check_op_raise(const struct kt_registry *r, const struct kt_record *rec,
+			   const struct kt_device *d)
+{
+	(void)r;
+	return is_active(d) && !d->enrolling && rec->op > d->op;
+}
+
+static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
+					     const struct kt_record *rec,
+					     const struct kt_device *d) = {
+	[KT_RECORD_LEDGER_BEGIN] = check_begin,	  [KT_RECORD_DEVICE_CREATE] = check_create,
+	[KT_RECORD_TICKET_CREATE] = check_ticket, [KT_RECORD_APPROVE] = check_approve,
+	[KT_RECORD_DENY] = check_always,	  [KT_RECORD_OP_OPEN] = check_op_open,
+	[KT_RECORD_OP_CLOSE] = check_op_close,	  [KT_RECORD_ISSUE] = check_issue,
+	[KT_RECORD_COMMIT] = check_commit,	  [KT_RECORD_PROMOTED] = check_promoted,
+	[KT_RECORD_FAILED] = check_failed,	  [KT_RECORD_FREEZE] = check_freeze,
+	[KT_RECORD_UNFREEZE] = check_unfreeze,	  [KT_RECORD_QUARANTINE] = check_quarantine,
+	[KT_RECORD_RELEASE] = check_release,	  [KT_RECORD_REVOKE] = check_there,
+	[KT_RECORD_DELETE] = check_there,	  [KT_RECORD_OP_RAISE] = check_op_raise,
+	[KT_RECORD_CLOCK_CONFIRM] = check_always,
+};
+
+enum kt_err kt_registry_check(const struct kt_registry *registry, const struct kt_record *record)
+{
+	if (record->seq != registry->seq + 1 || (unsigned)record->kind >= KT_RECORD_COUNT)
+		return KT_ERR_STATE;
+	if (registry->seq == 0 && record->kind != KT_RECORD_LEDGER_BEGIN)
+		return KT_ERR_STATE;
+	if (!checks[record->kind](registry, record,
+				  kt_registry_find_device(registry, record->device.s)))
+		return KT_ERR_STATE;
+	return KT_ERR_OK;
+}

@@ -1,0 +1,66 @@
+#!/bin/bash
+# Does clang-tidy find anything? Every file of the build's compile_commands.json but the tests.
+# What was clean stays clean until it, a header, the flags or .clang-tidy change: the build
+# directory keeps one stamp per file.
+# usage: tidy.sh BUILD_DIR
+
+# shellcheck source=tests/lint/lint.sh
+. "$(dirname "$0")/lint.sh"
+need_build "$@"
+[ -r "$BUILD/compile_commands.json" ] || {
+	finding "$BUILD/compile_commands.json:0" 'not there: configure first'
+	done_with tidy
+}
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+# clang refuses some of gcc's flags; none of them matters here.
+sed -E 's/ -(ftrivial-auto-var-init=zero|Werror|Wlogical-op|Wduplicated-(cond|branches)|Wjump-misses-init|Wformat-(overflow|truncation)=2|Wstringop-overflow=4|Wtrampolines)//g' \
+	"$BUILD/compile_commands.json" >"$work/compile_commands.json"
+mkdir -p "$BUILD/tidy"
+world=$({
+	clang-tidy --version
+	cat .clang-tidy "$work/compile_commands.json"
+	find common plugin agent -name '*.h' -type f 2>/dev/null | sort | xargs cat
+} | sha256sum)
+
+# shellcheck disable=SC2317 # called by xargs
+tidy_one() { # FILE
+	local stamp out
+	stamp=$BUILD/tidy/$({ printf '%s\n' "$world" "$1"; cat "$1"; } | sha256sum | cut -c1-40)
+	[ -e "$stamp" ] && return
+	if out=$(clang-tidy --quiet -p "$work" --extra-arg=-Wno-unknown-warning-option "$1" 2>"$work/err.$$.${1//\//_}") &&
+		! grep -qE '(warning|error):' <<<"$out"; then
+		: >"$stamp"
+	else
+		printf '%s\n' "$out" | grep -E '(warning|error):' || cat "$work/err.$$.${1//\//_}"
+	fi
+}
+export -f tidy_one
+export BUILD world work
+
+files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$work/compile_commands.json" | sort -u)
+count=0
+todo=()
+for file in $files; do
+	file=${file#"$ROOT/"}
+	case $file in
+	common/*.c | plugin/*.c | agent/*.c)
+		count=$((count + 1))
+		todo+=("$file")
+		;;
+	esac
+done
+if [ "$count" -gt 0 ]; then
+	while read -r line; do
+		FINDINGS=$((FINDINGS + 1))
+		printf '%s\n' "${line#"$ROOT/"}"
+	done < <(printf '%s\n' "${todo[@]}" | xargs -P "$(nproc)" -I{} bash -c 'tidy_one {}' | sort -u)
+else
+	finding "$BUILD/compile_commands.json:0" 'names no file of ours'
+fi
+# Files that no target builds are checked by nobody.
+while read -r file; do
+	printf '%s\n' "$files" | grep -qxF "$ROOT/$file" || finding "$file:1" 'is in no target of CMakeLists.txt'
+done < <(find common plugin agent -name '*.c' -type f 2>/dev/null | sort)
+printf 'tidy: %d files\n' "$count"
+done_with tidy
