@@ -77,6 +77,11 @@ struct kt_config {
 KT_MUST_CHECK enum kt_err kt_config_load(const char *path, struct kt_config **out,
 					 char why[static 512]);
 void kt_config_free(struct kt_config *config);
+/* The same for a text at hand; @name stands for the path in *why. No KT_ERR_SYS, no
+ * KT_ERR_INSECURE.
+ */
+KT_MUST_CHECK enum kt_err kt_config_parse(const char *name, struct kt_bytes text,
+					  struct kt_config **out, char why[static 512]);
 
 /* The option table, for the man page's test: index 0, 1, ... until false. */
 bool kt_config_option(size_t index, const char **name, const char **help);

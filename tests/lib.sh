@@ -294,13 +294,11 @@ install_packages() {
 	rm -f "$log"
 }
 
-# build_preset NAME [TARGET...]: configure and build; the output is shown only if that fails.
+# build_preset NAME: configure and build; the output is shown only if that fails.
 build_preset() {
-	local preset=$1 log=$KT_ROOT/build/$1.log
-	shift
+	local log=$KT_ROOT/build/$1.log
 	mkdir -p "$KT_ROOT/build" || return 1
-	(cd "$KT_ROOT" && cmake --preset "$preset" &&
-		cmake --build --preset "$preset" ${1:+--target "$@"}) >"$log" 2>&1 </dev/null || {
+	(cd "$KT_ROOT" && cmake --preset "$1" && cmake --build --preset "$1") >"$log" 2>&1 </dev/null || {
 		grep -nE 'error|FAILED|Error' "$log" | head -n 20
 		tail -n 20 "$log"
 		return 1
