@@ -78,7 +78,8 @@ KT_MUST_CHECK enum kt_err kt_link_switch(const struct kt_fs *fs, const char *pat
  */
 KT_MUST_CHECK enum kt_err kt_dir_remove(const struct kt_fs *fs, const char *path,
 					const char *const *wipe);
-/* Removes *.tmp entries of @path (files and one-level directories). */
+/* Removes *.tmp entries of @path (files and one-level directories), each file overwritten first: it
+ * may hold half a key. An absent @path is fine. */
 KT_MUST_CHECK enum kt_err kt_dir_sweep(const struct kt_fs *fs, const char *path);
 
 #endif
