@@ -20,6 +20,8 @@ enum {
 	KT_RETRY_MAX_S = 86400
 };
 
+#define KT_OP_MAX ((uint64_t)INT64_MAX) /* what every store can hold */
+
 /* X(CODE, "type", from device) */
 #define KT_MESSAGE_LIST(X)                                                                         \
 	X(HELLO, "hello", true)                                                                    \
@@ -163,7 +165,7 @@ struct kt_msg_pending {
 struct kt_message { /* large (chain): keep it on the heap */
 	enum kt_message_type type;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
-	struct kt_device_id device; /* may be empty in `enroll` and its answers only */
+	struct kt_device_id device; /* may be empty in `enroll`, `pending` and `reject` only */
 	/*
 	 * Freshness. From the device: dn in hello and enroll, sn in all others. From the plugin: dn
 	 * in all. The one that does not belong to the type must be absent and is zero here.

@@ -29,7 +29,11 @@ struct kt_ticket {			/* holds a secret: kt_wipe it when done */
 /* @out holds KT_TICKET_MAX. KT_ERR_INVALID, KT_ERR_TOO_LONG, KT_ERR_NOMEM. */
 KT_MUST_CHECK enum kt_err kt_ticket_encode(const struct kt_ticket *ticket,
 					   char out[static KT_TICKET_MAX]);
-/* Blanks and a newline around it are fine. KT_ERR_INVALID, KT_ERR_VERSION (a newer prefix). */
+/*
+ * Blanks and newlines around it are fine. KT_ERR_INVALID, KT_ERR_VERSION (a newer one),
+ * KT_ERR_NOMEM;
+ * @out is zeroed then.
+ */
 KT_MUST_CHECK enum kt_err kt_ticket_decode(const char *text, struct kt_ticket *out);
 /* Is @device allowed by a pattern with '*'? Whole id, case-sensitive. */
 bool kt_ticket_pattern_matches(const char *pattern, const char *device);

@@ -17,8 +17,8 @@
  *               | not denied                               |
  * ticket.create | ticket unknown; a device's ticket: id    | ticket open; a pending enrolment of
  *               | unknown (ignoring case) or there         | the device is closed
- * approve       | as create, or device there; key free     | device made if need be; key registered
- *               |                                          | in place of an older one, denial ends
+ * approve       | id unknown (ignoring case) or there; key | device made if need be; key registered
+ *               | free                                     | in place of an older one, denial ends
  * deny          | -                                        | key denied; its registration dropped,
  *               |                                          | its pending enrolment closed
  * op.open       | ACTIVE, not frozen, not enrolling,       | older op closed; phase OPEN
@@ -42,10 +42,11 @@
  * unfreeze      | there, frozen                            | not frozen
  * quarantine    | there, not quarantined                   | quarantined
  * release       | there, quarantined                       | not quarantined
- * revoke        | there                                    | current and pending REVOKED, op
- * closed, |                                          | open tickets for it void, unused | |
- * registered key dropped; REVOKED device.delete | there                                    | as
- * revoke; any registered key dropped, |                                          | tombstone
+ * revoke        | there                                    | current, pending REVOKED; op closed;
+ *               |                                          | open tickets for it void; unused
+ *               |                                          | registered key dropped; REVOKED
+ * device.delete | there                                    | as revoke; any registered key dropped,
+ *               |                                          | tombstone
  * op.raise      | ACTIVE, not enrolling, op > device.op    | open op closed, op raised
  * clock.confirm | -                                        | registry time = the record's
  *

@@ -24,7 +24,7 @@ enum kt_session_kind {
 	KT_SESSION_OTHER     /* left to the plugins and files behind us */
 };
 
-enum { KT_SESSION_WAITING_MAX = 4, KT_ADDRESS_MAX = 64 };
+enum { KT_SESSION_WAITING_MAX = 4, KT_ADDRESS_MAX = 64, KT_TAKEOVERS_MAX = 5 };
 
 struct kt_waiting { /* a device message that waits for its turn */
 	uint8_t *text;
@@ -64,6 +64,11 @@ struct kt_session {
 	struct kt_challenge_nonce challenge;
 	int64_t challenge_until_ms;
 	uint64_t kick_at_tick; /* 0: stays; else the tick number from which on it is kicked */
+	enum kt_reason kick_reason;
+	bool kicked; /* once only: the broker's own record of it may outlive ours */
+	/* when this client id was last taken over; passed on to the session that takes over */
+	int64_t takeovers_ms[KT_TAKEOVERS_MAX];
+	bool contention_told;
 };
 
 struct kt_sessions; /* owned, opaque */
@@ -71,14 +76,25 @@ struct kt_sessions; /* owned, opaque */
 KT_MUST_CHECK enum kt_err kt_sessions_new(struct kt_sessions **out);
 void kt_sessions_free(struct kt_sessions *sessions);
 /*
- * A new entry with a fresh number; an entry of the same pointer is replaced, one of the same client
- * id on another pointer is marked gone (taken over). KT_ERR_NOMEM.
+ * A new entry with a fresh number; an entry of the same pointer is marked gone and not found any
+ * more. @client_id NULL or over KT_CLIENT_ID_MAX - 1: stored as "", never found by it.
+ * KT_ERR_NOMEM.
  */
 KT_MUST_CHECK enum kt_err kt_sessions_add(struct kt_sessions *sessions, uintptr_t client,
 					  const char *client_id, struct kt_session **out);
+/*
+ * Marks live entries of the same client id on other pointers gone. Only for a session that we let
+ * in ourselves: the broker drops the old one in the same step. One that was left to others may
+ * still be refused, and then the old one lives on (facts of the broker: takeover comes after all
+ * checks).
+ */
+void kt_sessions_take_over(struct kt_sessions *sessions, const struct kt_session *session);
+/* Sets session->device, so that kt_sessions_next_of finds it. Once per session. */
+void kt_sessions_set_device(struct kt_sessions *sessions, struct kt_session *session,
+			    const struct kt_device *device);
 /* Borrowed, valid until the entry is erased; gone ones included. NULL if unknown. */
 struct kt_session *kt_sessions_find(struct kt_sessions *sessions, uintptr_t client);
-/* Only live ones (not gone). */
+/* Only live ones (not gone); of several with one client id the newest. */
 struct kt_session *kt_sessions_by_number(struct kt_sessions *sessions, uint64_t number);
 struct kt_session *kt_sessions_by_client_id(struct kt_sessions *sessions, const char *client_id);
 /* Live sessions of a device: *cursor NULL to start; NULL at the end. */

@@ -294,11 +294,13 @@ install_packages() {
 	rm -f "$log"
 }
 
-# build_preset NAME: configure and build; the output is shown only if that fails.
+# build_preset NAME [TARGET...]: configure and build; the output is shown only if that fails.
 build_preset() {
-	local log=$KT_ROOT/build/$1.log
+	local preset=$1 log=$KT_ROOT/build/$1.log
+	shift
 	mkdir -p "$KT_ROOT/build" || return 1
-	(cd "$KT_ROOT" && cmake --preset "$1" && cmake --build --preset "$1") >"$log" 2>&1 </dev/null || {
+	(cd "$KT_ROOT" && cmake --preset "$preset" &&
+		cmake --build --preset "$preset" ${1:+--target "$@"}) >"$log" 2>&1 </dev/null || {
 		grep -nE 'error|FAILED|Error' "$log" | head -n 20
 		tail -n 20 "$log"
 		return 1

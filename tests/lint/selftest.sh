@@ -15,7 +15,7 @@ fresh() {
 	rm -rf "$T/tree"
 	mkdir -p "$T"/tree/{common,plugin/ctl,plugin/store,agent,tests,docs,certs,build}
 	cd "$T/tree" || exit 2
-	cp "$config/.clang-format" "$config/.clang-tidy" .
+	cp "$config/.clang-format" "$config/.clang-tidy" "$config/.shellcheckrc" .
 	printf '#ifndef KT_A_H\n#define KT_A_H\n\nint kt_a(int x);\n\n#endif\n' >common/a.h
 	printf '#ifndef KT_P_H\n#define KT_P_H\n\nint kt_p(int x);\n\n#endif\n' >plugin/p.h
 	printf '#ifndef KT_G_H\n#define KT_G_H\n\nint kt_g(int x);\n\n#endif\n' >agent/g.h
@@ -101,7 +101,7 @@ printf 'int kt_x(void);\nint kt_x(void) { return 1; }\n' >common/b.c
 expect format common/b.c:2 'not formatted'
 fresh
 yes '' | head -n 601 >common/b.c
-expect format common/b.c:601 'longer than'
+expect format common/b.c:601 'too long'
 fresh
 # shellcheck disable=SC2016
 printf '#!/bin/sh\nrm $1\n' >tests/t.sh

@@ -23,7 +23,6 @@ world=$({
 	find common plugin agent -name '*.h' -type f 2>/dev/null | sort | xargs cat
 } | sha256sum)
 
-# shellcheck disable=SC2317 # called by xargs
 tidy_one() { # FILE
 	local stamp out
 	stamp=$BUILD/tidy/$({ printf '%s\n' "$world" "$1"; cat "$1"; } | sha256sum | cut -c1-40)

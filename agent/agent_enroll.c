@@ -1,0 +1,127 @@
+#include "agent_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RETRY_AFTER_REFUSAL_S = 60 };
+
+/* Directories of enrolment keys are small numbers, those of rotations are ops (microseconds). */
+static uint64_t enrolment_dir(const struct kt_agent_record *record)
+{
+	return record->seq + 1;
+}
+
+bool kt_agent_enroll_prepare(struct kt_agent *agent)
+{
+	const struct kt_agent_disk *disk = agent->setup.disk;
+	struct kt_agent_record next = *kt_agent_record(agent);
+	char text[24];
+	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
+
+	if (agent->setup.ticket == NULL && agent->setup.claim_pem == NULL)
+		return false;
+	if (next.pending.dir != 0)
+		return true;
+	next.pending = (struct kt_slot){.dir = enrolment_dir(&next), .alg = KT_ALG_ES256};
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)next.pending.dir);
+	if (disk->new_key(disk->ctx, next.pending.dir, KT_ALG_ES256) != KT_ERR_OK ||
+	    kt_agent_save(agent, &next) != KT_ERR_OK) {
+		(void)disk->wipe(disk->ctx, next.pending.dir);
+		kt_agent_link_retry_in(
+			agent, KT_LINK_CLAIM,
+			kt_agent_backoff_ms(agent, agent->link[KT_LINK_CLAIM].tries));
+		return false;
+	}
+	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
+	return true;
+}
+
+/* The id to ask for: the ticket's, else the configured one, else none. */
+static void wanted_device(const struct kt_agent *agent, struct kt_device_id *out)
+{
+	const struct kt_ticket *ticket = agent->setup.ticket;
+	const char *id = agent->setup.claim_device;
+
+	if (ticket != NULL && ticket->device[0] != '\0')
+		id = ticket->device;
+	if (id == NULL || !kt_device_id_set(out, id, strlen(id)))
+		memset(out, 0, sizeof(*out));
+}
+
+void kt_agent_enroll_send(struct kt_agent *agent)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_agent_disk *disk = agent->setup.disk;
+	struct kt_agent_link *l = &agent->link[KT_LINK_CLAIM];
+	struct kt_message *message = NULL;
+	struct kt_msg_enroll *enroll = NULL;
+	char binding[44];
+
+	if (agent->setup.entropy->bytes(agent->setup.entropy->ctx, l->dn.b, sizeof(l->dn.b)) !=
+	    KT_ERR_OK)
+		goto fail;
+	message = kt_agent_message(agent, KT_LINK_CLAIM, KT_MESSAGE_ENROLL);
+	if (message == NULL)
+		goto fail;
+	wanted_device(agent, &message->device);
+	enroll = &message->u.enroll;
+	kt_csr_binding(record->trust_domain, message->device.s, 0, &l->dn, binding);
+	if (disk->csr(disk->ctx, record->pending.dir,
+		      message->device.s[0] != '\0' ? message->device.s : "keyturn", binding,
+		      enroll->csr, &enroll->csr_len) != KT_ERR_OK) {
+		kt_message_free(message);
+		goto fail;
+	}
+	if (agent->setup.ticket != NULL) {
+		enroll->has_ticket = true;
+		memcpy(enroll->ticket, agent->setup.ticket->secret, sizeof(enroll->ticket));
+	}
+	if (kt_agent_send(agent, KT_LINK_CLAIM, record->pending.dir, message) == KT_ERR_OK)
+		return;
+fail:
+	kt_agent_link_close(agent, KT_LINK_CLAIM);
+}
+
+/* Hangs up and comes back later: a claimant's connection is not kept while an operator thinks. */
+static void come_back_in(struct kt_agent *agent, uint32_t retry_s)
+{
+	int64_t jitter_ms = kt_agent_backoff_ms(agent, 0);
+
+	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, (int64_t)retry_s * 1000 + jitter_ms);
+	kt_agent_link_close(agent, KT_LINK_CLAIM);
+}
+
+static bool is_wanted(const struct kt_agent *agent, const struct kt_device_id *given)
+{
+	struct kt_device_id wanted;
+
+	wanted_device(agent, &wanted);
+	if (given->s[0] == '\0')
+		return false;
+	/* an operator may name it otherwise; a ticket for one device may not */
+	if (agent->setup.ticket != NULL && agent->setup.ticket->device[0] != '\0')
+		return strcmp(given->s, wanted.s) == 0;
+	return true;
+}
+
+void kt_agent_enroll_receive(struct kt_agent *agent, const struct kt_message *message)
+{
+	const struct kt_rollover_input input = {.link = KT_LINK_CLAIM, .message = message};
+	const struct kt_field fields[] = {{"type", kt_message_type_name(message->type)},
+					  {"reason", "id.mismatch"}};
+
+	if (message->type == KT_MESSAGE_ENROLLED) {
+		if (is_wanted(agent, &message->device))
+			kt_agent_roll(agent, KT_EV_ENROLLED, &input);
+		else
+			kt_agent_log(agent, KT_EVENT_REPLY_REFUSED, fields, 2);
+	} else if (message->type == KT_MESSAGE_PENDING) {
+		snprintf(agent->last_reason, sizeof(agent->last_reason), "pending");
+		come_back_in(agent, message->u.pending.retry_s);
+	} else if (message->type == KT_MESSAGE_REJECT) {
+		snprintf(agent->last_reason, sizeof(agent->last_reason), "%s",
+			 kt_reason_name(message->u.reject.reason));
+		come_back_in(agent, message->u.reject.retry_s > 0 ? message->u.reject.retry_s
+								  : RETRY_AFTER_REFUSAL_S);
+	}
+}

@@ -1,0 +1,433 @@
+#include "agent_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- out --- */
+
+struct kt_message *kt_agent_message(struct kt_agent *agent, enum kt_link link,
+				    enum kt_message_type type)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	struct kt_message *message = kt_message_new(type);
+
+	if (message == NULL)
+		return NULL;
+	memcpy(message->trust_domain, record->trust_domain, sizeof(message->trust_domain));
+	message->device = record->device;
+	if (type == KT_MESSAGE_HELLO || type == KT_MESSAGE_ENROLL)
+		message->dn = agent->link[link].dn;
+	else
+		message->sn = agent->link[link].sn;
+	return message;
+}
+
+enum kt_err kt_agent_send(struct kt_agent *agent, enum kt_link link, uint64_t dir,
+			  struct kt_message *message)
+{
+	const struct kt_transport *transport = agent->setup.transport;
+	enum kt_err err = KT_ERR_NOMEM;
+	char *text = NULL;
+	size_t len = 0;
+
+	if (message == NULL)
+		goto out;
+	err = agent->setup.disk->seal(agent->setup.disk->ctx, dir, message, &text, &len);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = transport->send(transport->ctx, link, text, len);
+out:
+	free(text);
+	kt_message_free(message);
+	return err;
+}
+
+static enum kt_device_phase wire_phase(enum kt_agent_phase phase)
+{
+	switch (phase) {
+	case KT_AGENT_KEY:
+		return KT_PHASE_KEY;
+	case KT_AGENT_CERT:
+		return KT_PHASE_CERT;
+	case KT_AGENT_NEW:
+	case KT_AGENT_STABLE:
+		break;
+	}
+	return KT_PHASE_STABLE;
+}
+
+void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	struct kt_agent_link *l = &agent->link[link];
+	const struct kt_agent_entropy *entropy = agent->setup.entropy;
+	struct kt_message *message = NULL;
+	struct kt_msg_hello *hello = NULL;
+
+	if (entropy->bytes(entropy->ctx, l->dn.b, sizeof(l->dn.b)) != KT_ERR_OK)
+		goto fail;
+	message = kt_agent_message(agent, link, KT_MESSAGE_HELLO);
+	if (message == NULL)
+		goto fail;
+	hello = &message->u.hello;
+	snprintf(hello->agent, sizeof(hello->agent), "%s", KT_VERSION);
+	snprintf(hello->store, sizeof(hello->store), "%s", agent->setup.key_store);
+	hello->generation = l->slot.generation;
+	hello->fp = l->slot.fp;
+	hello->phase = wire_phase(record->phase);
+	hello->op = record->op;
+	if (kt_agent_send(agent, link, l->slot.dir, message) == KT_ERR_OK)
+		return;
+fail:
+	kt_agent_link_close(agent, link);
+}
+
+/* --- repeats --- */
+
+static enum kt_link repeat_link(const struct kt_agent *agent, const struct kt_repeat *repeat)
+{
+	if (repeat->type == KT_MESSAGE_CONFIRM)
+		return agent->link[KT_LINK_TRIAL].state == KT_LINK_STATE_READY ? KT_LINK_TRIAL
+									       : KT_LINK_COUNT;
+	return kt_agent_active_link(agent);
+}
+
+static struct kt_message *repeat_message(struct kt_agent *agent, const struct kt_repeat *repeat,
+					 enum kt_link link)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	struct kt_message *message = kt_agent_message(agent, link, repeat->type);
+	char binding[44];
+
+	if (message == NULL)
+		return NULL;
+	if (repeat->type == KT_MESSAGE_CSR) {
+		message->u.csr.op = repeat->op;
+		message->u.csr.nonce = record->op_nonce;
+		kt_csr_binding(record->trust_domain, record->device.s, repeat->op,
+			       &record->op_nonce, binding);
+		if (agent->setup.disk->csr(agent->setup.disk->ctx, record->pending.dir,
+					   record->device.s, binding, message->u.csr.csr,
+					   &message->u.csr.csr_len) == KT_ERR_OK)
+			return message;
+		kt_message_free(message);
+		return NULL;
+	}
+	if (repeat->type == KT_MESSAGE_CONFIRM) {
+		message->u.confirm.op = repeat->op;
+		message->u.confirm.nonce = record->op_nonce;
+		message->u.confirm.fp = agent->link[link].slot.fp;
+	} else if (repeat->type == KT_MESSAGE_PROMOTED) {
+		message->u.promoted.op = repeat->op;
+		message->u.promoted.fp = record->active.fp;
+	} else {
+		message->u.failed.op = repeat->op;
+		message->u.failed.reason = repeat->reason;
+	}
+	return message;
+}
+
+/* Not ready: stays due, goes out after the next welcome. */
+static void repeat_send(struct kt_agent *agent, struct kt_repeat *repeat)
+{
+	enum kt_link link = repeat_link(agent, repeat);
+
+	repeat->next_ms = agent->now.mono_ms + repeat->interval_ms;
+	if (link == KT_LINK_COUNT)
+		return;
+	if (kt_agent_send(agent, link, agent->link[link].slot.dir,
+			  repeat_message(agent, repeat, link)) != KT_ERR_OK)
+		return;
+	repeat->interval_ms *= 2;
+	if (repeat->interval_ms > agent->setup.timers.repeat_max)
+		repeat->interval_ms = agent->setup.timers.repeat_max;
+}
+
+void kt_agent_repeat_start(struct kt_agent *agent, unsigned which, const struct kt_repeat *what)
+{
+	struct kt_repeat *repeat = &agent->repeat[which];
+
+	*repeat = *what;
+	repeat->is_due = true;
+	repeat->interval_ms = agent->setup.timers.repeat_first;
+	repeat_send(agent, repeat);
+}
+
+void kt_agent_repeat_stop(struct kt_agent *agent, unsigned which)
+{
+	agent->repeat[which].is_due = false;
+}
+
+void kt_agent_repeats_tick(struct kt_agent *agent)
+{
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
+		if (agent->repeat[i].is_due && agent->now.mono_ms >= agent->repeat[i].next_ms)
+			repeat_send(agent, &agent->repeat[i]);
+	}
+}
+
+int64_t kt_agent_repeats_next_ms(const struct kt_agent *agent)
+{
+	int64_t next = INT64_MAX;
+
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
+		if (agent->repeat[i].is_due && agent->repeat[i].next_ms < next)
+			next = agent->repeat[i].next_ms;
+	}
+	return next;
+}
+
+enum kt_link kt_agent_active_link(const struct kt_agent *agent)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	static const enum kt_link order[] = {KT_LINK_AGENT, KT_LINK_TRIAL};
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		const struct kt_agent_link *l = &agent->link[order[i]];
+
+		if (l->state == KT_LINK_STATE_READY && l->slot.dir != 0 &&
+		    l->slot.dir == record->active.dir)
+			return order[i];
+	}
+	return KT_LINK_COUNT;
+}
+
+/* --- in --- */
+
+static void refuse(struct kt_agent *agent, enum kt_message_type type, enum kt_reason reason)
+{
+	const struct kt_field fields[] = {{"type", kt_message_type_name(type)},
+					  {"reason", kt_reason_name(reason)}};
+
+	kt_agent_log(agent, KT_EVENT_REPLY_REFUSED, fields, 2);
+}
+
+static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	struct kt_agent_link *l = &agent->link[link];
+	const struct kt_rollover_input input = {.link = link, .message = m};
+
+	if (l->state != KT_LINK_STATE_UP)
+		return;
+	l->state = KT_LINK_STATE_READY;
+	l->sn = m->u.welcome.sn;
+	l->tries = 0;
+	agent->last_session_s = agent->now.wall_s;
+	if (link == KT_LINK_TRIAL)
+		agent->silent = 0;
+	if (m->u.welcome.next == KT_NEXT_CONFIRM)
+		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
+	else if (m->u.welcome.next == KT_NEXT_CLOSED)
+		kt_agent_roll(agent, KT_EV_CLOSED, &input);
+	/* what waited for a session: the failed and promoted of before */
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
+		if (agent->repeat[i].is_due && agent->repeat[i].type != KT_MESSAGE_CSR)
+			repeat_send(agent, &agent->repeat[i]);
+	}
+	kt_agent_steps_drive(agent);
+}
+
+static void on_challenge(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_agent_link *l = &agent->link[link];
+	struct kt_message *answer = kt_agent_message(agent, link, KT_MESSAGE_ANSWER);
+	struct kt_msg_answer *a = NULL;
+
+	if (answer == NULL)
+		return;
+	a = &answer->u.answer;
+	a->nonce = m->u.challenge.nonce;
+	a->fp = l->slot.fp;
+	snprintf(a->report.agent, sizeof(a->report.agent), "%s", KT_VERSION);
+	snprintf(a->report.store, sizeof(a->report.store), "%s", agent->setup.key_store);
+	a->report.generation = l->slot.generation;
+	a->report.phase = wire_phase(kt_agent_record(agent)->phase);
+	if (kt_agent_send(agent, link, l->slot.dir, answer) != KT_ERR_OK)
+		refuse(agent, KT_MESSAGE_CHALLENGE, KT_REASON_KEY_STORE);
+}
+
+static void on_rotate(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_rollover_input input = {.link = link, .message = m};
+	enum kt_rollover_event event = kt_rollover_rotate_event(
+		kt_agent_record(agent), &agent->link[link].slot.fp, &m->u.rotate);
+
+	if (event == KT_EV_ROTATE_BAD)
+		refuse(agent, m->type, KT_REASON_OP_STALE);
+	else if (m->u.rotate.alg != KT_ALG_ES256)
+		kt_agent_report(agent, m->u.rotate.op, KT_REASON_CSR_KEY);
+	else
+		kt_agent_roll(agent, event, &input);
+}
+
+static void on_cert(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_rollover_input input = {.link = link, .message = m};
+	const struct kt_agent_record *record = kt_agent_record(agent);
+
+	if (m->u.cert.op != record->op)
+		refuse(agent, m->type, KT_REASON_OP_STALE);
+	else
+		kt_agent_roll(agent, KT_EV_CERT_GOOD, &input);
+}
+
+static void on_committed(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_rollover_input input = {.link = link, .message = m};
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_msg_committed *c = &m->u.committed;
+	bool is_pending = record->phase == KT_AGENT_CERT && c->op == record->op &&
+			  kt_fingerprint_eq(&c->fp, &record->pending.fp);
+	bool is_active = record->phase == KT_AGENT_STABLE && c->op == record->step_op &&
+			 kt_fingerprint_eq(&c->fp, &record->active.fp);
+
+	kt_agent_roll(agent, is_pending || is_active ? KT_EV_COMMITTED : KT_EV_COMMITTED_OTHER,
+		      &input);
+}
+
+static void on_noted(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_rollover_input input = {.link = link, .message = m};
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_repeat *failed = &agent->repeat[KT_REPEAT_FAILED];
+
+	if (m->u.noted.of == KT_MESSAGE_FAILED) {
+		if (failed->is_due && failed->op == m->u.noted.op)
+			kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
+		return;
+	}
+	kt_agent_roll(agent,
+		      record->step == KT_STEP_PROMOTED && record->step_op == m->u.noted.op
+			      ? KT_EV_NOTED_PROMOTED
+			      : KT_EV_NOTED_OTHER,
+		      &input);
+}
+
+static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_msg_reject *reject = &m->u.reject;
+
+	snprintf(agent->last_reason, sizeof(agent->last_reason), "%s",
+		 kt_reason_name(reject->reason));
+	refuse(agent, m->type, reject->reason);
+	if (reject->reason == KT_REASON_SESSION_NONCE) {
+		kt_agent_link_close(agent, link); /* begin again with a fresh hello */
+		return;
+	}
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
+		struct kt_repeat *repeat = &agent->repeat[i];
+
+		if (!repeat->is_due || (reject->op != 0 && reject->op != repeat->op))
+			continue;
+		if (reject->retry_s > 0)
+			repeat->next_ms = agent->now.mono_ms + (int64_t)reject->retry_s * 1000;
+		else if (i == KT_REPEAT_WORK && reject->op != 0)
+			repeat->is_due = false; /* final: the next welcome or rotate steers on */
+	}
+}
+
+static void on_revoked(struct kt_agent *agent, const struct kt_message *m)
+{
+	snprintf(agent->last_reason, sizeof(agent->last_reason), "%s",
+		 kt_reason_name(m->u.revoked.reason));
+	refuse(agent, m->type, m->u.revoked.reason);
+	if (m->u.revoked.wipe)
+		kt_agent_wipe_all(agent);
+}
+
+static void dispatch(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	bool is_ready = agent->link[link].state == KT_LINK_STATE_READY;
+
+	if (link == KT_LINK_CLAIM) {
+		kt_agent_enroll_receive(agent, m);
+		return;
+	}
+	if (!is_ready && m->type != KT_MESSAGE_WELCOME && m->type != KT_MESSAGE_REJECT &&
+	    m->type != KT_MESSAGE_REVOKED) {
+		refuse(agent, m->type, KT_REASON_SESSION_NONCE);
+		return;
+	}
+	switch (m->type) {
+	case KT_MESSAGE_WELCOME:
+		on_welcome(agent, link, m);
+		break;
+	case KT_MESSAGE_CHALLENGE:
+		on_challenge(agent, link, m);
+		break;
+	case KT_MESSAGE_ROTATE:
+		on_rotate(agent, link, m);
+		break;
+	case KT_MESSAGE_CERT:
+		on_cert(agent, link, m);
+		break;
+	case KT_MESSAGE_COMMITTED:
+		on_committed(agent, link, m);
+		break;
+	case KT_MESSAGE_NOTED:
+		on_noted(agent, link, m);
+		break;
+	case KT_MESSAGE_REJECT:
+		on_reject(agent, link, m);
+		break;
+	case KT_MESSAGE_REVOKED:
+		on_revoked(agent, m);
+		break;
+	case KT_MESSAGE_HELLO:
+	case KT_MESSAGE_ANSWER:
+	case KT_MESSAGE_CSR:
+	case KT_MESSAGE_CONFIRM:
+	case KT_MESSAGE_PROMOTED:
+	case KT_MESSAGE_FAILED:
+	case KT_MESSAGE_ENROLL:
+	case KT_MESSAGE_ENROLLED:
+	case KT_MESSAGE_PENDING:
+	case KT_MESSAGE_COUNT:
+		refuse(agent, m->type, KT_REASON_MSG_TYPE);
+		break;
+	}
+}
+
+/* A higher controller number and a later floor are kept before anything is done with the message.
+ */
+static enum kt_err learn(struct kt_agent *agent, const struct kt_verdict *verdict)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	struct kt_agent_record next = *record;
+
+	if (verdict->clock_ahead)
+		kt_agent_log(agent, KT_EVENT_CLOCK_AHEAD, NULL, 0);
+	if (verdict->controller_n <= record->controller_n && verdict->floor_s <= record->floor_s)
+		return KT_ERR_OK;
+	if (verdict->controller_n > next.controller_n)
+		next.controller_n = verdict->controller_n;
+	if (verdict->floor_s > next.floor_s)
+		next.floor_s = verdict->floor_s;
+	return kt_agent_save(agent, &next);
+}
+
+void kt_agent_receive(struct kt_agent *agent, enum kt_link link, const uint8_t *text, size_t len)
+{
+	const struct kt_agent_disk *disk = agent->setup.disk;
+	struct kt_message *message = NULL;
+	struct kt_verdict verdict = {0};
+	enum kt_reason reason = KT_REASON_NONE;
+
+	if (agent->link[link].state < KT_LINK_STATE_UP)
+		return;
+	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s, text, len, &message,
+		       &verdict, &reason) != KT_ERR_OK) {
+		refuse(agent, KT_MESSAGE_COUNT, reason);
+		goto out;
+	}
+	if (!kt_nonce_eq(&message->dn, &agent->link[link].dn)) {
+		refuse(agent, message->type, KT_REASON_SESSION_NONCE);
+		goto out;
+	}
+	if (learn(agent, &verdict) != KT_ERR_OK)
+		goto out;
+	dispatch(agent, link, message);
+out:
+	kt_message_free(message);
+}

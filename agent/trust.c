@@ -1,0 +1,129 @@
+#include "trust.h"
+
+#include "encoding.h"
+#include "topic.h"
+
+#include <string.h>
+
+/* Latest notBefore of the chain and its root: time cannot be earlier than that. */
+static enum kt_err raise_floor(const struct kt_trust *trust, const struct kt_bytes *certs,
+			       size_t count, int64_t *floor_s)
+{
+	struct kt_cert cert;
+	enum kt_err err = kt_cert_decode(trust->root_der.p, trust->root_der.len, &cert);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (cert.not_before_s > *floor_s)
+		*floor_s = cert.not_before_s;
+	for (size_t i = 0; i < count; i++) {
+		err = kt_cert_decode(certs[i].p, certs[i].len, &cert);
+		if (err != KT_ERR_OK)
+			return err;
+		if (cert.not_before_s > *floor_s)
+			*floor_s = cert.not_before_s;
+	}
+	return KT_ERR_OK;
+}
+
+enum kt_err kt_trust_chain(const struct kt_trust *trust, const struct kt_bytes *certs, size_t count,
+			   struct kt_verdict *verdict)
+{
+	int64_t now_s = trust->system_s > trust->floor_s ? trust->system_s : trust->floor_s;
+	enum kt_dates dates = KT_DATES_GOOD;
+	bool clock_ahead = false;
+	int64_t floor_s = trust->floor_s;
+	enum kt_err err = kt_chain_verify(trust->root_der, certs, count, now_s, &dates);
+
+	memset(verdict, 0, sizeof(*verdict));
+	if (err == KT_ERR_DATES && dates == KT_DATES_EXPIRED && now_s > trust->floor_s) {
+		/* our clock may be ahead: is it expired at the latest time we know for sure, too?
+		 */
+		err = kt_chain_verify(trust->root_der, certs, count, trust->floor_s, &dates);
+		clock_ahead = err == KT_ERR_OK;
+	}
+	if (err != KT_ERR_OK &&
+	    !(err == KT_ERR_DATES && dates == KT_DATES_NOT_YET && trust->system_s < trust->floor_s))
+		return err;
+	/* a clock that never knew the time learns from what verifies: judge at the latest notBefore
+	 */
+	if (raise_floor(trust, certs, count, &floor_s) != KT_ERR_OK)
+		return KT_ERR_VERIFY;
+	if (err != KT_ERR_OK)
+		err = kt_chain_verify(trust->root_der, certs, count, floor_s, &dates);
+	if (err != KT_ERR_OK)
+		return err;
+	verdict->clock_ahead = clock_ahead;
+	verdict->floor_s = floor_s;
+	verdict->controller_n = trust->controller_n;
+	return KT_ERR_OK;
+}
+
+/* The controller's certificate, read as strictly as DESIGN section 2 writes it. */
+static enum kt_err check_controller(const struct kt_trust *trust, const struct kt_jws *jws,
+				    struct kt_public_key *key, uint32_t *number)
+{
+	struct kt_cert cert;
+	const char *name = NULL;
+	uint64_t n = 0;
+	enum kt_err err = kt_cert_decode(jws->x5c, jws->x5c_len, &cert);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (cert.is_ca || cert.may_sign_certs || !cert.may_sign || cert.eku != KT_EKU_CONTROLLER)
+		return KT_ERR_VERIFY;
+	if (kt_uri_decode(cert.uri, trust->trust_domain, &name) != KT_URI_CONTROLLER ||
+	    kt_u64_decode(name, strlen(name), &n) != KT_ERR_OK || n == 0 || n > UINT32_MAX ||
+	    n < trust->controller_n)
+		return KT_ERR_VERIFY;
+	*key = cert.key;
+	*number = (uint32_t)n;
+	return KT_ERR_OK;
+}
+
+enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_id *device,
+			  const uint8_t *text, size_t len, struct kt_message **out,
+			  struct kt_verdict *verdict, enum kt_reason *reason)
+{
+	struct kt_jws jws = {0};
+	struct kt_message *message = NULL;
+	struct kt_public_key key;
+	struct kt_bytes chain = {0};
+	uint32_t number = 0;
+	enum kt_err err = KT_ERR_INTERNAL;
+
+	*out = NULL;
+	memset(verdict, 0, sizeof(*verdict));
+	err = kt_jws_decode(text, len, KT_JWS_FROM_CONTROLLER, &jws, reason);
+	if (err != KT_ERR_OK)
+		goto out;
+	*reason = KT_REASON_CERT_CHAIN;
+	chain = (struct kt_bytes){jws.x5c, jws.x5c_len};
+	err = kt_trust_chain(trust, &chain, 1, verdict);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = check_controller(trust, &jws, &key, &number);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_jws_verify(&jws, &key, reason);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_message_decode(jws.payload, jws.payload_len, false, &message, reason);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = KT_ERR_VERIFY;
+	*reason = KT_REASON_ID_MISMATCH;
+	if (strcmp(message->trust_domain, trust->trust_domain) != 0)
+		goto out;
+	if (device->s[0] != '\0' && strcmp(message->device.s, device->s) != 0)
+		goto out;
+	verdict->controller_n = number;
+	*reason = KT_REASON_NONE;
+	*out = message;
+	message = NULL; /* moved */
+	err = KT_ERR_OK;
+out:
+	kt_message_free(message);
+	kt_jws_clear(&jws);
+	return err;
+}

@@ -1,0 +1,231 @@
+#!/bin/bash
+# Every check of the project: installs what is missing, builds, runs the stages, and ends with one
+# line "N passed, N failed" over all of them. See tests/README.md.
+
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+exec </dev/null
+
+STAGES='lint unit integration unit-asan fuzz'
+
+usage() {
+	cat <<'USAGE'
+usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
+
+--only NAME    one stage (lint, unit, unit-asan, integration, fuzz), or, where NAME is none of them,
+               the lint scripts, unit tests, stories and fuzz targets whose name contains it
+--broker PATH  the mosquitto that the stories run (default: the one in PATH)
+--long         a minute of fuzzing per target, and the long form of stories that have one
+USAGE
+}
+
+only='' fuzz_s=5
+while [ $# -gt 0 ]; do
+	case $1 in
+	--only)
+		[ -n "${2-}" ] || { usage >&2; exit 2; }
+		only=$2
+		shift
+		;;
+	--broker)
+		if [ ! -f "${2-}" ] || [ ! -x "$2" ]; then
+			say "--broker '${2-}': not a program" >&2
+			exit 2
+		fi
+		KT_BROKER=$(realpath -e -- "$2")
+		shift
+		;;
+	--long)
+		fuzz_s=60
+		export KT_LONG=1
+		;;
+	-h | --help)
+		usage
+		exit 0
+		;;
+	*)
+		usage >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+export KT_BROKER
+filter=
+case " $STAGES " in
+*" $only "*) [ -z "$only" ] || STAGES=$only ;;
+*) filter=$only ;;
+esac
+
+add() { # PASSED FAILED
+	KT_PASSED=$((KT_PASSED + $1))
+	KT_FAILED=$((KT_FAILED + $2))
+}
+
+# The counts of a script's last line "N passed, N failed"; one failure if it has none, or if its
+# exit code contradicts it.
+add_counts() { # NAME LOG EXIT_CODE
+	local last
+	last=$(tail -n 1 "$2")
+	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		add "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+		if [ "$3" -ne 0 ] && [ "${BASH_REMATCH[2]}" -eq 0 ]; then
+			not_ok "$1 (exit $3)" "$(tail -n 20 "$2")"
+		fi
+	else
+		not_ok "$1 (exit $3, no line of counts)" "$(tail -n 20 "$2")"
+	fi
+}
+
+matches() { # NAME
+	[[ -z $filter || $1 == *"$filter"* ]]
+}
+
+# Kernels with 32 bits of address randomness break the sanitizers of older compilers now and then.
+plain_addresses() {
+	if setarch "$(uname -m)" -R true 2>/dev/null; then
+		setarch "$(uname -m)" -R "$@"
+	else
+		"$@"
+	fi
+}
+
+# need_build PRESET TARGET...: once per preset; false if it does not build (counted once).
+declare -A BUILT=()
+need_build() {
+	if [ -z "${BUILT[$1]-}" ]; then
+		say "building: preset $1"
+		if build_preset "$@" >"$KT_TMP/build"; then
+			BUILT[$1]=yes
+		else
+			BUILT[$1]=no
+			not_ok "build with preset $1" "$(cat "$KT_TMP/build")"
+		fi
+	fi
+	[ "${BUILT[$1]}" = yes ]
+}
+
+# --- stages -----------------------------------------------------------------------------------------
+
+stage_lint() {
+	local script names=()
+	for script in boundaries banned scripts format exports hardening selftest tidy; do
+		! matches "$script" || names+=("$script")
+	done
+	[ "${#names[@]}" -gt 0 ] || return
+	need_build dev || return
+	bash "$KT_ROOT/tests/lint/run.sh" "$KT_ROOT/build/dev" "${names[@]}" >"$KT_TMP/lint" 2>&1
+	local code=$?
+	sed '$d' "$KT_TMP/lint"
+	add_counts lint "$KT_TMP/lint" "$code"
+}
+
+run_ctest() { # PRESET
+	local log=$KT_TMP/ctest code=0 failed total
+	need_build "$1" || return
+	(cd "$KT_ROOT" && plain_addresses ctest --preset "$1" --timeout 120 -R "${filter:-.}" \
+		>"$log" 2>&1) || code=$?
+	if grep -q 'No tests were found' "$log"; then
+		[ -n "$filter" ] || not_ok "unit tests of preset $1" 'there are none'
+		return
+	fi
+	if [[ $(grep -E 'tests? failed out of' "$log") =~ ([0-9]+)\ tests?\ failed\ out\ of\ ([0-9]+) ]]; then
+		failed=${BASH_REMATCH[1]} total=${BASH_REMATCH[2]}
+		add $((total - failed)) "$failed"
+		say "$((total - failed)) of $total test programs passed"
+		[ "$failed" -eq 0 ] || sed 's/^/    /' "$log" | tail -n 100
+	else
+		not_ok "ctest of preset $1 (exit $code)" "$(tail -n 30 "$log")"
+	fi
+}
+
+stage_unit() { run_ctest dev; }
+
+stage_unit_asan() {
+	if [ -n "$filter" ] && [ "${BUILT[dev]-}" = yes ] &&
+		(cd "$KT_ROOT" && ctest --preset dev -N -R "$filter") | grep -q 'Total Tests: 0'; then
+		return
+	fi
+	run_ctest asan
+}
+
+stage_integration() {
+	local script name log code
+	for script in "$KT_ROOT"/tests/integration/test_*.sh; do
+		name=$(basename "$script" .sh)
+		name=${name#test_}
+		matches "$name" || continue
+		need_build dev || return
+		log=$KT_TMP/story.$name
+		code=0
+		timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
+			bash "$script" >"$log" 2>&1 || code=$?
+		say "$name: $(tail -n 1 "$log")"
+		awk '/^not ok / { bad = 1 } /^ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
+		add_counts "$name" "$log" "$code"
+	done
+}
+
+# One target, in the background: its result is a file, for stage_fuzz to count.
+fuzz_one() { # NAME
+	local name=$1 seeds=$KT_ROOT/tests/fuzz/corpus/$1 dir=$KT_TMP/fuzz/$1
+	mkdir -p "$dir/new" "$dir/found"
+	[ -d "$seeds" ] || seeds=
+	# shellcheck disable=SC2086 # no seeds: no argument
+	plain_addresses timeout -k 5 $((fuzz_s * 3 + 60)) "$KT_ROOT/build/fuzz/tests/fuzz_$name" \
+		-max_total_time="$fuzz_s" -timeout=10 -rss_limit_mb=1024 -max_len=20000 \
+		-print_final_stats=1 -artifact_prefix="$dir/found/" "$dir/new" $seeds >"$dir/log" 2>&1
+	echo $? >"$dir/code"
+}
+
+stage_fuzz() {
+	local name names=() targets=() dir runs pids=() pid file
+	for file in "$KT_ROOT"/tests/fuzz/fuzz_*.c; do
+		name=$(basename "$file" .c)
+		name=${name#fuzz_}
+		! matches "$name" || { names+=("$name") targets+=("fuzz_$name"); }
+	done
+	if [ "${#names[@]}" -eq 0 ]; then
+		[ -n "$filter" ] || not_ok 'fuzz targets' 'there are none'
+		return
+	fi
+	need_build fuzz "${targets[@]}" || return
+	for name in "${names[@]}"; do
+		fuzz_one "$name" &
+		pids+=($!)
+		if [ "${#pids[@]}" -ge 2 ]; then # two at a time
+			wait "${pids[0]}"
+			pids=("${pids[@]:1}")
+		fi
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+	for name in "${names[@]}"; do
+		dir=$KT_TMP/fuzz/$name
+		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/log")
+		if [ "$(cat "$dir/code")" = 0 ] && [ "${runs:-0}" -gt 0 ]; then
+			ok "fuzz $name ($runs runs)"
+		else
+			not_ok "fuzz $name" "$(grep -vE '^#[0-9]+.*(NEW|REDUCE|pulse)' "$dir/log" | tail -n 40)
+$(for file in "$dir"/found/*; do
+				[ ! -f "$file" ] || printf 'the input, base64: %s\n' "$(base64 -w 0 "$file")"
+			done)"
+		fi
+	done
+}
+
+# --- the run ------------------------------------------------------------------------------------------
+
+make_tmp
+started=$SECONDS
+install_packages || fatal 'packages are missing'
+command -v "$KT_BROKER" >/dev/null || fatal "no broker: $KT_BROKER"
+for stage in $STAGES; do
+	before=$SECONDS
+	[ -n "$filter" ] || say "--- $stage"
+	"stage_${stage//-/_}"
+	[ -n "$filter" ] || say "--- $stage: $((SECONDS - before)) s"
+done
+say "--- all: $((SECONDS - started)) s"
+finish

@@ -1,0 +1,127 @@
+#include "records.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number spread over 32 bytes (xorshift64*), so that tables meet what SHA-256 would give. */
+static void fill(uint8_t out[static 32], uint32_t n, uint32_t use)
+{
+	uint64_t x = ((uint64_t)use << 32 | n) + UINT64_C(0x9e3779b97f4a7c15);
+
+	for (size_t i = 0; i < 32; i++) {
+		x ^= x >> 12;
+		x ^= x << 25;
+		x ^= x >> 27;
+		out[i] = (uint8_t)((x * UINT64_C(2685821657736338717)) >> 56);
+	}
+}
+
+struct kt_fingerprint fp_of(uint32_t n)
+{
+	struct kt_fingerprint fp;
+
+	fill(fp.b, n, 1);
+	return fp;
+}
+
+struct kt_key_id key_of(uint32_t n)
+{
+	struct kt_key_id key;
+
+	fill(key.b, n, 2);
+	return key;
+}
+
+void ticket_of(uint32_t n, uint8_t out[static 32])
+{
+	fill(out, n, 3);
+}
+
+struct kt_record record_for(const struct kt_registry *registry, enum kt_record_kind kind,
+			    const char *device, uint32_t n)
+{
+	static const uint8_t der[] = {0x30, 0x03, 0x02, 0x01, 0x07};
+	struct kt_record r = {.seq = kt_registry_seq(registry) + 1, .kind = kind, .op = n};
+	const struct kt_device *d = NULL;
+
+	r.time_us = TIME_0 + (int64_t)r.seq * 1000000;
+	memcpy(r.actor, "op:test", sizeof("op:test"));
+	if (device != NULL) {
+		if (strlen(device) > KT_DEVICE_ID_MAX)
+			abort();
+		memcpy(r.device.s, device, strlen(device) + 1);
+		d = kt_registry_find_device(registry, device);
+	}
+	memset(r.nonce.b, (int)(n & 0xff), sizeof(r.nonce.b));
+	r.alg = kind == KT_RECORD_DEVICE_CREATE ? KT_ALG_NONE : KT_ALG_ES256;
+	r.deadline_us = r.time_us + 1;
+	r.fp = fp_of(n);
+	r.key_id = key_of(n);
+	r.generation = d != NULL ? d->generation + 1 : 1;
+	r.not_after_s = INT64_C(253402300799);
+	r.der = (struct kt_bytes){der, sizeof(der)};
+	ticket_of(n, r.ticket_sha256);
+	r.expires_us = r.time_us + 2;
+	r.reason = KT_REASON_DISK;
+	memcpy(r.trust_domain, "example.org", sizeof("example.org"));
+	return r;
+}
+
+struct kt_record record_begin(void)
+{
+	struct kt_record r = {
+		.seq = 1, .time_us = TIME_0 + 1000000, .kind = KT_RECORD_LEDGER_BEGIN};
+
+	memcpy(r.actor, "keyturn", sizeof("keyturn"));
+	memcpy(r.trust_domain, "example.org", sizeof("example.org"));
+	return r;
+}
+
+void take(struct kt_registry *registry, const struct kt_record *record)
+{
+	enum kt_err err = kt_registry_apply(registry, record);
+
+	if (err == KT_ERR_OK)
+		return;
+	(void)fprintf(stderr, "%s for %s: %s\n", kt_record_kind_name(record->kind),
+		      record->device.s, kt_err_name(err));
+	abort();
+}
+
+void take_kind(struct kt_registry *registry, enum kt_record_kind kind, const char *device,
+	       uint32_t n)
+{
+	struct kt_record r = record_for(registry, kind, device, n);
+
+	take(registry, &r);
+}
+
+void take_enrolled(struct kt_registry *registry, const char *device, uint32_t n)
+{
+	struct kt_record r;
+
+	take_kind(registry, KT_RECORD_TICKET_CREATE, device, n);
+	r = record_for(registry, KT_RECORD_ISSUE, device, n);
+	r.has_ticket = true;
+	take(registry, &r);
+	take_kind(registry, KT_RECORD_COMMIT, device, n);
+}
+
+void take_rotated(struct kt_registry *registry, const char *device, uint32_t n)
+{
+	take_kind(registry, KT_RECORD_OP_OPEN, device, n);
+	take_kind(registry, KT_RECORD_ISSUE, device, n);
+	take_kind(registry, KT_RECORD_COMMIT, device, n);
+}
+
+struct kt_registry *registry_begun(void)
+{
+	struct kt_registry *r = NULL;
+	struct kt_record begin = record_begin();
+
+	if (kt_registry_new(&r) != KT_ERR_OK)
+		abort();
+	take(r, &begin);
+	return r;
+}

@@ -1,0 +1,171 @@
+#include "registry_dump.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "registry_internal.h"
+
+static void put_hex(FILE *f, const char *name, const uint8_t *bytes, size_t len)
+{
+	(void)fprintf(f, " %s=", name);
+	for (size_t i = 0; i < len; i++)
+		(void)fprintf(f, "%02x", bytes[i]);
+}
+
+static void put_device(FILE *f, const struct kt_device *d)
+{
+	(void)fprintf(f, "device %s group=%s %s q=%d f=%d w=%d gen=%u %s e=%d op=%" PRIu64, d->id.s,
+		      d->group, kt_device_state_name(d->state), d->quarantined, d->frozen, d->wipe,
+		      d->generation, kt_server_phase_name(d->phase), d->enrolling, d->op);
+	put_hex(f, "nonce", d->op_nonce.b, sizeof(d->op_nonce.b));
+	(void)fprintf(f,
+		      " alg=%s deadline=%" PRId64 " committed=%" PRIu64 " promoted=%" PRIu64
+		      " closed=%" PRIu64 " failed=%s/%" PRIu64,
+		      kt_alg_name(d->op_alg), d->op_deadline_us, d->last_committed_op,
+		      d->promoted_op, d->closed_op, kt_reason_name(d->failed_reason), d->failed_op);
+	(void)fprintf(f,
+		      " created_us=%" PRId64 " committed_us=%" PRId64 " revoked_us=%" PRId64
+		      " seq=%" PRIu64,
+		      d->created_us, d->committed_us, d->revoked_us, d->changed_seq);
+	if (d->has_registered_key)
+		put_hex(f, "registered", d->registered_key.b, 32);
+	if (d->current != NULL)
+		put_hex(f, "current", d->current->fp.b, 32);
+	if (d->pending != NULL)
+		put_hex(f, "pending", d->pending->fp.b, 32);
+	put_hex(f, "der", d->pending_der, d->pending_der_len);
+	(void)fputc('\n', f);
+}
+
+static void put_credential(FILE *f, const struct kt_credential *c)
+{
+	(void)fprintf(f,
+		      "credential %s gen=%u %s not_after=%" PRId64 " op=%" PRIu64 " by=%" PRIu64
+		      " seq=%" PRIu64,
+		      c->device->id.s, c->generation, kt_credential_status_name(c->status),
+		      c->not_after_s, c->op, c->superseded_by, c->changed_seq);
+	put_hex(f, "fp", c->fp.b, 32);
+	put_hex(f, "key", c->key_id.b, 32);
+	(void)fputc('\n', f);
+}
+
+static void put_ticket(FILE *f, const struct kt_ticket_entry *t)
+{
+	(void)fprintf(f, "ticket device=%s group=%s pattern=%s expires=%" PRId64 " used=%d for=%s",
+		      t->device.s, t->group, t->pattern, t->expires_us, t->used, t->used_for.s);
+	put_hex(f, "sha256", t->sha256, 32);
+	put_hex(f, "by", t->used_by.b, 32);
+	(void)fputc('\n', f);
+}
+
+char *registry_dump(const struct kt_registry *r)
+{
+	struct kt_registry_counts n = kt_registry_counts(r);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f == NULL)
+		abort();
+	(void)fprintf(f, "seq=%" PRIu64 " time=%" PRId64 " td=%s\n", kt_registry_seq(r),
+		      kt_registry_time_us(r), kt_registry_trust_domain(r));
+	(void)fprintf(f,
+		      "counts devices=%zu active=%zu revoked=%zu quarantined=%zu frozen=%zu "
+		      "open=%zu credentials=%zu tickets=%zu\n",
+		      n.devices, n.active, n.revoked, n.quarantined, n.frozen, n.open_ops,
+		      n.credentials, n.tickets_open);
+	for (uint32_t i = 0; i < r->devices.count; i++)
+		put_device(f, &((struct kt_device_row *)kt_slab_at(&r->devices, i))->d);
+	for (uint32_t i = 0; i < r->credentials.count; i++)
+		put_credential(f, &((struct kt_credential_row *)kt_slab_at(&r->credentials, i))->c);
+	for (uint32_t i = 0; i < r->tickets.count; i++)
+		put_ticket(f, &((struct kt_ticket_row *)kt_slab_at(&r->tickets, i))->t);
+	for (uint32_t i = 0; i < r->denied.count; i++) {
+		const struct kt_denied_row *row = kt_slab_at(&r->denied, i);
+
+		(void)fprintf(f, "denied %d", row->denied);
+		put_hex(f, "key", row->key_id.b, 32);
+		(void)fputc('\n', f);
+	}
+	if (fclose(f) != 0)
+		abort();
+	return text;
+}
+
+/* --- audit ------------------------------------------------------------------------------------ */
+
+static void require(bool holds, const char *rule, const char *who)
+{
+	if (holds)
+		return;
+	(void)fprintf(stderr, "registry: %s is violated by %s\n", rule, who);
+	abort();
+}
+
+static void audit_device(const struct kt_registry *r, const struct kt_device *d)
+{
+	const char *id = d->id.s;
+	size_t current = 0;
+	size_t pending = 0;
+
+	require(kt_registry_find_device(r, id) == d, "found by id", id);
+	require((d->current != NULL) == (d->state == KT_DEVICE_ACTIVE), "current iff active", id);
+	require((d->pending != NULL) == (d->phase == KT_SERVER_ISSUED), "pending iff issued", id);
+	require((d->pending_der != NULL) == (d->pending != NULL), "DER iff pending", id);
+	require(!d->enrolling || d->phase == KT_SERVER_ISSUED, "enrolling is issued", id);
+	require(d->phase != KT_SERVER_OPEN || d->state == KT_DEVICE_ACTIVE, "open is active", id);
+	require(d->op >= d->last_committed_op && d->op >= d->closed_op && d->op >= d->failed_op,
+		"op is the highest", id);
+	require(d->promoted_op <= d->last_committed_op, "promoted was committed", id);
+	require(d->phase != KT_SERVER_IDLE || d->op_deadline_us == 0, "idle has no deadline", id);
+	if (d->has_registered_key)
+		require(kt_registry_find_key(r, &d->registered_key) == d, "owns its key", id);
+	for (uint32_t i = 0; i < r->credentials.count; i++) {
+		const struct kt_credential_row *row = kt_slab_at(&r->credentials, i);
+
+		if (row->c.device != d)
+			continue;
+		require(row->c.generation <= d->generation, "generation is the highest", id);
+		current += row->c.status == KT_CREDENTIAL_CURRENT;
+		pending += row->c.status == KT_CREDENTIAL_PENDING;
+	}
+	require(current == (d->current != NULL), "one current", id);
+	require(pending == (d->pending != NULL), "one pending", id);
+}
+
+void registry_audit(const struct kt_registry *r)
+{
+	struct kt_registry_counts n = {0};
+
+	for (uint32_t i = 0; i < r->devices.count; i++) {
+		const struct kt_device_row *row = kt_slab_at(&r->devices, i);
+		const struct kt_device *d = &row->d;
+
+		audit_device(r, d);
+		n.devices += d->state != KT_DEVICE_DELETED;
+		n.active += d->state == KT_DEVICE_ACTIVE;
+		n.revoked += d->state == KT_DEVICE_REVOKED;
+		n.quarantined += d->quarantined;
+		n.frozen += d->frozen;
+		n.open_ops += d->phase != KT_SERVER_IDLE;
+	}
+	for (uint32_t i = 0; i < r->credentials.count; i++) {
+		const struct kt_credential_row *row = kt_slab_at(&r->credentials, i);
+
+		require(kt_registry_find_fingerprint(r, &row->c.fp) == &row->c, "found by fp",
+			row->c.device->id.s);
+		require(kt_registry_find_key(r, &row->c.key_id) == row->c.device,
+			"key owned by its device", row->c.device->id.s);
+	}
+	for (uint32_t i = 0; i < r->tickets.count; i++) {
+		const struct kt_ticket_row *row = kt_slab_at(&r->tickets, i);
+
+		n.tickets_open += !row->t.used;
+		require(kt_registry_find_ticket(r, row->t.sha256) == &row->t, "ticket is found",
+			row->t.device.s);
+	}
+	n.credentials = r->credentials.count;
+	require(memcmp(&n, &r->counts, sizeof(n)) == 0, "counts", "the registry");
+}

@@ -1,0 +1,217 @@
+/* Tables, memory and the fold as a whole; its single rules: test_registry_rules.c. */
+#include "registry.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "records.h"
+#include "registry_dump.h"
+#include "registry_internal.h"
+
+static void name_of(uint32_t n, char out[static 16])
+{
+	(void)snprintf(out, 16, "hub-%u", n);
+}
+
+static void finds_each_of_5000_devices_by_every_key(void **state)
+{
+	enum { COUNT = 5000 };
+	struct kt_registry *r = registry_begun();
+	char id[16];
+	size_t cursor = 0;
+	const struct kt_device *first = NULL;
+
+	(void)state;
+	for (uint32_t n = 1; n <= COUNT; n++) {
+		name_of(n, id);
+		take_enrolled(r, id, n);
+		if (n == 1)
+			first = kt_registry_find_device(r, id);
+	}
+	for (uint32_t n = 1; n <= COUNT; n++) {
+		struct kt_fingerprint fp = fp_of(n);
+		struct kt_key_id key = key_of(n);
+		const struct kt_device *d = kt_registry_next_device(r, &cursor);
+
+		name_of(n, id);
+		assert_string_equal(d->id.s, id);
+		assert_ptr_equal(kt_registry_find_device(r, id), d);
+		assert_ptr_equal(kt_registry_find_fingerprint(r, &fp), d->current);
+		assert_ptr_equal(kt_registry_find_key(r, &key), d);
+		id[0] = 'H';
+		assert_null(kt_registry_find_device(r, id));
+		assert_ptr_equal(kt_registry_find_nocase(r, id), d);
+	}
+	assert_null(kt_registry_next_device(r, &cursor));
+	assert_ptr_equal(kt_registry_find_device(r, "hub-1"), first); /* entries never move */
+	assert_int_equal(kt_registry_counts(r).active, COUNT);
+	kt_registry_free(r);
+}
+
+static void finds_nothing_in_an_empty_registry(void **state)
+{
+	struct kt_registry *r = NULL;
+	struct kt_fingerprint fp = fp_of(1);
+	struct kt_key_id key = key_of(1);
+	uint8_t sha[32] = {0};
+	size_t cursor = 0;
+
+	(void)state;
+	assert_int_equal(kt_registry_new(&r), KT_ERR_OK);
+	assert_null(kt_registry_find_fingerprint(r, &fp));
+	assert_null(kt_registry_find_device(r, "hub-1"));
+	assert_null(kt_registry_find_nocase(r, "hub-1"));
+	assert_null(kt_registry_find_key(r, &key));
+	assert_null(kt_registry_find_ticket(r, sha));
+	assert_false(kt_registry_is_key_used(r, &key));
+	assert_false(kt_registry_is_key_denied(r, &key));
+	assert_null(kt_registry_next_device(r, &cursor));
+	assert_true(kt_registry_seq(r) == 0 && kt_registry_time_us(r) == 0);
+	assert_string_equal(kt_registry_trust_domain(r), "");
+	kt_registry_free(r);
+	kt_registry_free(NULL);
+}
+
+static void registrations_come_and_go_without_losing_others(void **state)
+{
+	enum { COUNT = 300 };
+	struct kt_registry *r = registry_begun();
+	char id[16];
+
+	(void)state;
+	for (uint32_t n = 1; n <= COUNT; n++) {
+		name_of(n, id);
+		take_kind(r, KT_RECORD_APPROVE, id, n);
+	}
+	for (uint32_t n = 1; n <= COUNT; n += 2)
+		take_kind(r, KT_RECORD_DENY, NULL, n);
+	for (uint32_t n = 1; n <= COUNT; n++) {
+		struct kt_key_id key = key_of(n);
+
+		assert_int_equal(kt_registry_find_key(r, &key) != NULL, n % 2 == 0);
+		assert_int_equal(kt_registry_is_key_denied(r, &key), n % 2 == 1);
+	}
+	kt_registry_free(r);
+}
+
+static void a_device_with_one_credential_costs_at_most_512_bytes(void **state)
+{
+	size_t slots = 4; /* bytes of a slot; by_id, by_fp, by_key hold one each, half full */
+
+	(void)state;
+	assert_true(sizeof(struct kt_device_row) + sizeof(struct kt_credential_row) +
+			    3 * 2 * slots <=
+		    512);
+}
+
+static void names_are_the_documented_ones(void **state)
+{
+	(void)state;
+	assert_string_equal(kt_device_state_name(KT_DEVICE_NEW), "new");
+	assert_string_equal(kt_device_state_name(KT_DEVICE_ACTIVE), "active");
+	assert_string_equal(kt_device_state_name(KT_DEVICE_REVOKED), "revoked");
+	assert_string_equal(kt_device_state_name(KT_DEVICE_DELETED), "deleted");
+	assert_string_equal(kt_server_phase_name(KT_SERVER_IDLE), "idle");
+	assert_string_equal(kt_server_phase_name(KT_SERVER_OPEN), "open");
+	assert_string_equal(kt_server_phase_name(KT_SERVER_ISSUED), "issued");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_PENDING), "pending");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_CURRENT), "current");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_SUPERSEDED), "superseded");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_REVOKED), "revoked");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_ABANDONED), "abandoned");
+}
+
+/* --- random walks: the same seed every time ----------------------------------------------------
+ */
+
+static uint32_t next_random(uint64_t *x)
+{
+	*x = *x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(*x >> 33);
+}
+
+/* Something that may or may not fit: few ids, keys and ops, so that they often meet. */
+static struct kt_record random_record(const struct kt_registry *r, uint64_t *x)
+{
+	static const char *const ids[] = {"a", "b", "c", "B"};
+	enum kt_record_kind kind =
+		(enum kt_record_kind)(1 + next_random(x) % (KT_RECORD_COUNT - 1));
+	const char *id = ids[next_random(x) % 4];
+	const struct kt_device *d = kt_registry_find_device(r, id);
+	struct kt_record rec = record_for(r, kind, id, 1 + next_random(x) % 400);
+
+	if (d != NULL && next_random(x) % 4 != 0)
+		rec.op = d->op + (kind == KT_RECORD_OP_OPEN || kind == KT_RECORD_OP_RAISE);
+	if (d != NULL && d->pending != NULL && next_random(x) % 4 != 0)
+		rec.fp = kind == KT_RECORD_COMMIT ? d->pending->fp : rec.fp;
+	if (d != NULL && d->has_registered_key && next_random(x) % 2 == 0)
+		rec.key_id = kind == KT_RECORD_ISSUE ? d->registered_key : rec.key_id;
+	if (kind == KT_RECORD_ISSUE) {
+		rec.has_ticket = next_random(x) % 2 == 0;
+		rec.op += next_random(x) % 2;
+		ticket_of(next_random(x) % 40, rec.ticket_sha256);
+	}
+	if (kind == KT_RECORD_TICKET_CREATE)
+		ticket_of(next_random(x) % 40, rec.ticket_sha256);
+	rec.has_key_id = kind == KT_RECORD_DEVICE_CREATE && next_random(x) % 2 == 0;
+	rec.wipe = next_random(x) % 2 == 0;
+	return rec;
+}
+
+static void a_random_walk_keeps_every_invariant(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 6; seed++) {
+		struct kt_registry *r = registry_begun();
+		struct kt_registry *replayed = registry_begun();
+		uint64_t x = seed;
+		char *one;
+		char *other;
+
+		for (int step = 0; step < 800; step++) {
+			struct kt_record rec = random_record(r, &x);
+			enum kt_err check = kt_registry_check(r, &rec);
+
+			one = registry_dump(r);
+			assert_int_equal(kt_registry_apply(r, &rec), check);
+			if (check == KT_ERR_OK) {
+				take(replayed, &rec);
+			} else {
+				other = registry_dump(r);
+				assert_string_equal(one, other);
+				free(other);
+			}
+			free(one);
+			registry_audit(r);
+		}
+		assert_true(kt_registry_seq(r) > 100);
+		one = registry_dump(r);
+		other = registry_dump(replayed);
+		assert_string_equal(one, other);
+		free(one);
+		free(other);
+		kt_registry_free(r);
+		kt_registry_free(replayed);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(finds_each_of_5000_devices_by_every_key),
+		cmocka_unit_test(finds_nothing_in_an_empty_registry),
+		cmocka_unit_test(registrations_come_and_go_without_losing_others),
+		cmocka_unit_test(a_device_with_one_credential_costs_at_most_512_bytes),
+		cmocka_unit_test(names_are_the_documented_ones),
+		cmocka_unit_test(a_random_walk_keeps_every_invariant),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
