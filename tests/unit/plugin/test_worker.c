@@ -1,0 +1,715 @@
+/* Does each job do its work, refuse what is not right with the right reason, and do the threads
+ * keep every job? */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "worker.h"
+
+enum { TAMPER_STEP = 50, MANY = 1000, WAIT_S = 60 };
+
+#define TD "fleet.example"
+
+struct fixture {
+	struct kt_signing signing;
+	struct kt_secret *issuer_key;
+	struct kt_secret *controller_key;
+	struct kt_secret *other_key;
+	uint8_t *storage[3];
+	struct kt_bytes root;
+	struct kt_crypto *crypto;
+	struct kt_bench *bench;
+	struct kt_key *key;	/* of the device, on record */
+	struct kt_key *new_key; /* of the request */
+	uint8_t leaf[KT_CERT_MAX];
+	size_t leaf_len;
+};
+
+/* --- what the tests stand on --- */
+
+static struct kt_bytes load_cert(const char *path, uint8_t **storage)
+{
+	struct kt_bytes der = {NULL, 0};
+	size_t len = 0;
+	size_t count = 0;
+	uint8_t *pem = read_file(path, &len);
+
+	assert_int_equal(kt_pem_certs(pem, len, &der, 1, &count, storage), KT_ERR_OK);
+	assert_int_equal(count, 1);
+	free(pem);
+	return der;
+}
+
+static struct kt_secret *load_key(const char *path)
+{
+	struct kt_secret *secret = NULL;
+	size_t len = 0;
+	uint8_t *pem = read_file(path, &len);
+
+	assert_int_equal(kt_secret_copy(pem, len, &secret), KT_ERR_OK);
+	free(pem);
+	return secret;
+}
+
+static struct kt_job *issue_job(const struct fixture *f, const struct kt_key *key)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_ISSUE, 7);
+
+	(void)f;
+	assert_non_null(job);
+	assert_true(kt_device_id_set(&job->device, "hub-17", 6));
+	job->generation = 3;
+	job->key = *kt_key_public(key);
+	job->not_after_s = KT_CERT_NO_END;
+	return job;
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct kt_job *job;
+
+	assert_non_null(f);
+	f->root = load_cert(KT_VECTORS "/pki/root.pem", &f->storage[0]);
+	f->signing.issuer_cert_der = load_cert(KT_VECTORS "/pki/issuing.pem", &f->storage[1]);
+	f->signing.controller_cert_der =
+		load_cert(KT_VECTORS "/pki/controller.pem", &f->storage[2]);
+	f->issuer_key = load_key(KT_VECTORS "/pki/issuing.key");
+	f->controller_key = load_key(KT_VECTORS "/pki/controller.key");
+	f->other_key = load_key(KT_VECTORS "/pki/other-root.key");
+	f->signing.trust_domain = TD;
+	f->signing.issuer_key_pem = f->issuer_key;
+	f->signing.controller_key_pem = f->controller_key;
+	assert_int_equal(kt_bench_new(&f->signing, &f->bench), KT_ERR_OK);
+	assert_int_equal(kt_crypto_new(&f->crypto), KT_ERR_OK);
+	assert_int_equal(kt_key_new(f->crypto, KT_ALG_ES256, &f->key), KT_ERR_OK);
+	assert_int_equal(kt_key_new(f->crypto, KT_ALG_ES256, &f->new_key), KT_ERR_OK);
+	job = issue_job(f, f->key);
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	memcpy(f->leaf, job->leaf_der, job->leaf_len);
+	f->leaf_len = job->leaf_len;
+	kt_job_free(job);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	kt_key_free(f->key);
+	kt_key_free(f->new_key);
+	kt_bench_free(f->bench);
+	kt_crypto_free(f->crypto);
+	kt_secret_free(f->issuer_key);
+	kt_secret_free(f->controller_key);
+	kt_secret_free(f->other_key);
+	for (size_t i = 0; i < 3; i++)
+		free(f->storage[i]);
+	free(f);
+	return 0;
+}
+
+struct key_signer {
+	struct kt_crypto *crypto;
+	const struct kt_key *key;
+};
+
+static enum kt_err sign(void *ctx, const uint8_t *msg, size_t len,
+			uint8_t sig[static KT_SIGNATURE_MAX])
+{
+	struct key_signer *s = ctx;
+
+	return kt_key_sign(s->crypto, s->key, msg, len, sig);
+}
+
+/* A device's JWS over @message (freed here). */
+static char *sealed_by(const struct fixture *f, const struct kt_key *key,
+		       struct kt_message *message, size_t *out_len)
+{
+	struct key_signer s = {f->crypto, key};
+	struct kt_signer signer = {KT_ALG_ES256, sign, &s};
+	struct kt_bytes none = {NULL, 0};
+	char *payload = NULL;
+	char *text = NULL;
+	size_t len = 0;
+
+	assert_int_equal(kt_message_encode(message, &payload, &len), KT_ERR_OK);
+	assert_int_equal(
+		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, len, &text, out_len),
+		KT_ERR_OK);
+	free(payload);
+	kt_message_free(message);
+	return text;
+}
+
+static struct kt_message *message_of(enum kt_message_type type)
+{
+	struct kt_message *m = kt_message_new(type);
+
+	assert_non_null(m);
+	(void)strcpy(m->trust_domain, TD);
+	assert_true(kt_device_id_set(&m->device, "hub-17", 6));
+	return m;
+}
+
+static struct kt_message *hello(void)
+{
+	struct kt_message *m = message_of(KT_MESSAGE_HELLO);
+
+	memset(m->dn.b, 0x11, sizeof(m->dn.b));
+	(void)strcpy(m->u.hello.agent, "1.0.0");
+	(void)strcpy(m->u.hello.store, "file");
+	m->u.hello.generation = 3;
+	m->u.hello.phase = KT_PHASE_STABLE;
+	return m;
+}
+
+static size_t request_of(const struct fixture *f, const struct kt_key *key,
+			 uint8_t out[static KT_CSR_MAX])
+{
+	size_t len = 0;
+
+	assert_int_equal(kt_csr_new(f->crypto, key, "hub-17", "binding", out, &len), KT_ERR_OK);
+	return len;
+}
+
+static struct kt_message *csr(const struct fixture *f)
+{
+	struct kt_message *m = message_of(KT_MESSAGE_CSR);
+
+	memset(m->sn.b, 0x22, sizeof(m->sn.b));
+	m->u.csr.op = 5;
+	m->u.csr.csr_len = request_of(f, f->new_key, m->u.csr.csr);
+	return m;
+}
+
+static struct kt_message *enroll(const struct fixture *f, const struct kt_key *key)
+{
+	struct kt_message *m = message_of(KT_MESSAGE_ENROLL);
+
+	memset(m->dn.b, 0x33, sizeof(m->dn.b));
+	m->u.enroll.has_ticket = true;
+	memset(m->u.enroll.ticket, 0x44, sizeof(m->u.enroll.ticket));
+	m->u.enroll.csr_len = request_of(f, key, m->u.enroll.csr);
+	return m;
+}
+
+/* @text is moved. */
+static struct kt_job *open_job(const struct fixture *f, char *text, size_t len, bool is_claim)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_OPEN, 7);
+
+	assert_non_null(job);
+	job->text = (uint8_t *)text;
+	job->text_len = len;
+	job->is_claim = is_claim;
+	if (!is_claim) {
+		job->cert_der = malloc(f->leaf_len);
+		assert_non_null(job->cert_der);
+		memcpy(job->cert_der, f->leaf, f->leaf_len);
+		job->cert_der_len = f->leaf_len;
+	}
+	return job;
+}
+
+static void expect_refused(const struct fixture *f, struct kt_job *job, enum kt_err err,
+			   enum kt_reason reason)
+{
+	static const struct kt_csr empty;
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, err);
+	assert_int_equal(job->reason, reason);
+	assert_null(job->message);
+	assert_memory_equal(&job->csr, &empty, sizeof(empty));
+	kt_job_free(job);
+}
+
+/* --- OPEN --- */
+
+static void opens_a_message_of_the_sessions_key(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, hello(), &len);
+	struct kt_job *job = open_job(f, text, len, false);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->reason, KT_REASON_NONE);
+	assert_int_equal(job->session, 7);
+	assert_int_equal(job->message->type, KT_MESSAGE_HELLO);
+	assert_string_equal(job->message->device.s, "hub-17");
+	assert_int_equal(job->message->u.hello.generation, 3);
+	kt_job_free(job);
+}
+
+static void opens_a_request_of_another_key_under_the_sessions_key(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_key_id want = kt_key_id_of(kt_key_public(f->new_key));
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, csr(f), &len);
+	struct kt_job *job = open_job(f, text, len, false);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->message->type, KT_MESSAGE_CSR);
+	assert_true(kt_key_id_eq(&job->csr.key_id, &want));
+	assert_string_equal(job->csr.challenge_password, "binding");
+	kt_job_free(job);
+}
+
+static void opens_an_enrolment_with_the_requests_own_key(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_key_id want = kt_key_id_of(kt_key_public(f->new_key));
+	size_t len = 0;
+	char *text = sealed_by(f, f->new_key, enroll(f, f->new_key), &len);
+	struct kt_job *job = open_job(f, text, len, true);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->message->type, KT_MESSAGE_ENROLL);
+	assert_true(job->message->u.enroll.has_ticket);
+	assert_true(kt_key_id_eq(&job->csr.key_id, &want));
+	kt_job_free(job);
+}
+
+static void refuses_a_message_of_another_key(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->new_key, hello(), &len);
+
+	expect_refused(f, open_job(f, text, len, false), KT_ERR_VERIFY, KT_REASON_JWS_SIG);
+}
+
+static void refuses_a_message_for_the_other_direction(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *sealed = kt_job_new(KT_JOB_SEAL, 7);
+	struct kt_job *job;
+
+	assert_non_null(sealed);
+	sealed->message = message_of(KT_MESSAGE_COMMITTED);
+	sealed->message->u.committed.op = 9;
+	kt_job_run(f->bench, sealed);
+	assert_int_equal(sealed->err, KT_ERR_OK);
+	job = open_job(f, sealed->sealed, sealed->sealed_len, false);
+	sealed->sealed = NULL; /* moved */
+	expect_refused(f, job, KT_ERR_INVALID, KT_REASON_JWS_HEADER);
+	kt_job_free(sealed);
+}
+
+static void refuses_an_enrolment_signed_by_another_key_than_its_request(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, enroll(f, f->new_key), &len);
+
+	expect_refused(f, open_job(f, text, len, true), KT_ERR_VERIFY, KT_REASON_JWS_SIG);
+}
+
+static void refuses_an_enrolment_in_a_devices_session(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, enroll(f, f->new_key), &len);
+
+	expect_refused(f, open_job(f, text, len, false), KT_ERR_DENIED, KT_REASON_MSG_TYPE);
+}
+
+static void refuses_all_but_an_enrolment_from_a_claimant(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, hello(), &len);
+
+	expect_refused(f, open_job(f, text, len, true), KT_ERR_DENIED, KT_REASON_MSG_TYPE);
+	text = sealed_by(f, f->new_key, csr(f), &len);
+	expect_refused(f, open_job(f, text, len, true), KT_ERR_DENIED, KT_REASON_MSG_TYPE);
+}
+
+static void refuses_a_request_that_its_own_key_does_not_vouch_for(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_message *m = csr(f);
+	size_t len = 0;
+	char *text;
+
+	m->u.csr.csr[m->u.csr.csr_len - 1] ^= 1; /* inside the signature */
+	text = sealed_by(f, f->key, m, &len);
+	expect_refused(f, open_job(f, text, len, false), KT_ERR_VERIFY, KT_REASON_CSR_SIG);
+	m = csr(f);
+	m->u.csr.csr_len -= 1;
+	text = sealed_by(f, f->key, m, &len);
+	expect_refused(f, open_job(f, text, len, false), KT_ERR_INVALID, KT_REASON_CSR_SYNTAX);
+}
+
+static void refuses_a_message_changed_at_any_place(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int claim = 0; claim < 2; claim++) {
+		size_t len = 0;
+		char *text = claim ? sealed_by(f, f->new_key, enroll(f, f->new_key), &len)
+				   : sealed_by(f, f->key, csr(f), &len);
+
+		for (size_t at = 0; at < len; at += TAMPER_STEP) {
+			char *copy = malloc(len);
+			struct kt_job *job;
+
+			assert_non_null(copy);
+			memcpy(copy, text, len);
+			copy[at] = (char)(copy[at] ^ 1);
+			job = open_job(f, copy, len, claim == 1);
+			kt_job_run(f->bench, job);
+			if (job->err == KT_ERR_OK)
+				fail_msg("a change of byte %zu got through", at);
+			assert_int_not_equal(job->reason, KT_REASON_NONE);
+			assert_int_not_equal(job->reason, KT_REASON_BUSY);
+			assert_null(job->message);
+			kt_job_free(job);
+		}
+		free(text);
+	}
+}
+
+static void refuses_nothing_at_all(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = kt_job_new(KT_JOB_OPEN, 7);
+
+	assert_non_null(job);
+	job->text = malloc(1);
+	assert_non_null(job->text);
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_INVALID);
+	assert_int_equal(job->reason, KT_REASON_JSON_SYNTAX);
+	kt_job_free(job);
+}
+
+static void refuses_a_session_whose_certificate_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, hello(), &len);
+	struct kt_job *job = open_job(f, text, len, false);
+
+	job->cert_der_len -= 1;
+	expect_refused(f, job, KT_ERR_INVALID, KT_REASON_CERT_KEY);
+}
+
+/* --- ISSUE and SEAL --- */
+
+static void issues_a_leaf_that_verifies_under_the_root(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = issue_job(f, f->new_key);
+	struct kt_fingerprint fp;
+	struct kt_bytes chain[2];
+	struct kt_cert cert;
+	enum kt_dates dates;
+	uint32_t generation = 0;
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->reason, KT_REASON_NONE);
+	chain[0].p = job->leaf_der;
+	chain[0].len = job->leaf_len;
+	chain[1] = f->signing.issuer_cert_der;
+	assert_int_equal(kt_chain_verify(f->root, chain, 2, -1, &dates), KT_ERR_OK);
+	assert_int_equal(kt_cert_decode(job->leaf_der, job->leaf_len, &cert), KT_ERR_OK);
+	assert_string_equal(cert.uri, "spiffe://" TD "/device/hub-17");
+	assert_true(kt_cert_generation(&cert, &generation));
+	assert_int_equal(generation, 3);
+	fp = kt_fingerprint_of(job->leaf_der, job->leaf_len);
+	assert_true(kt_fingerprint_eq(&fp, &job->leaf_fp));
+	kt_job_free(job);
+}
+
+static void issues_nothing_without_a_key(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = issue_job(f, f->new_key);
+
+	memset(&job->key, 0, sizeof(job->key));
+	kt_job_run(f->bench, job);
+	assert_int_not_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->reason, KT_REASON_BUSY);
+	assert_null(job->leaf_der);
+	assert_int_equal(job->leaf_len, 0);
+	kt_job_free(job);
+}
+
+static void seals_what_the_controllers_key_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = kt_job_new(KT_JOB_SEAL, 7);
+	struct kt_cert cert;
+	struct kt_jws jws;
+	struct kt_message *message = NULL;
+	enum kt_reason reason;
+
+	assert_non_null(job);
+	job->message = message_of(KT_MESSAGE_COMMITTED);
+	job->message->u.committed.op = 9;
+	memset(job->message->dn.b, 0x55, sizeof(job->message->dn.b));
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(kt_jws_decode((const uint8_t *)job->sealed, job->sealed_len,
+				       KT_JWS_FROM_CONTROLLER, &jws, &reason),
+			 KT_ERR_OK);
+	assert_int_equal(jws.x5c_len, f->signing.controller_cert_der.len);
+	assert_memory_equal(jws.x5c, f->signing.controller_cert_der.p, jws.x5c_len);
+	assert_int_equal(kt_cert_decode(jws.x5c, jws.x5c_len, &cert), KT_ERR_OK);
+	assert_int_equal(kt_jws_verify(&jws, &cert.key, &reason), KT_ERR_OK);
+	assert_int_equal(kt_message_decode(jws.payload, jws.payload_len, false, &message, &reason),
+			 KT_ERR_OK);
+	assert_int_equal(message->u.committed.op, 9);
+	kt_message_free(message);
+	kt_jws_clear(&jws);
+	kt_job_free(job);
+}
+
+static void seals_no_message_that_breaks_its_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = kt_job_new(KT_JOB_SEAL, 7);
+
+	assert_non_null(job);
+	kt_job_run(f->bench, job); /* without a message */
+	assert_int_equal(job->err, KT_ERR_INVALID);
+	job->message = message_of(KT_MESSAGE_CERT);
+	job->message->u.cert.op = 1; /* a chain of none */
+	kt_job_run(f->bench, job);
+	assert_int_not_equal(job->err, KT_ERR_OK);
+	assert_null(job->sealed);
+	kt_job_free(job);
+}
+
+/* --- the bench --- */
+
+static void a_bench_wants_matching_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_signing signing = f->signing;
+	struct kt_bench *bench = NULL;
+
+	signing.issuer_key_pem = f->other_key;
+	assert_int_equal(kt_bench_new(&signing, &bench), KT_ERR_VERIFY);
+	assert_null(bench);
+	signing = f->signing;
+	signing.controller_key_pem = f->other_key;
+	assert_int_equal(kt_bench_new(&signing, &bench), KT_ERR_VERIFY);
+	signing = f->signing;
+	signing.issuer_cert_der = f->signing.controller_cert_der; /* no CA */
+	signing.issuer_key_pem = f->controller_key;
+	assert_int_equal(kt_bench_new(&signing, &bench), KT_ERR_VERIFY);
+	signing = f->signing;
+	signing.trust_domain = "Not A Domain";
+	assert_int_equal(kt_bench_new(&signing, &bench), KT_ERR_INVALID);
+	assert_null(bench);
+}
+
+static void a_pool_with_a_wrong_key_does_not_start(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_signing signing = f->signing;
+	struct kt_worker_pool *pool = NULL;
+
+	signing.controller_key_pem = f->other_key;
+	assert_int_equal(kt_worker_pool_new(&signing, 2, NULL, NULL, &pool), KT_ERR_VERIFY);
+	assert_null(pool);
+	assert_int_equal(kt_worker_pool_new(&f->signing, 0, NULL, NULL, &pool), KT_ERR_RANGE);
+	assert_null(pool);
+}
+
+/* --- the threads --- */
+
+static void submit(struct kt_worker_pool *pool, struct kt_job *job)
+{
+	const struct kt_jobs *jobs = kt_worker_pool_jobs(pool);
+
+	assert_int_equal(jobs->submit(jobs->ctx, job), KT_ERR_OK);
+}
+
+static struct kt_job *seal_job(uint64_t session)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_SEAL, session);
+
+	assert_non_null(job);
+	job->message = message_of(KT_MESSAGE_COMMITTED);
+	job->message->u.committed.op = session + 1;
+	return job;
+}
+
+/* The next result; a clock that has run too long fails the test instead of hanging it. */
+static struct kt_job *take(struct kt_worker_pool *pool)
+{
+	const struct timespec pause = {0, 200000};
+	time_t end = time(NULL) + WAIT_S;
+	struct kt_job *job;
+
+	while ((job = kt_worker_pool_take(pool)) == NULL) {
+		assert_true(time(NULL) < end);
+		(void)nanosleep(&pause, NULL);
+	}
+	return job;
+}
+
+static void a_full_queue_takes_no_more_until_a_result_is_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	const struct kt_jobs *jobs;
+	struct kt_job *extra = kt_job_new(KT_JOB_SEAL, 9999);
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 1, NULL, NULL, &pool), KT_ERR_OK);
+	jobs = kt_worker_pool_jobs(pool);
+	for (uint64_t i = 0; i < KT_JOBS_MAX; i++)
+		submit(pool, kt_job_new(KT_JOB_SEAL, i)); /* without a message: quickly refused */
+	assert_int_equal(jobs->submit(jobs->ctx, extra), KT_ERR_BUSY);
+	assert_int_equal(extra->session, 9999); /* still ours */
+	kt_job_free(take(pool));
+	submit(pool, extra);
+	kt_worker_pool_free(pool);
+}
+
+static void wake(void *ctx)
+{
+	__atomic_add_fetch((unsigned *)ctx, 1, __ATOMIC_RELAXED);
+}
+
+static void a_thousand_jobs_come_back_once_each(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	bool seen[MANY] = {false};
+	unsigned woken = 0;
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 2, wake, &woken, &pool), KT_ERR_OK);
+	for (uint64_t i = 0; i < MANY; i++)
+		submit(pool, seal_job(i));
+	for (size_t i = 0; i < MANY; i++) {
+		struct kt_job *job = take(pool);
+
+		assert_int_equal(job->err, KT_ERR_OK);
+		assert_true(job->sealed_len > 0);
+		assert_true(job->session < MANY);
+		assert_false(seen[job->session]);
+		seen[job->session] = true;
+		kt_job_free(job);
+	}
+	assert_null(kt_worker_pool_take(pool));
+	kt_worker_pool_free(pool);
+	assert_in_range(woken, 1, MANY);
+}
+
+static void one_thread_keeps_the_order(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 1, NULL, NULL, &pool), KT_ERR_OK);
+	for (uint64_t i = 0; i < 20; i++)
+		submit(pool, seal_job(i));
+	for (uint64_t i = 0; i < 20; i++) {
+		struct kt_job *job = take(pool);
+
+		assert_int_equal(job->session, i);
+		kt_job_free(job);
+	}
+	kt_worker_pool_free(pool);
+}
+
+static void a_pool_is_freed_while_jobs_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	unsigned woken = 0;
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 2, wake, &woken, &pool), KT_ERR_OK);
+	for (uint64_t i = 0; i < 200; i++)
+		submit(pool, seal_job(i));
+	kt_job_free(take(pool)); /* some done, some in work, most waiting */
+	kt_worker_pool_free(pool);
+	kt_worker_pool_free(NULL);
+}
+
+static volatile sig_atomic_t handled_elsewhere;
+static pthread_t test_thread;
+
+static void on_usr1(int number)
+{
+	(void)number;
+	if (!pthread_equal(pthread_self(), test_thread))
+		handled_elsewhere = 1;
+}
+
+static void signals_stay_with_the_callers_thread(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	struct sigaction action;
+	struct sigaction old;
+	sigset_t blocked;
+	sigset_t before;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_usr1;
+	test_thread = pthread_self();
+	assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
+	assert_int_equal(kt_worker_pool_new(&f->signing, 2, NULL, NULL, &pool), KT_ERR_OK);
+	/* Blocked here, it would go to any other thread that lets it in. */
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
+	assert_int_equal(kill(getpid(), SIGUSR1), 0);
+	for (uint64_t i = 0; i < 4; i++)
+		submit(pool, seal_job(i));
+	for (uint64_t i = 0; i < 4; i++)
+		kt_job_free(take(pool));
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+	assert_int_equal(handled_elsewhere, 0);
+	kt_worker_pool_free(pool);
+	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(opens_a_message_of_the_sessions_key),
+		cmocka_unit_test(opens_a_request_of_another_key_under_the_sessions_key),
+		cmocka_unit_test(opens_an_enrolment_with_the_requests_own_key),
+		cmocka_unit_test(refuses_a_message_of_another_key),
+		cmocka_unit_test(refuses_a_message_for_the_other_direction),
+		cmocka_unit_test(refuses_an_enrolment_signed_by_another_key_than_its_request),
+		cmocka_unit_test(refuses_an_enrolment_in_a_devices_session),
+		cmocka_unit_test(refuses_all_but_an_enrolment_from_a_claimant),
+		cmocka_unit_test(refuses_a_request_that_its_own_key_does_not_vouch_for),
+		cmocka_unit_test(refuses_a_message_changed_at_any_place),
+		cmocka_unit_test(refuses_nothing_at_all),
+		cmocka_unit_test(refuses_a_session_whose_certificate_cannot_be_read),
+		cmocka_unit_test(issues_a_leaf_that_verifies_under_the_root),
+		cmocka_unit_test(issues_nothing_without_a_key),
+		cmocka_unit_test(seals_what_the_controllers_key_opens),
+		cmocka_unit_test(seals_no_message_that_breaks_its_limits),
+		cmocka_unit_test(a_bench_wants_matching_keys),
+		cmocka_unit_test(a_pool_with_a_wrong_key_does_not_start),
+		cmocka_unit_test(a_full_queue_takes_no_more_until_a_result_is_taken),
+		cmocka_unit_test(a_thousand_jobs_come_back_once_each),
+		cmocka_unit_test(one_thread_keeps_the_order),
+		cmocka_unit_test(a_pool_is_freed_while_jobs_wait),
+		cmocka_unit_test(signals_stay_with_the_callers_thread),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
