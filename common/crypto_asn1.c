@@ -23,9 +23,9 @@ enum {
 	CE_EXTENDED_KEY_USAGE = 0x25
 };
 
-static bool is_oid(struct kt_bytes oid, const uint8_t *want, size_t len)
+bool kt_bytes_are(struct kt_bytes bytes, const uint8_t *want, size_t len)
 {
-	return oid.len == len && memcmp(oid.p, want, len) == 0;
+	return bytes.len == len && memcmp(bytes.p, want, len) == 0;
 }
 
 /* --- what is signed, and how --- */
@@ -46,7 +46,7 @@ bool kt_is_es256_algorithm(struct kt_bytes whole)
 
 	/* RFC 5758 section 3.2: no parameters, not even NULL. */
 	return kt_der_is_done(&d) && kt_der_is_done(&outer) &&
-	       is_oid(oid, oid_ecdsa_sha256, sizeof(oid_ecdsa_sha256));
+	       kt_bytes_are(oid, oid_ecdsa_sha256, sizeof(oid_ecdsa_sha256));
 }
 
 enum kt_err kt_signed_decode(struct kt_bytes der, struct kt_signed *out)
@@ -146,7 +146,7 @@ struct kt_bytes kt_name_take(struct kt_der *d, char common_name[static KT_DEVICE
 
 			if (!kt_der_is_done(&pair))
 				kt_der_fail(&set);
-			if (!is_oid(oid, oid_common_name, sizeof(oid_common_name)))
+			if (!kt_bytes_are(oid, oid_common_name, sizeof(oid_common_name)))
 				continue;
 			count++;
 			if (tag == KT_DER_UTF8_STRING || tag == KT_DER_PRINTABLE_STRING)
@@ -213,11 +213,11 @@ static void read_extended_key_usage(struct kt_der *value, struct kt_extensions *
 	do {
 		struct kt_bytes oid = kt_der_take(&d, KT_DER_OID);
 
-		if (is_oid(oid, oid_client_auth, sizeof(oid_client_auth)))
+		if (kt_bytes_are(oid, oid_client_auth, sizeof(oid_client_auth)))
 			out->eku |= KT_EKU_CLIENT;
-		else if (is_oid(oid, oid_server_auth, sizeof(oid_server_auth)))
+		else if (kt_bytes_are(oid, oid_server_auth, sizeof(oid_server_auth)))
 			out->eku |= KT_EKU_SERVER;
-		else if (is_oid(oid, oid_controller, sizeof(oid_controller)))
+		else if (kt_bytes_are(oid, oid_controller, sizeof(oid_controller)))
 			out->eku |= KT_EKU_CONTROLLER;
 		else
 			out->eku |= KT_EKU_OTHER;

@@ -47,6 +47,9 @@ KT_MUST_CHECK enum kt_err kt_pem_put(const char *label, const uint8_t *der, size
 
 /* --- ASN.1 (crypto_asn1.c) --- */
 
+/* Equality of public bytes. */
+bool kt_bytes_are(struct kt_bytes bytes, const uint8_t *want, size_t len);
+
 /* Body and signature of a Certificate or CertificationRequest (the same shape). */
 struct kt_signed {
 	struct kt_bytes body;	   /* what is signed, with tag and length */

@@ -119,12 +119,10 @@ static bool is_issued_by(const struct kt_cert_parts *cert, const struct kt_cert_
 		return false;
 	if (issuer->extensions.has_path_len && below > issuer->extensions.path_len)
 		return false;
-	if (cert->issuer.len != issuer->subject.len ||
-	    memcmp(cert->issuer.p, issuer->subject.p, cert->issuer.len) != 0)
+	if (!kt_bytes_are(cert->issuer, issuer->subject.p, issuer->subject.len))
 		return false;
-	if (cert->signature.algorithm.len != cert->inner_algorithm.len ||
-	    memcmp(cert->signature.algorithm.p, cert->inner_algorithm.p,
-		   cert->inner_algorithm.len) != 0)
+	if (!kt_bytes_are(cert->signature.algorithm, cert->inner_algorithm.p,
+			  cert->inner_algorithm.len))
 		return false;
 	return kt_signed_verify(&cert->signature, &issuer->key) == KT_ERR_OK;
 }

@@ -82,12 +82,12 @@ static void read_attributes(struct kt_der *d, struct kt_csr *out, struct kt_exte
 		struct kt_bytes oid = kt_der_take(&attribute, KT_DER_OID);
 		struct kt_der values = kt_der_enter(&attribute, KT_DER_SET);
 
-		if (oid.len == sizeof(oid_challenge_password) && !has_challenge &&
-		    memcmp(oid.p, oid_challenge_password, oid.len) == 0) {
+		if (!has_challenge &&
+		    kt_bytes_are(oid, oid_challenge_password, sizeof(oid_challenge_password))) {
 			has_challenge = true;
 			read_challenge(&values, out);
-		} else if (oid.len == sizeof(oid_extension_request) && !has_request &&
-			   memcmp(oid.p, oid_extension_request, oid.len) == 0) {
+		} else if (!has_request && kt_bytes_are(oid, oid_extension_request,
+							sizeof(oid_extension_request))) {
 			has_request = true;
 			kt_extensions_take(&values, asked);
 		} else {

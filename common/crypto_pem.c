@@ -95,7 +95,7 @@ size_t kt_pem_len(const char *label, size_t der_len)
 
 enum kt_err kt_pem_put(const char *label, const uint8_t *der, size_t len, char *out, size_t cap)
 {
-	const size_t line_bytes = PEM_LINE / 4 * 3;
+	const size_t line_bytes = (size_t)PEM_LINE / 4 * 3;
 	char begin[PEM_FRAME_MAX];
 	char end[PEM_FRAME_MAX];
 	size_t begin_len = frame_of("BEGIN", label, begin);
@@ -138,7 +138,7 @@ enum kt_err kt_pem_certs(const uint8_t *pem, size_t len, struct kt_bytes *out, s
 
 	*out_count = 0;
 	*storage = NULL;
-	bytes = malloc(max * KT_CERT_MAX + 1);
+	bytes = malloc(max * (size_t)KT_CERT_MAX + 1);
 	if (bytes == NULL)
 		return KT_ERR_NOMEM;
 	for (;;) {

@@ -156,7 +156,8 @@ static enum kt_err key_alloc(struct kt_crypto *c, struct kt_key **out)
 	if (ret != 0) {
 		free(key->ec);
 		free(key);
-		return kt_wolfssl_note(c, ret);
+		(void)kt_wolfssl_note(c, ret);
+		return KT_ERR_CRYPTO;
 	}
 	*out = key;
 	return KT_ERR_OK;
@@ -287,11 +288,6 @@ out:
 	return err;
 }
 
-static bool bytes_are(struct kt_bytes bytes, const uint8_t *want, size_t len)
-{
-	return bytes.len == len && memcmp(bytes.p, want, len) == 0;
-}
-
 struct private_parts { /* borrowed from the DER */
 	struct kt_bytes scalar;
 	struct kt_bytes point; /* empty if the file has none */
@@ -311,7 +307,7 @@ static enum kt_err read_sec1(struct kt_bytes der, bool needs_curve, struct priva
 		struct kt_der curve = kt_der_enter(&d, KT_DER_EXPLICIT);
 
 		is_p256 = kt_der_is_next(&curve, KT_DER_OID) &&
-			  bytes_are(kt_der_take(&curve, KT_DER_OID), oid_p256, sizeof(oid_p256));
+			  kt_bytes_are(kt_der_take(&curve, KT_DER_OID), oid_p256, sizeof(oid_p256));
 	}
 	if (kt_der_is_next(&d, KT_DER_EXPLICIT + 1)) {
 		struct kt_der bits = kt_der_enter(&d, KT_DER_EXPLICIT + 1);
@@ -341,8 +337,8 @@ static enum kt_err read_pkcs8(struct kt_bytes der, struct private_parts *out)
 		(void)kt_der_take(&d, KT_DER_EXPLICIT);
 	if (!kt_der_is_done(&d) || !kt_der_is_done(&outer))
 		return KT_ERR_INVALID;
-	if (!bytes_are(kt_der_take(&algorithm, KT_DER_OID), oid_ec, sizeof(oid_ec)) ||
-	    !bytes_are(kt_der_take(&algorithm, KT_DER_OID), oid_p256, sizeof(oid_p256)) ||
+	if (!kt_bytes_are(kt_der_take(&algorithm, KT_DER_OID), oid_ec, sizeof(oid_ec)) ||
+	    !kt_bytes_are(kt_der_take(&algorithm, KT_DER_OID), oid_p256, sizeof(oid_p256)) ||
 	    !kt_der_is_done(&algorithm))
 		return KT_ERR_UNSUPPORTED;
 	return read_sec1(octets, false, out);
@@ -367,7 +363,7 @@ static enum kt_err import_private(struct kt_crypto *c, const struct private_part
 		return err;
 	/* A public key that is not the private one's would go unnoticed into every request. */
 	if (parts->point.len > 0 &&
-	    !bytes_are(parts->point, kt_public_key_point(&key->public_key), KT_POINT_LEN))
+	    !kt_bytes_are(parts->point, kt_public_key_point(&key->public_key), KT_POINT_LEN))
 		return KT_ERR_INVALID;
 	return KT_ERR_OK;
 }

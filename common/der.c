@@ -220,7 +220,7 @@ int64_t kt_der_take_time(struct kt_der *d)
 	    field[1] > days_in_month(year, field[0]) || field[2] < 0 || field[2] > 23 ||
 	    field[3] < 0 || field[3] > 59 || field[4] < 0 || field[4] > 59)
 		goto bad;
-	return days_of(year, field[0], field[1]) * 86400 + field[2] * 3600 + field[3] * 60 +
+	return ((days_of(year, field[0], field[1]) * 24 + field[2]) * 60 + field[3]) * 60 +
 	       field[4];
 bad:
 	kt_der_fail(d);
@@ -231,8 +231,9 @@ bad:
 
 struct kt_der_writer kt_der_writer_of(uint8_t *out, size_t cap)
 {
-	struct kt_der_writer w = {out, cap, 0, false};
+	struct kt_der_writer w = {NULL, cap, 0, false};
 
+	w.p = out;
 	return w;
 }
 

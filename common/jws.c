@@ -104,6 +104,18 @@ static enum kt_err flatten(char *input, const uint8_t sig[static KT_SIGNATURE_MA
 	return err;
 }
 
+static enum kt_err check_request(const struct kt_signer *signer, enum kt_jws_from from,
+				 size_t x5c_len, size_t payload_len)
+{
+	if (signer->alg != KT_ALG_ES256)
+		return KT_ERR_UNSUPPORTED;
+	if (payload_len > KT_PAYLOAD_MAX || x5c_len > KT_CERT_MAX)
+		return KT_ERR_TOO_LONG;
+	if (payload_len == 0 || (from == KT_JWS_FROM_CONTROLLER) != (x5c_len > 0))
+		return KT_ERR_INVALID;
+	return KT_ERR_OK;
+}
+
 enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from, struct kt_bytes x5c,
 			const char *payload, size_t payload_len, char **out, size_t *out_len)
 {
@@ -119,12 +131,9 @@ enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from, s
 
 	*out = NULL;
 	*out_len = 0;
-	if (signer->alg != KT_ALG_ES256)
-		return KT_ERR_UNSUPPORTED;
-	if (payload_len > KT_PAYLOAD_MAX || x5c.len > KT_CERT_MAX)
-		return KT_ERR_TOO_LONG;
-	if (payload_len == 0 || (from == KT_JWS_FROM_CONTROLLER) != (x5c.len > 0))
-		return KT_ERR_INVALID;
+	err = check_request(signer, from, x5c.len, payload_len);
+	if (err != KT_ERR_OK)
+		return err;
 	err = header_of(signer->alg, from, x5c, &header, &header_view.len);
 	if (err != KT_ERR_OK)
 		goto out;
