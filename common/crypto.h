@@ -1,7 +1,8 @@
 /*
  * crypto - keys, requests, leaf certificates, chains and random bytes: the port to wolfCrypt.
  *
- * Only common/crypto_wolfssl_*.c include wolfSSL. Owns every check that the library leaves out
+ * Only common/crypto_wolfssl_*.c include wolfSSL, for P-256, SHA-256 and random bytes; certificates
+ * and requests are read and written with der.h. Owns every check that the library leaves out
  * (curve, point on curve, canonical lengths, trailing bytes, key usage). Does not log, does not
  * read files, does not know sessions or registries.
  * Standards: RFC 5280, RFC 2986, FIPS 186-4, RFC 7518 section 3.4 (r||s), SPIFFE X.509-SVID.
@@ -104,7 +105,7 @@ struct kt_cert { /* what we read out of one certificate; a value, no pointers in
 	struct kt_key_id key_id;		/* zero if alg is NONE */
 	int64_t not_before_s;			/* seconds since 1970, UTC */
 	int64_t not_after_s;			/* 253402300799 = 99991231235959Z: without end */
-	char common_name[KT_DEVICE_ID_MAX + 1]; /* "" if absent or longer */
+	char common_name[KT_DEVICE_ID_MAX + 1]; /* "" if absent, several, longer, not ASCII */
 	char uri[KT_URI_MAX + 1];		/* the only URI SAN; "" if none or several */
 	uint8_t serial[20];
 	size_t serial_len;
@@ -141,7 +142,7 @@ struct kt_leaf_request {    /* all borrowed */
 
 /*
  * @cert_der: the issuing CA; @key its private key (moved in on success). KT_ERR_VERIFY: they do not
- * match, it is not a CA, or it may not sign certificates.
+ * match, it is not a CA, may not sign certificates or has no subject key id.
  */
 KT_MUST_CHECK enum kt_err kt_issuer_new(struct kt_crypto *c, const uint8_t *cert_der, size_t len,
 					struct kt_key *key, struct kt_issuer **out);
@@ -158,7 +159,8 @@ KT_MUST_CHECK enum kt_err kt_leaf_issue(struct kt_crypto *c, const struct kt_iss
  * Chain of @certs (leaf first, then its issuers, without the root) up to @root: signatures,
  * CA:TRUE, keyCertSign, path length, and dates at @time_s. KT_ERR_VERIFY; KT_ERR_DATES where only
  * dates are wrong (*dates tells which). @time_s < 0: dates are not judged at all. Does not check
- * names, EKU or key usage of the leaf: the caller reads them in kt_cert_decode.
+ * names, EKU or key usage of the leaf: the caller reads them in kt_cert_decode. ecdsa-with-SHA256
+ * over P-256 all the way; name constraints and unknown critical extensions are refused.
  */
 enum kt_dates { KT_DATES_GOOD, KT_DATES_EXPIRED, KT_DATES_NOT_YET };
 KT_MUST_CHECK enum kt_err kt_chain_verify(struct kt_bytes root, const struct kt_bytes *certs,

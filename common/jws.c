@@ -117,9 +117,8 @@ static enum kt_err check_request(const struct kt_signer *signer, enum kt_jws_fro
 }
 
 enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from, struct kt_bytes x5c,
-			const char *payload, size_t payload_len, char **out, size_t *out_len)
+			struct kt_bytes payload, char **out, size_t *out_len)
 {
-	struct kt_bytes payload_view = {(const uint8_t *)payload, payload_len};
 	struct kt_bytes header_view = {NULL, 0};
 	enum kt_err err = KT_ERR_INTERNAL;
 	uint8_t sig[KT_SIGNATURE_MAX];
@@ -131,14 +130,14 @@ enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from, s
 
 	*out = NULL;
 	*out_len = 0;
-	err = check_request(signer, from, x5c.len, payload_len);
+	err = check_request(signer, from, x5c.len, payload.len);
 	if (err != KT_ERR_OK)
 		return err;
 	err = header_of(signer->alg, from, x5c, &header, &header_view.len);
 	if (err != KT_ERR_OK)
 		goto out;
 	header_view.p = (const uint8_t *)header;
-	err = signing_input_of(header_view, payload_view, &input);
+	err = signing_input_of(header_view, payload, &input);
 	if (err != KT_ERR_OK)
 		goto out;
 	/* A header begins with {" and so the input with eyJ: never a TLS or PKCS #10 input. */

@@ -33,8 +33,8 @@ struct kt_signer {
  * KT_ERR_TOO_LONG (over KT_MESSAGE_MAX), KT_ERR_NOMEM, KT_ERR_UNSUPPORTED, the signer's own.
  */
 KT_MUST_CHECK enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from,
-				      struct kt_bytes x5c, const char *payload, size_t payload_len,
-				      char **out, size_t *out_len);
+				      struct kt_bytes x5c, struct kt_bytes payload, char **out,
+				      size_t *out_len);
 
 struct kt_jws { /* a parsed, not yet verified JWS; free with kt_jws_clear */
 	enum kt_alg alg;

@@ -73,9 +73,9 @@ static enum kt_err seal(struct kt_bench *bench, const char *payload, size_t payl
 		.ctx = bench,
 	};
 	struct kt_bytes x5c = {bench->controller_cert, bench->controller_cert_len};
+	struct kt_bytes body = {(const uint8_t *)payload, payload_len};
 
-	return kt_jws_sign(&signer, KT_JWS_FROM_CONTROLLER, x5c, payload, payload_len, out,
-			   out_len);
+	return kt_jws_sign(&signer, KT_JWS_FROM_CONTROLLER, x5c, body, out, out_len);
 }
 
 /*

@@ -53,6 +53,13 @@ static enum kt_err sign_fails(void *ctx, const uint8_t *msg, size_t len,
 	return KT_ERR_BUSY;
 }
 
+static struct kt_bytes view(const char *text, size_t len)
+{
+	struct kt_bytes out = {(const uint8_t *)text, len};
+
+	return out;
+}
+
 static struct kt_signer signer_of(struct kt_key *k)
 {
 	struct kt_signer signer = {KT_ALG_ES256, sign_with_key, k};
@@ -66,8 +73,9 @@ static char *sign_as(enum kt_jws_from from, size_t *len)
 	struct kt_bytes x5c = {cert, from == KT_JWS_FROM_CONTROLLER ? sizeof(cert) : 0};
 	char *text = NULL;
 
-	assert_int_equal(kt_jws_sign(&signer, from, x5c, PAYLOAD, strlen(PAYLOAD), &text, len),
-			 KT_ERR_OK);
+	assert_int_equal(
+		kt_jws_sign(&signer, from, x5c, view(PAYLOAD, strlen(PAYLOAD)), &text, len),
+		KT_ERR_OK);
 	assert_int_equal(strlen(text), *len);
 	return text;
 }
@@ -426,26 +434,30 @@ static void signs_nothing_that_would_not_be_read(void **state)
 
 	(void)state;
 	memset(payload, ' ', sizeof(payload));
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, KT_PAYLOAD_MAX + 1,
-				     &text, &len),
+	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none,
+				     view(payload, KT_PAYLOAD_MAX + 1), &text, &len),
 			 KT_ERR_TOO_LONG);
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, KT_PAYLOAD_MAX,
-				     &text, &len),
+	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none,
+				     view(payload, KT_PAYLOAD_MAX), &text, &len),
 			 KT_ERR_TOO_LONG);
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, 0, &text, &len),
-			 KT_ERR_INVALID);
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, one, PAYLOAD, 2, &text, &len),
-			 KT_ERR_INVALID);
 	assert_int_equal(
-		kt_jws_sign(&signer, KT_JWS_FROM_CONTROLLER, none, PAYLOAD, 2, &text, &len),
+		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, view(payload, 0), &text, &len),
+		KT_ERR_INVALID);
+	assert_int_equal(
+		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, one, view(PAYLOAD, 2), &text, &len),
+		KT_ERR_INVALID);
+	assert_int_equal(
+		kt_jws_sign(&signer, KT_JWS_FROM_CONTROLLER, none, view(PAYLOAD, 2), &text, &len),
 		KT_ERR_INVALID);
 	signer.alg = KT_ALG_NONE;
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, PAYLOAD, 2, &text, &len),
-			 KT_ERR_UNSUPPORTED);
+	assert_int_equal(
+		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, view(PAYLOAD, 2), &text, &len),
+		KT_ERR_UNSUPPORTED);
 	signer = signer_of(key);
 	signer.sign = sign_fails;
-	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, PAYLOAD, 2, &text, &len),
-			 KT_ERR_BUSY);
+	assert_int_equal(
+		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, view(PAYLOAD, 2), &text, &len),
+		KT_ERR_BUSY);
 	assert_null(text);
 	assert_int_equal(len, 0);
 }
@@ -464,7 +476,7 @@ static void the_longest_message_that_it_signs_it_reads(void **state)
 		size_t len;
 		enum kt_reason reason;
 
-		if (kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, n, &text, &len) !=
+		if (kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, view(payload, n), &text, &len) !=
 		    KT_ERR_OK)
 			break;
 		longest = n;

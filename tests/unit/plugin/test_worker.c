@@ -135,14 +135,14 @@ static char *sealed_by(const struct fixture *f, const struct kt_key *key,
 	struct key_signer s = {f->crypto, key};
 	struct kt_signer signer = {KT_ALG_ES256, sign, &s};
 	struct kt_bytes none = {NULL, 0};
+	struct kt_bytes body = {NULL, 0};
 	char *payload = NULL;
 	char *text = NULL;
-	size_t len = 0;
 
-	assert_int_equal(kt_message_encode(message, &payload, &len), KT_ERR_OK);
-	assert_int_equal(
-		kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, payload, len, &text, out_len),
-		KT_ERR_OK);
+	assert_int_equal(kt_message_encode(message, &payload, &body.len), KT_ERR_OK);
+	body.p = (const uint8_t *)payload;
+	assert_int_equal(kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, none, body, &text, out_len),
+			 KT_ERR_OK);
 	free(payload);
 	kt_message_free(message);
 	return text;
