@@ -13,7 +13,7 @@ request() { # name, key, lines of the req section and what follows
 		printf '%s\n' "$@"
 		printf '[dn]\nCN = hub-17\n'
 	} >req.cnf
-	openssl req -new -config req.cnf -key "$key" -outform DER -out "$name.der" ${digest:-}
+	openssl req -new -config req.cnf -key "$key" -outform DER -out "$name.der" ${digest:+"$digest"}
 	rm -f req.cnf
 }
 
