@@ -363,37 +363,47 @@ struct kt_denied_row *kt_row_take_denied(struct kt_registry *r)
 
 /* --- the public side -------------------------------------------------------------------------- */
 
-enum kt_err kt_registry_new(struct kt_registry **out)
+static void init(struct kt_registry *r)
 {
-	struct kt_registry *r = calloc(1, sizeof(*r));
-
-	*out = r;
-	if (r == NULL)
-		return KT_ERR_NOMEM;
+	memset(r, 0, sizeof(*r));
 	r->devices.row_size = sizeof(struct kt_device_row);
 	r->credentials.row_size = sizeof(struct kt_credential_row);
 	r->tickets.row_size = sizeof(struct kt_ticket_row);
 	r->denied.row_size = sizeof(struct kt_denied_row);
+}
+
+enum kt_err kt_registry_new(struct kt_registry **out)
+{
+	*out = malloc(sizeof(**out));
+	if (*out == NULL)
+		return KT_ERR_NOMEM;
+	init(*out);
 	return KT_ERR_OK;
+}
+
+void kt_registry_clear(struct kt_registry *r)
+{
+	for (uint32_t i = 0; i < r->devices.count; i++)
+		free(device_at(r, i)->der);
+	kt_slab_clear(&r->devices);
+	kt_slab_clear(&r->credentials);
+	kt_slab_clear(&r->tickets);
+	kt_slab_clear(&r->denied);
+	kt_table_clear(&r->by_id);
+	kt_table_clear(&r->by_fp);
+	kt_table_clear(&r->by_key);
+	kt_table_clear(&r->by_registered);
+	kt_table_clear(&r->by_ticket);
+	kt_table_clear(&r->by_bound);
+	kt_table_clear(&r->by_denied);
+	init(r);
 }
 
 void kt_registry_free(struct kt_registry *registry)
 {
 	if (registry == NULL)
 		return;
-	for (uint32_t i = 0; i < registry->devices.count; i++)
-		free(device_at(registry, i)->der);
-	kt_slab_clear(&registry->devices);
-	kt_slab_clear(&registry->credentials);
-	kt_slab_clear(&registry->tickets);
-	kt_slab_clear(&registry->denied);
-	kt_table_clear(&registry->by_id);
-	kt_table_clear(&registry->by_fp);
-	kt_table_clear(&registry->by_key);
-	kt_table_clear(&registry->by_registered);
-	kt_table_clear(&registry->by_ticket);
-	kt_table_clear(&registry->by_bound);
-	kt_table_clear(&registry->by_denied);
+	kt_registry_clear(registry);
 	free(registry);
 }
 

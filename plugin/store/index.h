@@ -17,20 +17,27 @@ struct kt_index_batch; /* images of changed rows, made on the broker's thread, w
 
 enum { KT_INDEX_VERSION = 1 };
 
-/* WAL, synchronous FULL, integrity checked. KT_ERR_CORRUPT (rebuild it), KT_ERR_VERSION,
- * KT_ERR_SYS. */
+/*
+ * Creates it (0600) if need be; WAL, synchronous FULL, integrity checked. KT_ERR_CORRUPT (remove
+ * and rebuild it), KT_ERR_VERSION, KT_ERR_BUSY (somebody else has it open), KT_ERR_SYS,
+ * KT_ERR_NOMEM.
+ */
 KT_MUST_CHECK enum kt_err kt_index_open(const char *path, struct kt_index **out);
 void kt_index_close(struct kt_index *index);
 /* 0 and zeros for a fresh one. */
 KT_MUST_CHECK enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq,
 					uint8_t head[static 32]);
-/* Fills an empty registry. KT_ERR_CORRUPT, KT_ERR_NOMEM. */
+/* Fills an empty registry. KT_ERR_CORRUPT, KT_ERR_NOMEM, KT_ERR_SYS: its content is undefined. */
 KT_MUST_CHECK enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry);
-/* Takes images of all rows that changed in @registry since the last call (and marks them clean). */
+/*
+ * Takes images of all rows that changed in @registry since the last call (and marks them clean).
+ * KT_ERR_NOMEM: images were lost, nothing more may be written to the index in this run; what it
+ * holds stays right, and the next start brings it up to date.
+ */
 KT_MUST_CHECK enum kt_err kt_index_collect(struct kt_registry *registry,
 					   struct kt_index_batch **out);
 void kt_index_batch_free(struct kt_index_batch *batch);
-/* Writes batches in one transaction that also sets seq and head. */
+/* Writes batches, in order, in one transaction that also sets seq and head. */
 KT_MUST_CHECK enum kt_err kt_index_write(struct kt_index *index,
 					 struct kt_index_batch *const *batches, size_t count,
 					 uint64_t seq, const uint8_t head[static 32]);

@@ -2,9 +2,11 @@
  * ledger - the truth on disk: append-only lines, each with the hash of the one before.
  *
  * One line: <64 hex: SHA-256 of the body> SP <body: kt_record_encode's JSON, with prev> LF.
- * File <ledger_dir>/ledger.kt. Owns the format, the chain and the tail rule: an incomplete tail
- * after the last valid record is cut; anything else that does not verify is damage. Does no locking
- * and starts no thread (store.h does). Also used offline by keyturnctl to verify.
+ * File <ledger_dir>/ledger.kt. Owns the format, the chain and the tail rule: the first line that
+ * does not verify begins an incomplete tail, to be cut, unless a later whole line bears its own
+ * right hash, or it does so itself without being the next record: then the ledger was altered. (A
+ * later whole line is debris too where a hole of unwritten bytes lies before it, within one write.)
+ * Does no locking and starts no thread (store.h does). Also used offline by keyturnctl to verify.
  */
 #ifndef KT_LEDGER_H
 #define KT_LEDGER_H
@@ -19,9 +21,9 @@ struct kt_ledger;
 struct kt_ledger_state {
 	uint64_t seq; /* of the last record; 0: empty */
 	uint8_t head[32];
-	int64_t time_us;    /* of the last record */
-	uint64_t cut_bytes; /* incomplete tail that was (or, read-only, would be) cut */
-	uint64_t size_bytes;
+	int64_t time_us;     /* of the last record */
+	uint64_t cut_bytes;  /* incomplete tail that was (or, read-only, would be) cut */
+	uint64_t size_bytes; /* of the valid records */
 };
 
 /* @each gets every record in order with its hash; an error of it ends the scan and is returned. */
@@ -35,12 +37,21 @@ typedef enum kt_err kt_ledger_visit(void *arg, const struct kt_record *record,
 KT_MUST_CHECK enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir,
 					 kt_ledger_visit *each, void *arg,
 					 struct kt_ledger_state *out, uint64_t *bad_line);
-/* Opens for appending after a scan that gave @state: cuts the tail, syncs. Creates file and
- * directory. */
+/*
+ * Opens for appending after a scan that gave @state (zeroed: there is none yet): creates file
+ * (0600) and directory (0700), cuts the tail, syncs all of it. KT_ERR_STATE: the file is not as
+ * long as the scan found it. KT_ERR_SYS, KT_ERR_NOMEM, KT_ERR_TOO_LONG.
+ */
 KT_MUST_CHECK enum kt_err kt_ledger_open(const struct kt_fs *fs, const char *dir,
 					 const struct kt_ledger_state *state,
 					 struct kt_ledger **out);
-/* Appends @count records' texts made by kt_ledger_line in one write and one fdatasync. */
+/*
+ * Appends @count records, which must follow the last one, in one write and one fdatasync (one per
+ * MiB). *state: what is durable now, also after an error. KT_ERR_SYS: the ledger is failed for
+ * good, every later call gives KT_ERR_STATE (what the disk holds is unknown; the next start cuts an
+ * incomplete tail). KT_ERR_STATE also for a record out of order; KT_ERR_INVALID, KT_ERR_NOMEM: that
+ * record was not written.
+ */
 KT_MUST_CHECK enum kt_err kt_ledger_append(struct kt_ledger *ledger,
 					   const struct kt_record *const *records, size_t count,
 					   struct kt_ledger_state *state);

@@ -1,0 +1,370 @@
+#include "store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "encoding.h"
+#include "store_start.h"
+
+enum {
+	GROUP_RECORDS = 512, /* of one ledger append */
+	INDEX_BATCHES = 1024 /* that may wait while the ledger is busy */
+};
+
+struct item { /* one record on its way to the disk */
+	struct item *next;
+	struct kt_record record; /* its DER is in storage */
+	struct kt_index_batch *batch;
+};
+
+struct kt_store {
+	struct kt_journal journal;
+	struct kt_log *log;
+	void (*wake)(void *ctx);
+	void *wake_ctx;
+	int lock_fd;
+	bool has_thread;
+	bool has_lock;
+	pthread_t thread;
+	bool has_told_failed;	    /* broker's thread: logged once */
+	bool has_told_index_failed; /* broker's thread */
+
+	/* The ledger thread's own, once it runs. */
+	struct kt_ledger *ledger;
+	struct kt_index *index;
+	struct kt_index_batch *waiting[INDEX_BATCHES];
+	size_t waiting_count;
+	uint64_t indexed_seq;
+	uint8_t indexed_head[32];
+
+	pthread_mutex_t mutex; /* guards all below */
+	pthread_cond_t cond;
+	struct item *first;
+	struct item *last;
+	bool is_stopping;
+	struct kt_store_status status;
+};
+
+static void free_items(struct item *item)
+{
+	while (item != NULL) {
+		struct item *next = item->next;
+
+		kt_record_clear(&item->record);
+		kt_index_batch_free(item->batch);
+		free(item);
+		item = next;
+	}
+}
+
+/* --- the broker's side ------------------------------------------------------------------------ */
+
+static enum kt_err item_new(const struct kt_record *record, struct item **out)
+{
+	struct item *item = calloc(1, sizeof(*item));
+
+	*out = NULL;
+	if (item == NULL)
+		return KT_ERR_NOMEM;
+	item->record = *record;
+	item->record.storage = NULL;
+	item->record.der = (struct kt_bytes){NULL, 0};
+	if (record->der.len > 0) {
+		item->record.storage = malloc(record->der.len);
+		if (item->record.storage == NULL) {
+			free_items(item);
+			return KT_ERR_NOMEM;
+		}
+		memcpy(item->record.storage, record->der.p, record->der.len);
+		item->record.der = (struct kt_bytes){item->record.storage, record->der.len};
+	}
+	*out = item;
+	return KT_ERR_OK;
+}
+
+/*
+ * A record that is lost here leaves a gap that no later record may jump: the ledger counts as
+ * failed then. Lost images are harmless: the index stays where it is until the next start.
+ */
+static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_registry *registry)
+{
+	struct kt_store *store = ctx;
+	struct kt_index_batch *batch = NULL;
+	struct item *item = NULL;
+	enum kt_err err = item_new(record, &item);
+	bool has_images = kt_index_collect(registry, &batch) == KT_ERR_OK;
+
+	(void)pthread_mutex_lock(&store->mutex);
+	if (err != KT_ERR_OK)
+		store->status.failed = true;
+	else if (store->status.failed)
+		err = KT_ERR_STATE;
+	if (!has_images)
+		store->status.index_failed = true;
+	if (err == KT_ERR_OK) {
+		item->batch = batch;
+		if (store->last != NULL)
+			store->last->next = item;
+		else
+			store->first = item;
+		store->last = item;
+		item = NULL;  /* moved */
+		batch = NULL; /* moved */
+		(void)pthread_cond_signal(&store->cond);
+	}
+	(void)pthread_mutex_unlock(&store->mutex);
+	free_items(item);
+	kt_index_batch_free(batch);
+	return err;
+}
+
+static void tell(struct kt_store *store, enum kt_event event, uint64_t durable_seq)
+{
+	char seq[KT_U64_DIGITS_MAX + 1];
+
+	kt_u64_encode(durable_seq, seq);
+	(void)kt_log_event(store->log, event, &(struct kt_field){"durable_seq", seq}, 1);
+}
+
+void kt_store_poll(struct kt_store *store, struct kt_store_status *out)
+{
+	(void)pthread_mutex_lock(&store->mutex);
+	*out = store->status;
+	(void)pthread_mutex_unlock(&store->mutex);
+	if (out->failed && !store->has_told_failed) {
+		store->has_told_failed = true;
+		tell(store, KT_EVENT_LEDGER_FAILED, out->durable_seq);
+	}
+	if (out->index_failed && !store->has_told_index_failed) {
+		store->has_told_index_failed = true;
+		tell(store, KT_EVENT_INDEX_FAILED, out->durable_seq);
+	}
+}
+
+const struct kt_journal *kt_store_journal(struct kt_store *store)
+{
+	return &store->journal;
+}
+
+/* --- the ledger's thread ---------------------------------------------------------------------- */
+
+static void drop_waiting(struct kt_store *store)
+{
+	for (size_t i = 0; i < store->waiting_count; i++)
+		kt_index_batch_free(store->waiting[i]);
+	store->waiting_count = 0;
+}
+
+/* All that is durable, into the index. It stops for good at its first error. */
+static void write_index(struct kt_store *store, bool has_failed)
+{
+	enum kt_err err = KT_ERR_OK;
+
+	if (!has_failed)
+		err = kt_index_write(store->index, store->waiting, store->waiting_count,
+				     store->indexed_seq, store->indexed_head);
+	drop_waiting(store);
+	if (err == KT_ERR_OK)
+		return;
+	(void)pthread_mutex_lock(&store->mutex);
+	store->status.index_failed = true;
+	(void)pthread_mutex_unlock(&store->mutex);
+	if (store->wake != NULL)
+		store->wake(store->wake_ctx);
+}
+
+/* Takes up to GROUP_RECORDS off the queue; NULL when there is none. Under the mutex. */
+static struct item *take_group(struct kt_store *store, size_t *count)
+{
+	struct item *first = store->first;
+	struct item *last = first;
+
+	*count = 0;
+	if (first == NULL)
+		return NULL;
+	for (*count = 1; last->next != NULL && *count < GROUP_RECORDS; (*count)++)
+		last = last->next;
+	store->first = last->next;
+	if (store->first == NULL)
+		store->last = NULL;
+	last->next = NULL;
+	return first;
+}
+
+static void commit_group(struct kt_store *store, struct item *group, size_t count)
+{
+	const struct kt_record *records[GROUP_RECORDS];
+	struct kt_ledger_state state;
+	enum kt_err err;
+	size_t i = 0;
+
+	for (struct item *item = group; item != NULL; item = item->next)
+		records[i++] = &item->record;
+	err = kt_ledger_append(store->ledger, records, count, &state);
+	(void)pthread_mutex_lock(&store->mutex);
+	store->status.durable_seq = state.seq;
+	memcpy(store->status.head, state.head, sizeof(store->status.head));
+	if (err != KT_ERR_OK)
+		store->status.failed = true;
+	(void)pthread_mutex_unlock(&store->mutex);
+	if (store->wake != NULL)
+		store->wake(store->wake_ctx);
+	for (struct item *item = group; item != NULL; item = item->next) {
+		if (item->record.seq > state.seq)
+			break;
+		store->waiting[store->waiting_count++] = item->batch;
+		item->batch = NULL; /* moved */
+	}
+	store->indexed_seq = state.seq;
+	memcpy(store->indexed_head, state.head, sizeof(store->indexed_head));
+}
+
+/*
+ * The ledger comes first: the index is written when nothing waits for the ledger, or when there is
+ * no room for the images of another group.
+ */
+static void *run(void *arg)
+{
+	struct kt_store *store = arg;
+
+	for (;;) {
+		struct item *group;
+		size_t count;
+		bool is_stopping;
+		bool index_failed;
+
+		(void)pthread_mutex_lock(&store->mutex);
+		while (store->first == NULL && !store->is_stopping && store->waiting_count == 0)
+			(void)pthread_cond_wait(&store->cond, &store->mutex);
+		group = take_group(store, &count);
+		is_stopping = store->is_stopping;
+		index_failed = store->status.index_failed;
+		(void)pthread_mutex_unlock(&store->mutex);
+
+		if (group == NULL || store->waiting_count > INDEX_BATCHES - GROUP_RECORDS) {
+			if (store->waiting_count > 0)
+				write_index(store, index_failed);
+			else if (is_stopping)
+				return NULL;
+		}
+		if (group != NULL)
+			commit_group(store, group, count);
+		free_items(group);
+	}
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+/* The thread takes no signal: they are the broker's. */
+static enum kt_err start_thread(struct kt_store *store)
+{
+	sigset_t all;
+	sigset_t before;
+	int rc;
+
+	(void)sigfillset(&all);
+	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+		return KT_ERR_SYS;
+	rc = pthread_create(&store->thread, NULL, run, store);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc != 0) {
+		errno = rc;
+		return KT_ERR_SYS;
+	}
+	store->has_thread = true;
+	return KT_ERR_OK;
+}
+
+static enum kt_err store_new(const struct kt_store_config *config, struct kt_log *log,
+			     struct kt_store **out)
+{
+	struct kt_store *store = calloc(1, sizeof(*store));
+
+	*out = NULL;
+	if (store == NULL)
+		return KT_ERR_NOMEM;
+	store->lock_fd = -1;
+	store->log = log;
+	store->wake = config->wake;
+	store->wake_ctx = config->wake_ctx;
+	store->journal.ctx = store;
+	store->journal.append = append;
+	if (pthread_mutex_init(&store->mutex, NULL) != 0)
+		goto out;
+	if (pthread_cond_init(&store->cond, NULL) != 0) {
+		(void)pthread_mutex_destroy(&store->mutex);
+		goto out;
+	}
+	store->has_lock = true;
+	*out = store;
+	store = NULL; /* moved */
+out:
+	free(store);
+	return *out != NULL ? KT_ERR_OK : KT_ERR_NOMEM;
+}
+
+enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *log, int64_t now_us,
+			  struct kt_registry *registry, struct kt_store **out, char why[static 512])
+{
+	struct kt_store *store = NULL;
+	struct kt_store_start start = {
+		.config = config, .log = log, .now_us = now_us, .registry = registry, .why = why};
+	enum kt_err err;
+
+	*out = NULL;
+	start.lock_fd = -1;
+	why[0] = '\0';
+	err = store_new(config, log, &store);
+	if (err == KT_ERR_OK)
+		err = kt_store_recover(&start);
+	if (err != KT_ERR_OK)
+		goto out;
+	store->lock_fd = start.lock_fd;
+	store->ledger = start.ledger;
+	store->index = start.index;
+	store->status.index_failed = start.index_failed;
+	store->status.durable_seq = start.state.seq;
+	memcpy(store->status.head, start.state.head, sizeof(store->status.head));
+	err = start_thread(store);
+	if (err != KT_ERR_OK)
+		goto out;
+	*out = store;
+	store = NULL; /* moved */
+out:
+	if (err != KT_ERR_OK && why[0] == '\0')
+		(void)snprintf(why, 512, "the store could not be opened: %s", kt_err_text(err));
+	kt_store_close(store);
+	return err;
+}
+
+void kt_store_close(struct kt_store *store)
+{
+	int saved = errno;
+
+	if (store == NULL)
+		return;
+	if (store->has_thread) {
+		(void)pthread_mutex_lock(&store->mutex);
+		store->is_stopping = true;
+		(void)pthread_cond_signal(&store->cond);
+		(void)pthread_mutex_unlock(&store->mutex);
+		(void)pthread_join(store->thread, NULL);
+	}
+	drop_waiting(store);
+	free_items(store->first);
+	kt_index_close(store->index);
+	kt_ledger_close(store->ledger);
+	if (store->lock_fd >= 0)
+		(void)close(store->lock_fd); /* the lock goes with it */
+	if (store->has_lock) {
+		(void)pthread_cond_destroy(&store->cond);
+		(void)pthread_mutex_destroy(&store->mutex);
+	}
+	free(store);
+	errno = saved;
+}

@@ -1,0 +1,305 @@
+#include "store_start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "durable_file.h"
+#include "encoding.h"
+#include "registry_internal.h"
+
+enum { WHY_CAP = 512, PATH_CAP = 4096 };
+
+__attribute__((format(printf, 3, 4))) static enum kt_err
+refuse(const struct kt_store_start *s, enum kt_err err, const char *format, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(s->why, WHY_CAP, format, args);
+	va_end(args);
+	errno = saved;
+	return err;
+}
+
+/* What the operating system said, or our own text. */
+static enum kt_err refuse_err(const struct kt_store_start *s, enum kt_err err, const char *what,
+			      const char *path)
+{
+	char buf[128];
+	int saved = errno;
+
+	if (err == KT_ERR_SYS)
+		return refuse(s, err, "%s %s: %s", what, path, strerror_r(saved, buf, sizeof(buf)));
+	return refuse(s, err, "%s %s: %s", what, path, kt_err_text(err));
+}
+
+static bool make_path(char out[static PATH_CAP], const char *dir, const char *name)
+{
+	int len = snprintf(out, PATH_CAP, "%s/%s", dir, name);
+
+	return len > 0 && len < PATH_CAP;
+}
+
+/* --- directories and the lock ----------------------------------------------------------------- */
+
+static enum kt_err check_dir(const struct kt_store_start *s, const char *path)
+{
+	struct stat st;
+	int fd;
+	enum kt_err err = kt_dir_make(kt_fs_posix(), path,
+				      (struct kt_file_mode){.mode = S_IRWXU, .gid = (gid_t)-1});
+
+	if (err != KT_ERR_OK)
+		return refuse_err(s, err, "cannot make the directory", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return refuse_err(s, KT_ERR_SYS, "cannot open the directory", path);
+	err = fstat(fd, &st) == 0 ? KT_ERR_OK : KT_ERR_SYS;
+	(void)close(fd); /* was only read */
+	if (err != KT_ERR_OK)
+		return refuse_err(s, err, "cannot read the mode of", path);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 || (st.st_uid != geteuid() && st.st_uid != 0))
+		return refuse(s, KT_ERR_INSECURE,
+			      "%s can be written by others; run: chown to the broker's user, "
+			      "chmod 0700",
+			      path);
+	return KT_ERR_OK;
+}
+
+static enum kt_err take_lock(struct kt_store_start *s)
+{
+	char path[PATH_CAP];
+
+	if (!make_path(path, s->config->state_dir, "lock"))
+		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+	if (s->lock_fd < 0)
+		return refuse_err(s, KT_ERR_SYS, "cannot open the lock", path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return KT_ERR_OK;
+	if (errno == EWOULDBLOCK)
+		return refuse(s, KT_ERR_BUSY,
+			      "%s is held: another broker (or keyturnctl) uses this registry; one "
+			      "broker per registry",
+			      path);
+	return refuse_err(s, KT_ERR_SYS, "cannot lock", path);
+}
+
+/* --- the index -------------------------------------------------------------------------------- */
+
+static enum kt_err remove_index(const char *path)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+	char name[PATH_CAP + 16];
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		int len = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+
+		if (len <= 0 || (size_t)len >= sizeof(name))
+			return KT_ERR_TOO_LONG;
+		if (unlink(name) != 0 && errno != ENOENT)
+			return KT_ERR_SYS;
+	}
+	return KT_ERR_OK;
+}
+
+/* What the index holds goes into the registry; a damaged one is emptied. */
+static enum kt_err load_index(struct kt_store_start *s)
+{
+	enum kt_err err = kt_index_head(s->index, &s->index_seq, s->index_head);
+
+	if (err == KT_ERR_OK && s->index_seq > 0)
+		err = kt_index_load(s->index, s->registry);
+	if (err != KT_ERR_CORRUPT)
+		return err;
+	kt_registry_clear(s->registry);
+	s->index_seq = 0;
+	return kt_index_clear(s->index);
+}
+
+static enum kt_err open_index(struct kt_store_start *s)
+{
+	char path[PATH_CAP];
+	enum kt_err err;
+
+	if (!make_path(path, s->config->state_dir, "index.sqlite"))
+		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
+	err = kt_index_open(path, &s->index);
+	if (err == KT_ERR_OK)
+		err = load_index(s);
+	if (err == KT_ERR_CORRUPT) {
+		kt_index_close(s->index);
+		s->index = NULL;
+		err = remove_index(path);
+		if (err == KT_ERR_OK)
+			err = kt_index_open(path, &s->index);
+	}
+	if (err == KT_ERR_VERSION)
+		return refuse(s, err,
+			      "%s was written by a newer version; run that version, or remove "
+			      "index.sqlite* to have it rebuilt from the ledger",
+			      path);
+	return err == KT_ERR_OK ? err : refuse_err(s, err, "cannot open the index", path);
+}
+
+/* --- the ledger ------------------------------------------------------------------------------- */
+
+/* Up to index_seq the index has spoken; what is newer is applied. */
+static enum kt_err replay(void *arg, const struct kt_record *record, const uint8_t hash[static 32])
+{
+	struct kt_store_start *s = arg;
+	enum kt_err err;
+
+	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0) {
+		s->is_rolled_back = true;
+		return KT_ERR_ROLLED_BACK;
+	}
+	if (record->seq <= s->index_seq)
+		return KT_ERR_OK;
+	err = kt_registry_apply(s->registry, record);
+	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
+}
+
+static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
+{
+	return refuse(s, KT_ERR_ROLLED_BACK,
+		      "the ledger in %s %s: it was restored, removed or altered, and revoked "
+		      "credentials could come back. Put the newest ledger back. If it is lost for "
+		      "good: keyturnctl restore (reads the head and accepts it)",
+		      s->config->ledger_dir, what);
+}
+
+static enum kt_err scan(struct kt_store_start *s)
+{
+	uint64_t bad_line = 0;
+	enum kt_err err = kt_ledger_scan(kt_fs_posix(), s->config->ledger_dir, replay, s, &s->state,
+					 &bad_line);
+
+	if (err == KT_ERR_CORRUPT)
+		return refuse(s, err,
+			      "line %" PRIu64 " of %s/ledger.kt does not verify: the ledger was "
+			      "altered or the disk is damaged; put a good copy back",
+			      bad_line, s->config->ledger_dir);
+	if (err == KT_ERR_VERSION)
+		return refuse(s, err, "%s/ledger.kt was written by a newer version; run that one",
+			      s->config->ledger_dir);
+	if (err == KT_ERR_ROLLED_BACK)
+		return refuse_rollback(s, "has another record where the index has one");
+	if (err == KT_ERR_NOT_FOUND && s->index_seq > 0)
+		return refuse_rollback(s, "is missing, but the index has records");
+	if (err == KT_ERR_NOT_FOUND) {
+		memset(&s->state, 0, sizeof(s->state));
+		return KT_ERR_OK;
+	}
+	if (err != KT_ERR_OK)
+		return refuse_err(s, err, "cannot read the ledger in", s->config->ledger_dir);
+	if (s->state.seq < s->index_seq)
+		return refuse_rollback(s, "is older than the index");
+	return KT_ERR_OK;
+}
+
+static enum kt_err check_trust_domain(const struct kt_store_start *s)
+{
+	const char *has = kt_registry_trust_domain(s->registry);
+
+	if (s->state.seq == 0 || strcmp(has, s->config->trust_domain) == 0)
+		return KT_ERR_OK;
+	return refuse(s, KT_ERR_STATE,
+		      "the ledger in %s is of the trust domain %s, the configuration says %s",
+		      s->config->ledger_dir, has, s->config->trust_domain);
+}
+
+static enum kt_err begin_ledger(struct kt_store_start *s)
+{
+	struct kt_record record = {
+		.seq = 1, .time_us = s->now_us, .kind = KT_RECORD_LEDGER_BEGIN, .actor = "keyturn"};
+	const struct kt_record *const records[] = {&record};
+	size_t len = strlen(s->config->trust_domain);
+	enum kt_err err;
+
+	if (len > KT_TRUST_DOMAIN_MAX)
+		return KT_ERR_INVALID;
+	memcpy(record.trust_domain, s->config->trust_domain, len + 1);
+	err = kt_registry_check(s->registry, &record);
+	if (err == KT_ERR_OK)
+		err = kt_ledger_append(s->ledger, records, 1, &s->state);
+	return err == KT_ERR_OK ? kt_registry_apply(s->registry, &record) : err;
+}
+
+static enum kt_err open_ledger(struct kt_store_start *s)
+{
+	char bytes[KT_U64_DIGITS_MAX + 1];
+	uint64_t cut = s->state.cut_bytes;
+	enum kt_err err =
+		kt_ledger_open(kt_fs_posix(), s->config->ledger_dir, &s->state, &s->ledger);
+
+	if (err == KT_ERR_OK && cut > 0) {
+		kt_u64_encode(cut, bytes);
+		(void)kt_log_event(s->log, KT_EVENT_LEDGER_CUT, &(struct kt_field){"bytes", bytes},
+				   1);
+	}
+	if (err == KT_ERR_OK && s->state.seq == 0)
+		err = begin_ledger(s);
+	if (err != KT_ERR_OK)
+		return refuse_err(s, err, "cannot write the ledger in", s->config->ledger_dir);
+	return KT_ERR_OK;
+}
+
+/* The index catches up. That it cannot is no reason to keep a fleet out. */
+static void update_index(struct kt_store_start *s)
+{
+	struct kt_index_batch *batch = NULL;
+	char seq[KT_U64_DIGITS_MAX + 1];
+	enum kt_err err;
+
+	if (s->index_seq == s->state.seq)
+		return;
+	kt_u64_encode(s->state.seq, seq);
+	if (s->index_seq == 0 && s->state.seq > 1)
+		(void)kt_log_event(s->log, KT_EVENT_INDEX_REBUILT, &(struct kt_field){"seq", seq},
+				   1);
+	err = kt_index_collect(s->registry, &batch);
+	if (err == KT_ERR_OK)
+		err = kt_index_write(s->index, &batch, 1, s->state.seq, s->state.head);
+	kt_index_batch_free(batch);
+	s->index_failed = err != KT_ERR_OK;
+}
+
+enum kt_err kt_store_recover(struct kt_store_start *start)
+{
+	enum kt_err err = check_dir(start, start->config->state_dir);
+
+	if (err == KT_ERR_OK)
+		err = check_dir(start, start->config->ledger_dir);
+	if (err == KT_ERR_OK)
+		err = take_lock(start);
+	if (err == KT_ERR_OK)
+		err = open_index(start);
+	if (err == KT_ERR_OK)
+		err = scan(start);
+	if (err == KT_ERR_OK)
+		err = check_trust_domain(start);
+	if (err == KT_ERR_OK)
+		err = open_ledger(start);
+	if (err == KT_ERR_OK) {
+		update_index(start);
+		return KT_ERR_OK;
+	}
+	kt_index_close(start->index);
+	kt_ledger_close(start->ledger);
+	if (start->lock_fd >= 0)
+		(void)close(start->lock_fd); /* the lock goes with it */
+	start->index = NULL;
+	start->ledger = NULL;
+	start->lock_fd = -1;
+	return err;
+}

@@ -1,0 +1,35 @@
+/*
+ * store_start - what kt_store_open does before the thread runs: directories, lock, index, ledger.
+ *
+ * For store.c alone. Recovery is the normal start: there is no other path.
+ */
+#ifndef KT_STORE_START_H
+#define KT_STORE_START_H
+
+#include "index.h"
+#include "ledger.h"
+#include "store.h"
+
+struct kt_store_start {
+	/* in, borrowed */
+	const struct kt_store_config *config;
+	struct kt_log *log;
+	int64_t now_us;
+	struct kt_registry *registry;
+	char *why; /* 512 bytes */
+	/* out, owned by the caller after KT_ERR_OK */
+	int lock_fd;
+	struct kt_ledger *ledger;
+	struct kt_index *index;
+	struct kt_ledger_state state;
+	bool index_failed; /* the index lags behind and is not written in this run */
+	/* between */
+	uint64_t index_seq;
+	uint8_t index_head[32];
+	bool is_rolled_back; /* the record index_seq is another one */
+};
+
+/* On an error everything is released, and why says what to do. Errors: those of kt_store_open. */
+KT_MUST_CHECK enum kt_err kt_store_recover(struct kt_store_start *start);
+
+#endif
