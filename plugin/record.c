@@ -80,12 +80,12 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 		return r->pattern[0] != '\0';
 	case KT_F_NOTE:
 		return r->note[0] != '\0';
-	case KT_F_KEY_ID:
-		return r->has_key_id;
+	case KT_F_KEY_ID: /* elsewhere it is not a choice */
+		return r->has_key_id || r->kind != KT_RECORD_DEVICE_CREATE;
 	case KT_F_ALG:
 		return r->alg != KT_ALG_NONE;
 	case KT_F_TICKET:
-		return r->has_ticket;
+		return r->has_ticket || r->kind != KT_RECORD_ISSUE;
 	default:
 		return true;
 	}

@@ -195,6 +195,26 @@ static enum kt_err take_line(const struct line *line, const uint8_t hash[static 
 }
 
 /*
+ * Does a whole line stand at the end of this one? Then the LF between the two was damaged. A body
+ * begins with '{'.
+ */
+static bool bears_line(const struct line *line)
+{
+	struct line inner = *line;
+	uint8_t hash[HASH_LEN];
+
+	for (size_t at = 1; !line->is_too_long && at + BODY_AT < line->len; at++) {
+		if (line->p[at + HASH_HEX] != ' ' || line->p[at + BODY_AT] != '{')
+			continue;
+		inner.p = line->p + at;
+		inner.len = line->len - at;
+		if (is_self_verified(&inner, hash))
+			return true;
+	}
+	return false;
+}
+
+/*
  * All that follows the first bad line must be debris of one write that was never acknowledged. Only
  * where that write has a hole may whole lines follow, and no more of them than one write can hold.
  */
@@ -203,7 +223,7 @@ static enum kt_err scan_tail(struct reader *in, const struct line *bad,
 {
 	struct line line;
 	uint8_t hash[HASH_LEN];
-	bool has_whole_lines = false;
+	bool has_whole_lines = bears_line(bad);
 	bool is_one_write = bad->has_hole;
 	enum kt_err err;
 
@@ -214,7 +234,8 @@ static enum kt_err scan_tail(struct reader *in, const struct line *bad,
 			break;
 		if (err != KT_ERR_OK)
 			return err;
-		has_whole_lines = has_whole_lines || is_self_verified(&line, hash);
+		has_whole_lines =
+			has_whole_lines || is_self_verified(&line, hash) || bears_line(&line);
 		state->cut_bytes += line.size;
 		is_one_write = is_one_write && state->cut_bytes <= GROUP_MAX;
 	}

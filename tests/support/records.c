@@ -125,3 +125,60 @@ struct kt_registry *registry_begun(void)
 	take(r, &begin);
 	return r;
 }
+
+static void change_story_record(struct kt_record *rec)
+{
+	switch (rec->seq) {
+	case 2:
+		rec->has_key_id = true;
+		rec->alg = KT_ALG_ES256;
+		memcpy(rec->group, "north", sizeof("north"));
+		return;
+	case 5:
+		memcpy(rec->pattern, "hub-4*", sizeof("hub-4*"));
+		return;
+	case 8:
+		rec->has_ticket = true;
+		return;
+	case 25:
+		rec->wipe = true;
+		memcpy(rec->note, "stolen", sizeof("stolen"));
+		return;
+	default:
+		return;
+	}
+}
+
+void story_records(struct kt_record out[static STORY_COUNT])
+{
+	static const struct {
+		enum kt_record_kind kind;
+		const char *device;
+		uint32_t n;
+	} steps[STORY_COUNT] = {
+		{KT_RECORD_LEDGER_BEGIN, NULL, 0},  {KT_RECORD_DEVICE_CREATE, "hub-1", 1},
+		{KT_RECORD_APPROVE, "hub-2", 2},    {KT_RECORD_TICKET_CREATE, "hub-3", 3},
+		{KT_RECORD_TICKET_CREATE, NULL, 4}, {KT_RECORD_ISSUE, "hub-1", 1},
+		{KT_RECORD_COMMIT, "hub-1", 1},	    {KT_RECORD_ISSUE, "hub-3", 3},
+		{KT_RECORD_COMMIT, "hub-3", 3},	    {KT_RECORD_OP_OPEN, "hub-1", 12},
+		{KT_RECORD_ISSUE, "hub-1", 12},	    {KT_RECORD_COMMIT, "hub-1", 12},
+		{KT_RECORD_PROMOTED, "hub-1", 12},  {KT_RECORD_OP_OPEN, "hub-1", 14},
+		{KT_RECORD_FAILED, "hub-1", 14},    {KT_RECORD_OP_CLOSE, "hub-1", 14},
+		{KT_RECORD_OP_OPEN, "hub-3", 17},   {KT_RECORD_FREEZE, "hub-3", 17},
+		{KT_RECORD_UNFREEZE, "hub-3", 0},   {KT_RECORD_QUARANTINE, "hub-1", 0},
+		{KT_RECORD_RELEASE, "hub-1", 0},    {KT_RECORD_OP_RAISE, "hub-1", 22},
+		{KT_RECORD_DENY, NULL, 5},	    {KT_RECORD_ISSUE, "hub-2", 2},
+		{KT_RECORD_REVOKE, "hub-3", 0},	    {KT_RECORD_DEVICE_CREATE, "hub-9", 0},
+		{KT_RECORD_DELETE, "hub-9", 0},	    {KT_RECORD_CLOCK_CONFIRM, NULL, 0},
+	};
+	struct kt_registry *r = NULL;
+
+	if (kt_registry_new(&r) != KT_ERR_OK)
+		abort();
+	for (size_t i = 0; i < STORY_COUNT; i++) {
+		out[i] = record_for(r, steps[i].kind, steps[i].device, steps[i].n);
+		change_story_record(&out[i]);
+		take(r, &out[i]);
+	}
+	kt_registry_free(r);
+}

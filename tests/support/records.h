@@ -33,4 +33,12 @@ void take_rotated(struct kt_registry *registry, const char *device, uint32_t n);
 /* A registry that holds ledger.begin. */
 struct kt_registry *registry_begun(void);
 
+/*
+ * A story with every kind of record, always the same: ledger-v1.kt and index-v1.sqlite hold it.
+ * At its end hub-1 is active with two generations, hub-2 has a pending enrolment, hub-3 is revoked,
+ * hub-9 deleted, one group ticket is open and one key denied.
+ */
+enum { STORY_COUNT = 28 };
+void story_records(struct kt_record out[static STORY_COUNT]);
+
 #endif

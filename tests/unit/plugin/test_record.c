@@ -149,7 +149,6 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	BAD(rec.device.s[0] = '/');
 	BAD(rec.op = 0);
 	BAD(rec.alg = KT_ALG_NONE);
-	BAD(rec.has_key_id = false);
 	BAD(rec.generation = 0);
 	BAD(rec.not_after_s = -1);
 	BAD(rec.der.len = 0);
