@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,19 +43,14 @@ static const char *errno_text(void)
 	return text != NULL ? text : "unknown error";
 }
 
-static enum kt_err __attribute__((format(printf, 2, 3)))
-refuse(struct reading *r, const char *format, ...)
+/* "file:line: setting value: sentence" */
+static enum kt_err refuse(struct reading *r, const char *name, const char *value,
+			  const char *sentence)
 {
-	int n = snprintf(r->why, WHY_MAX, "%s:%u: ", r->file, r->line);
-	if (n < 0 || n >= WHY_MAX) {
-		n = 0; /* a path that long leaves no room for the sentence: drop it */
-	}
-	va_list args;
-	va_start(args, format);
-	int rest = vsnprintf(r->why + n, (size_t)(WHY_MAX - n), format, args);
-	va_end(args);
-	if (rest < 0) {
-		r->why[n] = '\0';
+	const char *blank = value[0] != '\0' ? " " : "";
+	if (snprintf(r->why, WHY_MAX, "%s:%u: %s%s%.40s: %s", r->file, r->line, name, blank, value,
+		     sentence) < 0) {
+		r->why[0] = '\0';
 	}
 	return KT_ERR_DENIED;
 }
@@ -129,40 +123,41 @@ static enum kt_err refuse_if_true(struct reading *r, const char *name, char *res
 	if (!is_true(rest)) {
 		return KT_ERR_OK;
 	}
-	return refuse(r, "%s true: %s (remove the line)", name, opens);
+	return refuse(r, name, "true", opens);
 }
 
 static enum kt_err on_identity_as_username(struct reading *r, const char *name, char *rest)
 {
 	return refuse_if_true(r, name, rest,
 			      "the broker then lets in every certificate of its CA and never asks "
-			      "the plugin");
+			      "the plugin (remove the line)");
 }
 
 static enum kt_err on_username_as_clientid(struct reading *r, const char *name, char *rest)
 {
-	return refuse_if_true(r, name, rest,
-			      "the user name of a stranger would become his client id");
+	return refuse_if_true(
+		r, name, rest,
+		"the user name of a stranger would become his client id (remove the line)");
 }
 
 static enum kt_err on_per_listener_settings(struct reading *r, const char *name, char *rest)
 {
 	return refuse_if_true(r, name, rest,
 			      "clients of other listeners would pass the plugin by, and on 2.0 its "
-			      "timers may never run");
+			      "timers may never run (remove the line)");
 }
 
 static enum kt_err on_date_checks(struct reading *r, const char *name, char *rest)
 {
-	return refuse_if_true(r, name, rest, "certificates past their end would be let in");
+	return refuse_if_true(r, name, rest,
+			      "certificates past their end would be let in (remove the line)");
 }
 
 static enum kt_err on_memory_limit(struct reading *r, const char *name, char *rest)
 {
-	return refuse(r,
-		      "%s %.40s: a broker of the 2.0 series counts a plugin's memory wrongly and "
-		      "stops serving (remove the line, limit the service's memory instead)",
-		      name, rest_of_line(rest));
+	return refuse(r, name, rest_of_line(rest),
+		      "a broker of the 2.0 series counts a plugin's memory wrongly and stops "
+		      "serving (remove the line, limit the service's memory instead)");
 }
 
 static enum kt_err on_protocol(struct reading *r, const char *name, char *rest)
@@ -171,21 +166,18 @@ static enum kt_err on_protocol(struct reading *r, const char *name, char *rest)
 	if (word == NULL || strcmp(word, "websockets") != 0) {
 		return KT_ERR_OK;
 	}
-	return refuse(r,
-		      "%s websockets: the plugin cannot see client certificates there (put web "
-		      "clients on a broker of their own, bridged to this one)",
-		      name);
+	return refuse(r, name, word,
+		      "the plugin cannot see client certificates there (put web clients on a "
+		      "broker of their own, bridged to this one)");
 }
 
 static enum kt_err on_listener(struct reading *r, const char *name, char *rest)
 {
-	(void)name;
 	if (rest_of_line(rest)[0] == '\0') {
 		return KT_ERR_OK;
 	}
 	if (r->listener_count == LISTENERS_MAX) {
-		return refuse(r, "listener: more than %d of them cannot be checked",
-			      LISTENERS_MAX - 1);
+		return refuse(r, name, "", "there are too many listeners to check them all");
 	}
 	r->current = r->listener_count++;
 	return KT_ERR_OK;
@@ -252,21 +244,17 @@ static enum kt_err on_plugin(struct reading *r, const char *name, char *rest)
 	}
 	bool ours = is_ours(r, path);
 	if (ours && r->has_ours) {
-		return refuse(r, "%s: Keyturn is loaded twice (keep one line)", name);
+		return refuse(r, name, "", "Keyturn is loaded twice (keep one line)");
 	}
 	if (ours && strcmp(name, "plugin_load") == 0) {
-		return refuse(
-			r,
-			"%s: Keyturn would see the clients of some listeners only (load it by "
-			"a line \"plugin %s\")",
-			name, path);
+		return refuse(r, name, "",
+			      "Keyturn would see the clients of some listeners only (load it by a "
+			      "plugin line)");
 	}
 	if (!ours && !r->has_ours) {
-		return refuse(
-			r,
-			"%s: this plugin is asked before Keyturn and could let a device's id in "
-			"(move Keyturn's plugin line before it)",
-			name);
+		return refuse(r, name, "",
+			      "this plugin is asked before Keyturn and could let a device's id in "
+			      "(move Keyturn's plugin line before it)");
 	}
 	r->has_ours = true;
 	r->out->has_plugin_after = r->out->has_plugin_after || !ours;
@@ -317,12 +305,10 @@ static enum kt_err read_lines(struct reading *r, const char *path, line_reader *
 static enum kt_err read_setting(struct reading *r, char *line);
 
 /* The broker's order: letters without regard to case first, then with. */
-static int compare_paths(const void *a, const void *b)
+static int compare_entries(const struct dirent **a, const struct dirent **b)
 {
-	const char *const *left = a;
-	const char *const *right = b;
-	const char *s1 = *left;
-	const char *s2 = *right;
+	const char *s1 = (*a)->d_name;
+	const char *s2 = (*b)->d_name;
 	for (; *s1 != '\0' && *s2 != '\0'; s1++, s2++) {
 		int folded = (toupper)((unsigned char)*s1) - (toupper)((unsigned char)*s2);
 		if (folded != 0) {
@@ -335,91 +321,61 @@ static int compare_paths(const void *a, const void *b)
 	return *s1 - *s2;
 }
 
-struct listing {
-	char **paths;
-	size_t count;
-	size_t cap;
-};
-
-static void listing_clear(struct listing *listing)
-{
-	for (size_t i = 0; i < listing->count; i++) {
-		free(listing->paths[i]);
-	}
-	free(listing->paths);
-	*listing = (struct listing){.paths = NULL};
-}
-
-static enum kt_err listing_add(struct listing *listing, const char *dir, const char *name)
-{
-	if (listing->count == listing->cap) {
-		size_t cap = listing->cap == 0 ? 16 : listing->cap * 2;
-		char **paths = reallocarray(listing->paths, cap, sizeof(*paths));
-		if (paths == NULL) {
-			return KT_ERR_NOMEM;
-		}
-		listing->paths = paths;
-		listing->cap = cap;
-	}
-	char *path = NULL;
-	if (asprintf(&path, "%s/%s", dir, name) < 0) {
-		return KT_ERR_NOMEM;
-	}
-	listing->paths[listing->count++] = path;
-	return KT_ERR_OK;
-}
-
 static bool ends_in_conf(const char *name)
 {
 	size_t len = strlen(name);
 	return len > 5 && strcmp(name + len - 5, ".conf") == 0;
 }
 
-static enum kt_err list_dir(struct reading *r, const char *dir, struct listing *out)
+static int is_included(const struct dirent *entry)
 {
-	enum kt_err err = KT_ERR_OK;
-	DIR *handle = opendir(dir);
-	if (handle == NULL) {
-		int saved = errno;
-		(void)refuse(r, "include_dir: cannot be read: %s", errno_text());
-		errno = saved;
-		return KT_ERR_SYS;
+	return ends_in_conf(entry->d_name) ? 1 : 0;
+}
+
+static enum kt_err cannot_read(struct reading *r, const char *path)
+{
+	int saved = errno;
+	if (snprintf(r->why, WHY_MAX, "%s: cannot be read: %s", path, errno_text()) < 0) {
+		r->why[0] = '\0';
 	}
-	for (;;) {
-		const struct dirent *entry = readdir(handle);
-		if (entry == NULL) {
-			break;
-		}
-		if (ends_in_conf(entry->d_name)) {
-			err = listing_add(out, dir, entry->d_name);
-		}
-		if (err != KT_ERR_OK) {
-			break;
-		}
+	errno = saved;
+	return KT_ERR_SYS;
+}
+
+static enum kt_err read_included(struct reading *r, const char *dir, const char *name)
+{
+	char *path = NULL;
+	if (asprintf(&path, "%s/%s", dir, name) < 0) {
+		return KT_ERR_NOMEM;
 	}
-	(void)closedir(handle);
-	if (out->count > 0) {
-		qsort(out->paths, out->count, sizeof(out->paths[0]), compare_paths);
-	}
+	r->current = 0;
+	enum kt_err err = read_lines(r, path, read_setting);
+	free(path);
 	return err;
 }
 
 /* Followed from the main file alone; a file in it begins with the default listener again. */
 static enum kt_err include_dir(struct reading *r, const char *dir)
 {
-	struct listing listing = {.paths = NULL};
+	struct dirent **entries = NULL;
 	const char *file = r->file;
 	unsigned line = r->line;
 	size_t listener = r->current;
-	enum kt_err err = list_dir(r, dir, &listing);
-	for (size_t i = 0; err == KT_ERR_OK && i < listing.count; i++) {
-		r->current = 0;
-		err = read_lines(r, listing.paths[i], read_setting);
+	enum kt_err err = KT_ERR_OK;
+	int count = scandir(dir, &entries, is_included, compare_entries);
+	if (count < 0) {
+		return cannot_read(r, dir);
 	}
+	for (int i = 0; i < count; i++) {
+		if (err == KT_ERR_OK) {
+			err = read_included(r, dir, entries[i]->d_name);
+		}
+		free(entries[i]);
+	}
+	free(entries);
 	r->file = file;
 	r->line = line;
 	r->current = listener;
-	listing_clear(&listing);
 	return err;
 }
 
@@ -452,22 +408,13 @@ static enum kt_err read_main_line(struct reading *r, char *line)
 static enum kt_err read_line(struct reading *r, char *line, size_t len, line_reader *on_line)
 {
 	if (len > LINE_MAX_LEN || strlen(line) != len) {
-		return refuse(r, "a line that is too long or has a NUL byte cannot be checked");
+		return refuse(r, "a line", "",
+			      "too long, or with a NUL byte: it cannot be checked");
 	}
 	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r')) {
 		line[--len] = '\0';
 	}
 	return line[0] == '#' ? KT_ERR_OK : on_line(r, line);
-}
-
-static enum kt_err cannot_read(struct reading *r, const char *path)
-{
-	int saved = errno;
-	if (snprintf(r->why, WHY_MAX, "%s: cannot be read: %s", path, errno_text()) < 0) {
-		r->why[0] = '\0';
-	}
-	errno = saved;
-	return KT_ERR_SYS;
 }
 
 static enum kt_err read_lines(struct reading *r, const char *path, line_reader *on_line)
@@ -517,12 +464,14 @@ static enum kt_err judge(struct reading *r, const char *path)
 	}
 	r->file = path;
 	if (!r->has_ours) {
-		return refuse(r, "plugin: no line of this file loads Keyturn (is it the file that "
-				 "the broker reads? set mosquitto_conf)");
+		return refuse(r, "plugin", "",
+			      "no line of this file loads Keyturn (is it the file that the broker "
+			      "reads? set mosquitto_conf)");
 	}
 	if (!r->out->has_certificate_listener) {
-		return refuse(r, "require_certificate: no listener with certfile and keyfile asks "
-				 "for certificates, so no device can come in (set it true there)");
+		return refuse(r, "require_certificate", "",
+			      "no listener with certfile and keyfile asks for certificates, so no "
+			      "device can come in (set it true there)");
 	}
 	return KT_ERR_OK;
 }

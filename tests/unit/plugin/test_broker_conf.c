@@ -296,7 +296,7 @@ static void what_cannot_be_read_is_said(void **state)
 		KT_ERR_SYS);
 	assert_string_equal(f->why, "/does/not/exist: cannot be read: No such file or directory");
 	assert_int_equal(check(f, OURS LISTENER "include_dir /does/not/exist\n"), KT_ERR_SYS);
-	assert_non_null(strstr(f->why, ":8: include_dir: cannot be read: No such file"));
+	assert_non_null(strstr(f->why, "/does/not/exist: cannot be read: No such file"));
 	assert_int_equal(kt_broker_conf_check(f->dir, NULL, on_warning, f, &f->out, f->why),
 			 KT_ERR_SYS);
 }
@@ -310,7 +310,7 @@ static void a_nul_in_a_line_cannot_be_judged(void **state)
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(kt_broker_conf_check(f->main, NULL, on_warning, f, &f->out, f->why),
 			 KT_ERR_DENIED);
-	assert_non_null(strstr(f->why, ":1: a line that is too long or has a NUL byte"));
+	assert_non_null(strstr(f->why, ":1: a line: too long, or with a NUL byte"));
 }
 
 static void our_own_path_is_recognised_by_any_name(void **state)
