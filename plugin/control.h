@@ -1,0 +1,104 @@
+/*
+ * control - an operator's batch of commands: decoded strictly, decided by the core's actions,
+ * reported in one answer.
+ *
+ * Owns the list of commands, who may give which, and what fields each has. Decides nothing about
+ * devices: that is what the actions of core_internal.h do. This half knows no core: it can be
+ * fuzzed and tested alone. docs/PROTOCOL.md, "Control commands". Broker's thread.
+ */
+#ifndef KT_CONTROL_H
+#define KT_CONTROL_H
+
+#include "config.h"
+#include "err.h"
+#include "json.h"
+#include "reason.h"
+#include "types.h"
+
+enum {
+	KT_CONTROL_SIZE_MAX = 256 * 1024, /* bytes of a batch */
+	KT_CONTROL_TOKENS_MAX = 4096,
+	KT_CONTROL_COMMANDS_MAX = 100, /* commands of a batch */
+	KT_CONTROL_DEVICES_MAX = 1000, /* devices that one rotate may name */
+	KT_CONTROL_PAGE_MAX = 200,     /* rows of one page */
+	KT_CONTROL_CORRELATION_MAX = 128,
+	KT_CONTROL_NAME_MAX = 32,
+	KT_CONTROL_DETAIL_MAX = 160
+};
+
+/* X(CODE, "name", minimum role) */
+#define KT_COMMAND_LIST(X)                                                                         \
+	X(CREATE_DEVICE, "createDevice", ADMIN)                                                    \
+	X(CREATE_TICKET, "createTicket", ADMIN)                                                    \
+	X(LIST_DEVICES, "listDevices", VIEWER)                                                     \
+	X(GET_DEVICE, "getDevice", VIEWER)                                                         \
+	X(LIST_PENDING, "listPending", VIEWER)                                                     \
+	X(APPROVE, "approve", ADMIN)                                                               \
+	X(DENY, "deny", ADMIN)                                                                     \
+	X(ROTATE, "rotate", ADMIN)                                                                 \
+	X(CANCEL, "cancel", ADMIN)                                                                 \
+	X(CHALLENGE, "challenge", ADMIN)                                                           \
+	X(QUARANTINE, "quarantine", ADMIN)                                                         \
+	X(RELEASE, "release", ADMIN)                                                               \
+	X(CONFIRM_CLOCK, "confirmClock", ADMIN)                                                    \
+	X(REVOKE, "revoke", ADMIN)                                                                 \
+	X(DELETE_DEVICE, "deleteDevice", ADMIN)                                                    \
+	X(STATUS, "status", VIEWER)
+
+enum kt_command {
+#define KT_COMMAND_ENUM(code, name, role) KT_COMMAND_##code,
+	KT_COMMAND_LIST(KT_COMMAND_ENUM) KT_COMMAND_COUNT
+#undef KT_COMMAND_ENUM
+};
+
+/* "?" outside the list. Static string. */
+const char *kt_command_name(enum kt_command command);
+enum kt_role kt_command_role(enum kt_command command);
+/* Fields of a command, "command" and "correlationData" included. *count is 0 outside the list. */
+const struct kt_json_rule *kt_command_rules(enum kt_command command, size_t *count);
+
+struct kt_refusal {
+	enum kt_reason reason; /* NONE: none */
+	char detail[KT_CONTROL_DETAIL_MAX];
+};
+
+/* One sentence; a refusal that is there already stays (the first one counts). Returns false. */
+bool kt_refuse(struct kt_refusal *refusal, enum kt_reason reason, const char *field,
+	       const char *sentence);
+
+/*
+ * A batch: {"commands":[...]}, 1 to KT_CONTROL_COMMANDS_MAX. True: *commands is its array,
+ * borrowed from *out, which the caller frees. False: *refusal is JSON_SYNTAX, JSON_FIELD, MSG_SIZE
+ * or BUSY (no memory).
+ */
+bool kt_control_decode(struct kt_bytes payload, struct kt_json **out,
+		       const struct kt_json_value **commands, struct kt_refusal *refusal);
+
+struct kt_command_head { /* of one command; strings borrowed from the document, NULL if absent */
+	const char *name;
+	const char *correlation;
+	enum kt_command command; /* COUNT: unknown */
+};
+
+/*
+ * Which command, may @role give it, are its fields of their types and lengths? False: *refusal is
+ * JSON_FIELD, MSG_SIZE, COMMAND_UNKNOWN or DENIED. *head is filled in as far as it goes, always.
+ */
+bool kt_control_select(const struct kt_json_value *item, enum kt_role role,
+		       struct kt_command_head *head, struct kt_refusal *refusal);
+
+/*
+ * Fields of a selected command, by their form. An absent one is an empty id, an empty string, or
+ * what *out was before (a number), and true; false and *refusal where the form is wrong.
+ */
+bool kt_field_device(const struct kt_json_value *item, struct kt_device_id *out,
+		     struct kt_refusal *refusal);
+bool kt_field_key_id(const struct kt_json_value *item, struct kt_key_id *out,
+		     struct kt_refusal *refusal);
+/* 1-63 of [A-Za-z0-9._-], with @wildcard also '*'; "" if absent. Borrowed. */
+bool kt_field_name(const struct kt_json_value *item, const char *name, bool wildcard,
+		   const char **out, struct kt_refusal *refusal);
+bool kt_field_number(const struct kt_json_value *item, const char *name, const int64_t range[2],
+		     int64_t *out, struct kt_refusal *refusal);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * control_internal - what the parts of control share: one command in hand, and its functions.
+ *
+ * For control*.c only. Broker's thread.
+ */
+#ifndef KT_CONTROL_INTERNAL_H
+#define KT_CONTROL_INTERNAL_H
+
+#include "control.h"
+#include "core_internal.h"
+
+struct kt_control { /* one command in hand; all borrowed */
+	struct kt_core *core;
+	const struct kt_session *session;
+	const struct kt_json_value *item;
+	struct kt_json_writer *writer; /* data of the answer */
+	struct kt_refusal refusal;
+	uint64_t seq; /* the answer waits for this record */
+	const struct kt_device *device;
+	uint64_t op; /* for the log line */
+	bool has_data;
+};
+
+/* A command either refuses or opens its data; without either its data is empty. */
+typedef void kt_command_run(struct kt_control *c);
+
+/* Opens "data" at the first call. */
+struct kt_json_writer *kt_control_data(struct kt_control *c);
+/* Takes over what an action said. True if it was done and the answer can say so. */
+bool kt_control_outcome(struct kt_control *c, struct kt_outcome outcome);
+/* The device that the command names; NULL and a refusal if there is none. */
+const struct kt_device *kt_control_device(struct kt_control *c);
+/* Whole seconds and microseconds since 1970 as "2026-11-22T12:00:00.000000Z"; nothing for 0. */
+void kt_control_put_time(struct kt_json_writer *w, const char *name, int64_t time_us);
+
+/* control_device.c */
+kt_command_run kt_command_create_device;
+kt_command_run kt_command_create_ticket;
+kt_command_run kt_command_approve;
+kt_command_run kt_command_deny;
+kt_command_run kt_command_cancel;
+kt_command_run kt_command_challenge;
+kt_command_run kt_command_quarantine;
+kt_command_run kt_command_release;
+kt_command_run kt_command_confirm_clock;
+kt_command_run kt_command_revoke;
+kt_command_run kt_command_delete_device;
+/* control_rotate.c */
+kt_command_run kt_command_rotate;
+/* control_report.c */
+kt_command_run kt_command_list_devices;
+kt_command_run kt_command_get_device;
+kt_command_run kt_command_list_pending;
+kt_command_run kt_command_status;
+
+#endif

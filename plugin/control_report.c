@@ -1,0 +1,300 @@
+#include "control_internal.h"
+
+#include <string.h>
+
+/* --- listDevices --- */
+
+static bool is_online(struct kt_core *core, const struct kt_device *device)
+{
+	return kt_sessions_next_of(core->sessions, device, NULL) != NULL;
+}
+
+/* "" as a filter: everything but what was deleted. */
+static bool is_listed(const struct kt_device *device, const char *state)
+{
+	if (state[0] == '\0') {
+		return device->state != KT_DEVICE_DELETED;
+	}
+	if (strcmp(state, "quarantined") == 0) {
+		return device->quarantined;
+	}
+	if (strcmp(state, "frozen") == 0) {
+		return device->frozen;
+	}
+	return strcmp(state, kt_device_state_name(device->state)) == 0;
+}
+
+static bool state_filter(struct kt_control *c, const char **out)
+{
+	static const char *const words[] = {"new",     "active",      "revoked",
+					    "deleted", "quarantined", "frozen"};
+	const char *state = kt_json_string(c->item, "state");
+	*out = "";
+	if (state == NULL) {
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(state, words[i]) == 0) {
+			*out = words[i];
+			return true;
+		}
+	}
+	return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "state",
+			 "is none of new, active, revoked, deleted, quarantined, frozen");
+}
+
+struct page {
+	int64_t offset;
+	int64_t count;
+};
+
+static bool page_of(struct kt_control *c, struct page *out)
+{
+	static const int64_t offsets[2] = {0, INT32_MAX};
+	static const int64_t counts[2] = {1, KT_CONTROL_PAGE_MAX};
+	*out = (struct page){.offset = 0, .count = KT_CONTROL_PAGE_MAX};
+	return kt_field_number(c->item, "offset", offsets, &out->offset, &c->refusal) &&
+	       kt_field_number(c->item, "count", counts, &out->count, &c->refusal);
+}
+
+static bool is_on_page(const struct page *page, int64_t index)
+{
+	return index >= page->offset && index < page->offset + page->count;
+}
+
+/* What a list shows of a device, and getDevice too. */
+static void put_summary(struct kt_core *core, struct kt_json_writer *w,
+			const struct kt_device *device)
+{
+	kt_json_put_string(w, "device", device->id.s);
+	if (device->group[0] != '\0') {
+		kt_json_put_string(w, "group", device->group);
+	}
+	kt_json_put_string(w, "state", kt_device_state_name(device->state));
+	kt_json_put_string(w, "phase", kt_server_phase_name(device->phase));
+	kt_json_put_number(w, "generation",
+			   device->current != NULL ? (int64_t)device->current->generation : 0);
+	kt_json_put_bool(w, "quarantined", device->quarantined);
+	kt_json_put_bool(w, "frozen", device->frozen);
+	kt_json_put_bool(w, "online", is_online(core, device));
+}
+
+void kt_command_list_devices(struct kt_control *c)
+{
+	struct page page;
+	const char *state = "";
+	size_t cursor = 0;
+	int64_t total = 0;
+	if (!page_of(c, &page) || !state_filter(c, &state)) {
+		return;
+	}
+	kt_json_open_array(kt_control_data(c), "devices");
+	for (;;) {
+		const struct kt_device *device =
+			kt_registry_next_device(c->core->registry, &cursor);
+		if (device == NULL) {
+			break;
+		}
+		if (!is_listed(device, state)) {
+			continue;
+		}
+		if (is_on_page(&page, total)) {
+			kt_json_open_object(c->writer, NULL);
+			put_summary(c->core, c->writer, device);
+			kt_json_close_object(c->writer);
+		}
+		total++;
+	}
+	kt_json_close_array(c->writer);
+	kt_json_put_number(c->writer, "offset", page.offset);
+	kt_json_put_number(c->writer, "total", total);
+}
+
+/* --- getDevice --- */
+
+static void put_credential(struct kt_json_writer *w, const char *name,
+			   const struct kt_credential *credential)
+{
+	if (credential == NULL) {
+		return;
+	}
+	kt_json_open_object(w, name);
+	kt_json_put_hex(w, "fp", credential->fp.b, sizeof(credential->fp.b));
+	kt_json_put_hex(w, "keyId", credential->key_id.b, sizeof(credential->key_id.b));
+	kt_json_put_number(w, "generation", (int64_t)credential->generation);
+	kt_json_put_string(w, "status", kt_credential_status_name(credential->status));
+	kt_json_put_u64(w, "op", credential->op);
+	if (credential->not_after_s != KT_CERT_NO_END) {
+		kt_control_put_time(w, "notAfter", credential->not_after_s * 1000000);
+	}
+	kt_json_close_object(w);
+}
+
+static void put_op(struct kt_json_writer *w, const char *name, uint64_t op)
+{
+	if (op != 0) {
+		kt_json_put_u64(w, name, op);
+	}
+}
+
+static void put_operations(struct kt_json_writer *w, const struct kt_device *device)
+{
+	if (device->phase != KT_SERVER_IDLE) {
+		put_op(w, "op", device->op);
+		kt_json_put_bool(w, "enrolling", device->enrolling);
+		kt_control_put_time(w, "deadline", device->op_deadline_us);
+	}
+	put_op(w, "lastOp", device->op);
+	put_op(w, "committedOp", device->last_committed_op);
+	put_op(w, "promotedOp", device->promoted_op);
+	put_op(w, "closedOp", device->closed_op);
+	if (device->failed_reason != KT_REASON_NONE) {
+		put_op(w, "failedOp", device->failed_op);
+		kt_json_put_string(w, "failedReason", kt_reason_name(device->failed_reason));
+	}
+}
+
+static const char *session_kind_name(enum kt_session_kind kind)
+{
+	switch (kind) {
+	case KT_SESSION_AGENT:
+		return "agent";
+	case KT_SESSION_TRIAL:
+		return "trial";
+	case KT_SESSION_DEVICE:
+		return "device";
+	case KT_SESSION_CLAIM:
+		return "claim";
+	case KT_SESSION_OPERATOR:
+		return "operator";
+	case KT_SESSION_OTHER:
+		return "other";
+	}
+	return "?";
+}
+
+/* Sessions are timed by the clock that never goes back; told in wall-clock time. */
+static void put_sessions(struct kt_core *core, struct kt_json_writer *w,
+			 const struct kt_device *device)
+{
+	int64_t shown = 0;
+	kt_json_open_array(w, "sessions");
+	for (struct kt_session *s = kt_sessions_next_of(core->sessions, device, NULL);
+	     s != NULL && shown < KT_CONTROL_PAGE_MAX;
+	     s = kt_sessions_next_of(core->sessions, device, s), shown++) {
+		kt_json_open_object(w, NULL);
+		kt_json_put_string(w, "clientId", s->client_id);
+		kt_json_put_string(w, "kind", session_kind_name(s->kind));
+		kt_json_put_string(w, "address", s->address);
+		kt_control_put_time(w, "since",
+				    core->now.wall_us - (core->now.mono_ms - s->started_ms) * 1000);
+		if (s->credential != NULL) {
+			kt_json_put_number(w, "generation", (int64_t)s->credential->generation);
+		}
+		kt_json_close_object(w);
+	}
+	kt_json_close_array(w);
+}
+
+void kt_command_get_device(struct kt_control *c)
+{
+	const struct kt_device *device = kt_control_device(c);
+	if (device == NULL) {
+		return;
+	}
+	struct kt_json_writer *w = kt_control_data(c);
+	put_summary(c->core, w, device);
+	put_credential(w, "current", device->current);
+	put_credential(w, "pending", device->pending);
+	if (device->has_registered_key) {
+		kt_json_put_hex(w, "registeredKeyId", device->registered_key.b,
+				sizeof(device->registered_key.b));
+	}
+	put_operations(w, device);
+	kt_control_put_time(w, "created", device->created_us);
+	kt_control_put_time(w, "committed", device->committed_us);
+	if (device->state == KT_DEVICE_REVOKED) {
+		kt_control_put_time(w, "revoked", device->revoked_us);
+		kt_json_put_bool(w, "wipe", device->wipe);
+	}
+	put_sessions(c->core, w, device);
+}
+
+/* --- listPending --- */
+
+void kt_command_list_pending(struct kt_control *c)
+{
+	struct page page;
+	struct kt_claim claim;
+	size_t total = 0;
+	if (!page_of(c, &page)) {
+		return;
+	}
+	kt_json_open_array(kt_control_data(c), "pending");
+	for (; kt_enroll_claim_at(c->core, total, &claim); total++) {
+		if (!is_on_page(&page, (int64_t)total)) {
+			continue;
+		}
+		kt_json_open_object(c->writer, NULL);
+		kt_json_put_hex(c->writer, "keyId", claim.key_id.b, sizeof(claim.key_id.b));
+		if (claim.device.s[0] != '\0') {
+			kt_json_put_string(c->writer, "device", claim.device.s);
+		}
+		kt_json_put_string(c->writer, "batch", claim.batch);
+		kt_json_put_string(c->writer, "address", claim.address);
+		kt_control_put_time(c->writer, "first", claim.first_us);
+		kt_control_put_time(c->writer, "last", claim.last_us);
+		kt_json_put_number(c->writer, "tries", (int64_t)claim.tries);
+		kt_json_close_object(c->writer);
+	}
+	kt_json_close_array(c->writer);
+	kt_json_put_number(c->writer, "offset", page.offset);
+	kt_json_put_number(c->writer, "total", (int64_t)total);
+}
+
+/* --- status --- */
+
+static void put_counts(struct kt_json_writer *w, const struct kt_core *core)
+{
+	const struct kt_registry_counts counts = kt_registry_counts(core->registry);
+	const struct {
+		const char *name;
+		size_t value;
+	} rows[] = {
+		{"devices", counts.devices},
+		{"active", counts.active},
+		{"revoked", counts.revoked},
+		{"quarantined", counts.quarantined},
+		{"frozen", counts.frozen},
+		{"openOps", counts.open_ops},
+		{"credentials", counts.credentials},
+		{"openTickets", counts.tickets_open},
+		{"sessions", kt_sessions_count(core->sessions)},
+	};
+	kt_json_open_object(w, "counts");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		kt_json_put_number(w, rows[i].name, (int64_t)rows[i].value);
+	}
+	kt_json_close_object(w);
+}
+
+void kt_command_status(struct kt_control *c)
+{
+	const struct kt_core *core = c->core;
+	struct kt_json_writer *w = kt_control_data(c);
+	kt_json_put_string(w, "version", KT_VERSION);
+	kt_json_put_string(w, "trustDomain", core->config->trust_domain);
+	kt_control_put_time(w, "time", core->now.wall_us);
+	kt_json_put_u64(w, "seq", kt_registry_seq(core->registry));
+	kt_json_put_u64(w, "durableSeq", core->durable_seq);
+	kt_json_put_bool(w, "ledgerOk", !core->journal_failed);
+	kt_json_put_bool(w, "clockJumped", core->clock_jumped);
+	put_counts(w, core);
+	kt_json_open_object(w, "refusals");
+	for (unsigned i = 0; i < KT_REASON_COUNT; i++) {
+		if (core->refusals[i] > 0) {
+			kt_json_put_u64(w, kt_reason_name((enum kt_reason)i), core->refusals[i]);
+		}
+	}
+	kt_json_close_object(w);
+}

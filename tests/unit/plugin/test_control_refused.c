@@ -1,0 +1,256 @@
+#include "control.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fleet.h"
+#include "played.h"
+
+static void an_unreadable_batch_gets_one_answer_without_a_command(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *text;
+		const char *error;
+	} cases[] = {
+		{"", "json.syntax"},
+		{"x", "json.syntax"},
+		{"{", "json.syntax"},
+		{"[]", "json.syntax"},
+		{"\"commands\"", "json.syntax"},
+		{"{}", "json.field"},
+		{"{\"commands\":[]}", "json.field"},
+		{"{\"commands\":{}}", "json.field"},
+		{"{\"commands\":\"x\"}", "json.field"},
+		{"{\"commands\":[{\"command\":\"status\"}],\"x\":1}", "json.field"},
+		{"{\"Commands\":[{\"command\":\"status\"}]}", "json.field"},
+		{"{\"commands\":[{\"command\":\"status\"}]}x", "json.syntax"},
+		{"{\"commands\":[{\"command\":\"status\"}],\"commands\":[]}", "json.syntax"},
+		{"{\"commands\":[{\"command\":\"status\",\"command\":\"status\"}]}", "json.syntax"},
+		{"{\"commands\":[{\"command\":\"sta\\u0000tus\"}]}", "json.syntax"},
+		{"{\"commands\":[{\"command\":\"\xff\"}]}", "json.syntax"},
+		{"{\"commands\":[[[[[[[[[[]]]]]]]]]]}", "msg.size"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char start[64];
+		const char *answer = ask(f, cases[i].text);
+		(void)snprintf(start, sizeof(start), "{\"responses\":[{\"error\":\"%s\",",
+			       cases[i].error);
+		if (strncmp(answer, start, strlen(start)) != 0) {
+			fail_msg("%s: %s", cases[i].text, answer);
+		}
+		assert_int_equal(f->played.actions, 0);
+		assert_int_equal(f->played.refused_count, 1);
+		assert_string_equal(f->played.refused_fields, "actor=op:alice ");
+	}
+}
+
+static void a_batch_over_its_size_is_not_parsed(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = (size_t)KT_CONTROL_SIZE_MAX + 1;
+	char *text = malloc(len + 1);
+	assert_non_null(text);
+	memset(text, ' ', len);
+	text[len] = '\0';
+	assert_string_equal(ask(f, text),
+			    "{\"responses\":[{\"error\":\"msg.size\",\"detail\":\"the batch is too "
+			    "large, too deep or has too many parts\"}]}");
+	free(text);
+}
+
+/* --- what is refused --- */
+
+struct refusal {
+	const char *command;
+	const char *members;
+	const char *error;
+	const char *detail; /* a part of it */
+};
+
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct refusal refusals[] = {
+	{"Rotate", "\"device\":\"hub-1\"", "command.unknown", "command"},
+	{"", "", "command.unknown", "command"},
+	{A64, "", "json.field", "command is missing, no string, or too long"},
+	{"status", "\"device\":\"hub-1\"", "json.field", "does not belong here"},
+	{"status", "\"correlationData\":7", "json.field", "correlationData"},
+	{"status", "\"correlationData\":\"" A64 A64 "a\"", "msg.size", "correlationData"},
+	{"createDevice", "", "json.field", "device is missing"},
+	{"createDevice", "\"device\":7", "json.field", "device is of another type"},
+	{"createDevice", "\"device\":\"\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"a/b\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"a+\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"-a\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"OP\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"claim\"", "json.field", "device is no device id"},
+	{"createDevice", "\"device\":\"" A64 "\"", "msg.size", "device is longer"},
+	{"createDevice", "\"device\":\"h\",\"group\":\"\"", "json.field", "group is not 1 to 63"},
+	{"createDevice", "\"device\":\"h\",\"group\":\"a/#\"", "json.field", "group is not"},
+	{"createDevice", "\"device\":\"h\",\"group\":\"a*\"", "json.field", "group is not"},
+	{"createDevice", "\"device\":\"h\",\"group\":\"" A64 "\"", "msg.size", "group"},
+	{"createDevice", "\"device\":\"h\",\"keyId\":\"ab\"", "json.field", "keyId is not 64"},
+	{"createDevice", "\"device\":\"h\",\"keyId\":\"" A64 "a\"", "msg.size", "keyId"},
+	{"createDevice",
+	 "\"device\":\"h\",\"keyId\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	 "AAAAAA\"",
+	 "json.field", "keyId is not 64 lower-case"},
+	{"createTicket", "", "json.field", "device or group together with pattern"},
+	{"createTicket", "\"group\":\"g\"", "json.field", "exactly one of both"},
+	{"createTicket", "\"pattern\":\"p\"", "json.field", "exactly one of both"},
+	{"createTicket", "\"device\":\"h\",\"group\":\"g\",\"pattern\":\"p\"", "json.field",
+	 "exactly one of both"},
+	{"createTicket", "\"device\":\"h\",\"pattern\":\"p\"", "json.field", "exactly one"},
+	{"createTicket", "\"group\":\"g\",\"pattern\":\"h?\"", "json.field", "pattern is not"},
+	{"createTicket", "\"device\":\"h\",\"validFor\":0", "json.field",
+	 "validFor is not from 1 to 31536000"},
+	{"createTicket", "\"device\":\"h\",\"validFor\":31536001", "json.field", "validFor"},
+	{"createTicket", "\"device\":\"h\",\"validFor\":\"1d\"", "json.field", "validFor"},
+	{"createTicket", "\"device\":\"h\",\"broker\":\"b\"", "json.field",
+	 "broker is not host:port"},
+	{"createTicket", "\"device\":\"h\",\"broker\":\"b:0\"", "json.field", "broker"},
+	{"createTicket", "\"device\":\"h\",\"broker\":\"b:99999\"", "json.field", "broker"},
+	{"createTicket", "\"device\":\"h\",\"broker\":\"a b:1\"", "json.field", "broker"},
+	{"createTicket", "\"device\":\"h\",\"broker\":\"\"", "json.field", "broker"},
+	{"listDevices", "\"count\":0", "json.field", "count is not from 1 to 200"},
+	{"listDevices", "\"count\":201", "json.field", "count is not from 1 to 200"},
+	{"listDevices", "\"offset\":-1", "json.field", "offset is not from 0"},
+	{"listDevices", "\"state\":\"Active\"", "json.field", "state is none of"},
+	{"listDevices", "\"state\":\"\"", "json.field", "state is none of"},
+	{"listPending", "\"count\":201", "json.field", "count"},
+	{"getDevice", "", "json.field", "device is missing"},
+	{"getDevice", "\"device\":\"hub-9\"", "not.found", "device does not exist"},
+	{"getDevice", "\"device\":\"HUB-1\"", "not.found", "device does not exist"},
+	{"approve", "\"device\":\"h\"", "json.field", "keyId is missing"},
+	{"approve", "\"keyId\":\"" KEY "\"", "json.field", "device is missing"},
+	{"deny", "", "json.field", "keyId is missing"},
+	{"deny", "\"keyId\":\"\"", "json.field", "keyId is not 64"},
+	{"rotate", "", "json.field", "device or devices or all: exactly one"},
+	{"rotate", "\"device\":\"hub-1\",\"all\":true,\"expect\":3", "json.field", "exactly one"},
+	{"rotate", "\"device\":\"hub-9\"", "not.found", "device does not exist"},
+	{"rotate", "\"device\":\"hub-1\",\"expect\":2", "expect", "expect is not the number"},
+	{"rotate", "\"devices\":[]", "json.field", "devices is empty"},
+	{"rotate", "\"devices\":[7],\"expect\":1", "json.field", "devices holds something"},
+	{"rotate", "\"devices\":[\"hub-1\",\"hub-2\"]", "expect", "expect is missing"},
+	{"rotate", "\"devices\":[\"hub-1\",\"hub-2\"],\"expect\":3", "expect", "expect is not"},
+	{"rotate", "\"devices\":[\"hub-1\",\"hub-1\"],\"expect\":2", "json.field",
+	 "devices names one twice"},
+	{"rotate", "\"devices\":[\"hub-1\",\"hub-9\"],\"expect\":2", "not.found",
+	 "devices names one that does not exist"},
+	{"rotate", "\"all\":false,\"expect\":0", "json.field", "all can only be true"},
+	{"rotate", "\"all\":true", "expect", "expect is missing"},
+	{"rotate", "\"all\":true,\"expect\":2", "expect", "expect is not the number"},
+	{"rotate", "\"all\":true,\"expect\":4", "expect", "expect is not the number"},
+	{"rotate", "\"all\":1,\"expect\":3", "json.field", "all is of another type"},
+	{"cancel", "\"device\":\"hub-9\"", "not.found", "device"},
+	{"challenge", "\"device\":\"hub-9\"", "not.found", "device"},
+	{"quarantine", "\"device\":\"hub-9\"", "not.found", "device"},
+	{"quarantine", "\"device\":\"hub-1\",\"note\":\"" A64 A64 "\"", "msg.size", "note"},
+	{"release", "\"device\":\"hub-9\"", "not.found", "device"},
+	{"release", "\"device\":\"hub-1\",\"freeze\":\"true\"", "json.field", "freeze"},
+	{"confirmClock", "\"device\":\"hub-1\"", "json.field", "does not belong here"},
+	{"revoke", "\"device\":\"hub-9\"", "not.found", "device"},
+	{"revoke", "\"device\":\"hub-1\",\"emergency\":1", "json.field", "emergency"},
+	{"revoke", "\"device\":\"hub-1\",\"wipe\":null", "json.field", "wipe"},
+	{"deleteDevice", "\"device\":\"hub-9\"", "not.found", "device"},
+};
+
+static void each_wrong_command_is_refused_and_nothing_is_done(void **state)
+{
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		char error[64];
+		const char *answer = ask_one(f, refusals[i].command, refusals[i].members);
+		(void)snprintf(error, sizeof(error), "\"error\":\"%s\",", refusals[i].error);
+		if (strstr(answer, error) == NULL || strstr(answer, refusals[i].detail) == NULL ||
+		    strstr(answer, "\"data\"") != NULL || f->played.actions != 0 ||
+		    f->played.refused_count != 1 || f->played.done != 0) {
+			fail_msg("%s %s: %s", refusals[i].command, refusals[i].members, answer);
+		}
+	}
+}
+
+static void a_ticket_needs_a_broker_from_somewhere(void **state)
+{
+	struct fixture *f = *state;
+	f->config.broker_address[0] = '\0';
+	const char *answer = ask_one(f, "createTicket", "\"device\":\"h\"");
+	assert_non_null(strstr(answer, "broker is missing, and broker_address is not configured"));
+	assert_int_equal(f->played.actions, 0);
+}
+
+static void all_of_a_large_fleet_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 998; i++) {
+		char id[32];
+		char cert[32];
+		(void)snprintf(id, sizeof(id), "x%d", i);
+		(void)snprintf(cert, sizeof(cert), "cx%d", i);
+		(void)fleet_active(f->core.registry, id, "", cert);
+	}
+	const char *answer = ask_one(f, "rotate", "\"all\":true,\"expect\":1001");
+	assert_non_null(strstr(answer, "\"error\":\"msg.size\""));
+	assert_int_equal(f->played.actions, 0);
+}
+
+static void viewers_may_look_and_nothing_else(void **state)
+{
+	struct fixture *f = *state;
+	f->operator.role = KT_ROLE_VIEWER;
+	for (unsigned i = 0; i < KT_COMMAND_COUNT; i++) {
+		enum kt_command command = (enum kt_command)i;
+		const char *name = kt_command_name(command);
+		bool may = strcmp(name, "listDevices") == 0 || strcmp(name, "getDevice") == 0 ||
+			   strcmp(name, "listPending") == 0 || strcmp(name, "status") == 0;
+		const char *answer = ask_one(f, name, "\"device\":\"hub-1\"");
+		assert_int_equal(strstr(answer, "\"error\":\"denied\"") == NULL, may);
+		assert_int_equal(f->played.actions, 0);
+	}
+}
+
+static void without_a_role_nothing_is_answered_but_denied(void **state)
+{
+	struct fixture *f = *state;
+	f->operator.role = KT_ROLE_NONE;
+	for (unsigned i = 0; i < KT_COMMAND_COUNT; i++) {
+		const char *answer = ask_one(f, kt_command_name((enum kt_command)i), "");
+		assert_non_null(strstr(answer, "\"error\":\"denied\""));
+	}
+}
+
+static void the_table_holds_every_command(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < KT_COMMAND_COUNT; i++) {
+		size_t count = 0;
+		assert_non_null(kt_command_rules((enum kt_command)i, &count));
+		assert_true(count >= 2);
+	}
+	size_t count = 7;
+	assert_null(kt_command_rules(KT_COMMAND_COUNT, &count));
+	assert_int_equal(count, 0);
+	assert_string_equal(kt_command_name(KT_COMMAND_COUNT), "?");
+	assert_int_equal(kt_command_role(KT_COMMAND_COUNT), KT_ROLE_ADMIN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FLEET(an_unreadable_batch_gets_one_answer_without_a_command),
+		WITH_FLEET(a_batch_over_its_size_is_not_parsed),
+		WITH_FLEET(each_wrong_command_is_refused_and_nothing_is_done),
+		WITH_FLEET(a_ticket_needs_a_broker_from_somewhere),
+		WITH_FLEET(all_of_a_large_fleet_is_refused),
+		WITH_FLEET(viewers_may_look_and_nothing_else),
+		WITH_FLEET(without_a_role_nothing_is_answered_but_denied),
+		cmocka_unit_test(the_table_holds_every_command),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
