@@ -1,13 +1,16 @@
 #include "crypto.h"
 
 #include "bytes.h"
+#include "crypto_asn1.h"
 
 /* FIPS 186-4 D.1.2.3 */
-#define ORDER	     "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
-#define ORDER_PLUS_1 "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632552"
-#define PRIME	     "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"
-#define ZERO	     "0000000000000000000000000000000000000000000000000000000000000000"
-#define ALL_ONES     "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+#define ORDER	      "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"
+#define ORDER_MINUS_1 "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550"
+#define ONE	      "0000000000000000000000000000000000000000000000000000000000000001"
+#define ORDER_PLUS_1  "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632552"
+#define PRIME	      "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"
+#define ZERO	      "0000000000000000000000000000000000000000000000000000000000000000"
+#define ALL_ONES      "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
 
 /* RFC 6979 A.2.5 */
 #define RFC6979_X "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
@@ -152,6 +155,31 @@ static void refuses_r_and_s_outside_their_range(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(verify_sample(bad[i]), KT_ERR_VERIFY);
+}
+
+/* The library refuses these too, today: our own rule is asked here without it. */
+static void a_scalar_is_more_than_0_and_less_than_the_order(void **state)
+{
+	static const struct {
+		const char *hex;
+		bool want;
+	} cases[] = {
+		{ZERO, false},	{ORDER, false},	  {ORDER_PLUS_1, false}, {ALL_ONES, false},
+		{PRIME, false}, {SAMPLE_R, true}, {ORDER_MINUS_1, true}, {ONE, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t sig[64];
+
+		unhex(cases[i].hex, sig, 32);
+		unhex(SAMPLE_S, sig + 32, 32);
+		assert_int_equal(kt_is_p256_scalar(sig), cases[i].want);
+		assert_int_equal(kt_is_es256_range(sig), cases[i].want);
+		unhex(SAMPLE_R, sig, 32);
+		unhex(cases[i].hex, sig + 32, 32);
+		assert_int_equal(kt_is_es256_range(sig), cases[i].want);
+	}
 }
 
 static void refuses_a_signature_of_any_other_length(void **state)
@@ -413,6 +441,7 @@ int main(void)
 		cmocka_unit_test(verifies_the_vectors_of_rfc_6979),
 		cmocka_unit_test(verifies_the_vector_of_rfc_7515),
 		cmocka_unit_test(refuses_r_and_s_outside_their_range),
+		cmocka_unit_test(a_scalar_is_more_than_0_and_less_than_the_order),
 		cmocka_unit_test(refuses_a_signature_of_any_other_length),
 		cmocka_unit_test(refuses_every_flipped_bit_of_a_signature),
 		cmocka_unit_test(refuses_points_that_are_not_on_the_curve),
