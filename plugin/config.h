@@ -9,6 +9,7 @@
 #define KT_CONFIG_H
 
 #include "err.h"
+#include "option_file.h"
 #include "types.h"
 
 enum kt_role { KT_ROLE_NONE, KT_ROLE_VIEWER, KT_ROLE_ADMIN };
@@ -30,7 +31,7 @@ struct kt_acl_rule { /* first match wins; %d device id, %g group */
 enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
 enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
 
-enum { KT_OPERATORS_MAX = 64, KT_ACL_RULES_MAX = 64, KT_PATH_MAX = 1024 };
+enum { KT_OPERATORS_MAX = 64, KT_ACL_RULES_MAX = 64 };
 
 struct kt_config {
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
