@@ -1,0 +1,217 @@
+/*
+ * bench_fleet - writes a ledger with as many registered devices as a benchmark wants.
+ *
+ *   bench_fleet LEDGER_DIR TRUST_DOMAIN ISSUER_CERT ISSUER_KEY OUT_DIR DEVICES REAL
+ *
+ * The first REAL devices (bench-0, bench-1 ...) get a real certificate and key (OUT_DIR/<i>.pem: chain,
+ * then key), the others a random fingerprint and key id from a fixed seed. All through the product's own
+ * ledger code, so that the broker's start checks every line of it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "durable_file.h"
+#include "record.h"
+#include "store/ledger.h"
+
+enum { BATCH = 1000, SEED = 4711, FILE_MAX = 16384 };
+
+struct fleet {
+	const char *trust_domain;
+	const char *out_dir;
+	struct kt_crypto *crypto;
+	struct kt_issuer *issuer;
+	struct kt_bytes issuer_der;
+	struct kt_ledger *ledger;
+	struct kt_ledger_state state;
+	struct kt_record batch[BATCH];
+	const struct kt_record *refs[BATCH];
+	size_t batch_len;
+	uint64_t seq;
+	uint64_t random;
+	uint8_t leaf[KT_CERT_MAX];
+	size_t leaf_len;
+};
+
+static _Noreturn void fail(const char *what, enum kt_err err)
+{
+	fprintf(stderr, "bench_fleet: %s: %s\n", what, kt_err_text(err));
+	exit(1);
+}
+
+static void need(const char *what, enum kt_err err)
+{
+	if (err != KT_ERR_OK)
+		fail(what, err);
+}
+
+/* xorshift64*: a fixed sequence is all that is wanted here. */
+static void fill(struct fleet *fleet, uint8_t *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		fleet->random ^= fleet->random >> 12;
+		fleet->random ^= fleet->random << 25;
+		fleet->random ^= fleet->random >> 27;
+		out[i] = (uint8_t)((fleet->random * UINT64_C(2685821657736338717)) >> 56);
+	}
+}
+
+static void flush(struct fleet *fleet)
+{
+	if (fleet->batch_len == 0)
+		return;
+	need("append", kt_ledger_append(fleet->ledger, fleet->refs, fleet->batch_len, &fleet->state));
+	fleet->batch_len = 0;
+}
+
+static struct kt_record *next_record(struct fleet *fleet, enum kt_record_kind kind)
+{
+	struct kt_record *record = NULL;
+
+	if (fleet->batch_len == BATCH)
+		flush(fleet);
+	record = &fleet->batch[fleet->batch_len];
+	fleet->refs[fleet->batch_len++] = record;
+	memset(record, 0, sizeof(*record));
+	record->seq = ++fleet->seq;
+	record->time_us = INT64_C(1750000000000000) + (int64_t)fleet->seq;
+	record->kind = kind;
+	snprintf(record->actor, sizeof(record->actor), "op:bench");
+	return record;
+}
+
+static void write_identity(struct fleet *fleet, size_t i, const struct kt_key *key)
+{
+	struct kt_secret *key_pem = NULL;
+	char *leaf_pem = NULL;
+	char *issuer_pem = NULL;
+	char path[512];
+	FILE *file = NULL;
+
+	need("leaf to PEM", kt_pem_from_cert(fleet->leaf, fleet->leaf_len, &leaf_pem));
+	need("issuer to PEM",
+	     kt_pem_from_cert(fleet->issuer_der.p, fleet->issuer_der.len, &issuer_pem));
+	need("key to PEM", kt_key_to_pem(key, &key_pem));
+	snprintf(path, sizeof(path), "%s/%zu.pem", fleet->out_dir, i);
+	file = fopen(path, "w");
+	if (file == NULL || fputs(leaf_pem, file) == EOF || fputs(issuer_pem, file) == EOF ||
+	    fwrite(kt_secret_bytes(key_pem), 1, kt_secret_len(key_pem), file) !=
+		    kt_secret_len(key_pem) ||
+	    fclose(file) != 0)
+		fail(path, KT_ERR_SYS);
+	free(leaf_pem);
+	free(issuer_pem);
+	kt_secret_free(key_pem);
+}
+
+static void issue_real(struct fleet *fleet, size_t i, const char *id, struct kt_record *issue)
+{
+	struct kt_leaf_request request = {.device = id,
+					  .trust_domain = fleet->trust_domain,
+					  .generation = 1,
+					  .not_after_s = KT_CERT_NO_END};
+	struct kt_key *key = NULL;
+
+	need("key", kt_key_new(fleet->crypto, KT_ALG_ES256, &key));
+	request.key = kt_key_public(key);
+	need("issue", kt_leaf_issue(fleet->crypto, fleet->issuer, &request, fleet->leaf,
+				    &fleet->leaf_len));
+	write_identity(fleet, i, key);
+	issue->fp = kt_fingerprint_of(fleet->leaf, fleet->leaf_len);
+	issue->key_id = kt_key_id_of(request.key);
+	kt_key_free(key);
+}
+
+static void add_device(struct fleet *fleet, size_t i, bool is_real)
+{
+	char id[KT_DEVICE_ID_MAX + 1];
+	struct kt_record *record = next_record(fleet, KT_RECORD_DEVICE_CREATE);
+	struct kt_device_id device;
+	struct kt_fingerprint fp;
+	uint64_t op = 1000 + i;
+
+	snprintf(id, sizeof(id), "bench-%zu", i);
+	if (!kt_device_id_set(&device, id, strlen(id)))
+		fail(id, KT_ERR_INVALID);
+	record->device = device;
+	record = next_record(fleet, KT_RECORD_ISSUE);
+	record->device = device;
+	record->op = op;
+	record->alg = KT_ALG_ES256;
+	record->generation = 1;
+	record->not_after_s = KT_CERT_NO_END;
+	record->has_key_id = true;
+	fill(fleet, record->nonce.b, sizeof(record->nonce.b));
+	if (is_real) {
+		issue_real(fleet, i, id, record);
+	} else {
+		fill(fleet, record->fp.b, sizeof(record->fp.b));
+		fill(fleet, record->key_id.b, sizeof(record->key_id.b));
+	}
+	record->der = (struct kt_bytes){fleet->leaf, fleet->leaf_len};
+	fp = record->fp;
+	if (is_real)
+		flush(fleet); /* the next real one re-uses the buffer of this certificate */
+	record = next_record(fleet, KT_RECORD_COMMIT);
+	record->device = device;
+	record->op = op;
+	record->fp = fp;
+	record = next_record(fleet, KT_RECORD_PROMOTED);
+	record->device = device;
+	record->op = op;
+}
+
+static void open_issuer(struct fleet *fleet, const char *cert_path, const char *key_path)
+{
+	struct kt_secret *cert = NULL;
+	struct kt_secret *key_pem = NULL;
+	struct kt_key *key = NULL;
+	uint8_t *storage = NULL;
+	size_t count = 0;
+
+	need(cert_path, kt_file_read(kt_fs_posix(), cert_path, FILE_MAX, &cert));
+	need(key_path, kt_file_read(kt_fs_posix(), key_path, FILE_MAX, &key_pem));
+	need(cert_path, kt_pem_certs(kt_secret_bytes(cert), kt_secret_len(cert),
+				     &fleet->issuer_der, 1, &count, &storage));
+	need(key_path, kt_key_from_pem(fleet->crypto, kt_secret_bytes(key_pem),
+				       kt_secret_len(key_pem), &key));
+	need("issuer", kt_issuer_new(fleet->crypto, fleet->issuer_der.p, fleet->issuer_der.len, key,
+				     &fleet->issuer));
+	kt_secret_free(cert);
+	kt_secret_free(key_pem);
+}
+
+int main(int argc, char **argv)
+{
+	static struct fleet fleet;
+	size_t device_count = 0;
+	size_t real_count = 0;
+	struct kt_record *begin = NULL;
+
+	if (argc != 8) {
+		fprintf(stderr, "usage: bench_fleet LEDGER_DIR TRUST_DOMAIN ISSUER_CERT ISSUER_KEY "
+				"OUT_DIR DEVICES REAL\n");
+		return 2;
+	}
+	device_count = strtoul(argv[6], NULL, 10);
+	real_count = strtoul(argv[7], NULL, 10);
+	fleet.trust_domain = argv[2];
+	fleet.out_dir = argv[5];
+	fleet.random = SEED;
+	need("crypto", kt_crypto_new(&fleet.crypto));
+	open_issuer(&fleet, argv[3], argv[4]);
+	need(argv[1], kt_ledger_open(kt_fs_posix(), argv[1], &fleet.state, &fleet.ledger));
+	begin = next_record(&fleet, KT_RECORD_LEDGER_BEGIN);
+	snprintf(begin->trust_domain, sizeof(begin->trust_domain), "%s", fleet.trust_domain);
+	for (size_t i = 0; i < device_count; i++)
+		add_device(&fleet, i, i < real_count);
+	flush(&fleet);
+	kt_ledger_close(fleet.ledger);
+	kt_issuer_free(fleet.issuer);
+	kt_crypto_free(fleet.crypto);
+	printf("%zu devices, %zu of them with a certificate, %llu records, seed %d\n", device_count,
+	       real_count, (unsigned long long)fleet.seq, SEED);
+	return 0;
+}
