@@ -93,7 +93,6 @@ enum kt_link kt_agent_active_link(const struct kt_agent *agent);
 struct kt_rollover_input { /* what an event brings along; the rest NULL */
 	enum kt_link link;
 	const struct kt_message *message;
-	enum kt_reason reason; /* of CERT_BAD */
 };
 void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		   const struct kt_rollover_input *input);

@@ -68,7 +68,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	uint64_t unnamed[2] = {0, 0};
+	uint64_t unnamed = 0;
 	char op[24];
 	const struct kt_field fields[] = {{"device", next.device.s}, {"op", op}};
 
@@ -82,13 +82,13 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 		}
 	}
 	if (settle) {
-		unnamed[0] = next.retired.dir;
+		unnamed = next.retired.dir;
 		next.retired = next.active;
 		next.active = next.pending;
 		next.step = KT_STEP_LINK;
 		next.step_op = next.op;
 	} else {
-		unnamed[0] = next.pending.dir;
+		unnamed = next.pending.dir;
 	}
 	next.pending = (struct kt_slot){.dir = rotate->op, .op = rotate->op, .alg = rotate->alg};
 	next.op = rotate->op;
@@ -99,26 +99,25 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 		kt_agent_report(agent, rotate->op, KT_REASON_DISK);
 		return;
 	}
-	agent->hooks_outdated = agent->hooks_running && settle;
+	if (settle && agent->hooks_running)
+		agent->hooks_outdated = true;
 	agent->old_first = false;
 	agent->other_turn = false;
 	kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
-	drop_dir(agent, unnamed[0]);
+	drop_dir(agent, unnamed);
 	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
 	log_phase(agent, event);
 	send_csr(agent);
 	kt_agent_steps_drive(agent);
 }
 
-/* The disk's fault is reported as such; any other is the certificate's. */
+/* The certificate could not be taken: says why, where there is a session to say it in. */
 static void bad_cert(struct kt_agent *agent, enum kt_reason reason)
 {
-	const struct kt_rollover_input input = {.reason = reason};
+	const struct kt_agent_record *record = kt_agent_record(agent);
 
-	if (reason == KT_REASON_DISK)
-		kt_agent_report(agent, kt_agent_record(agent)->op, reason);
-	else
-		kt_agent_roll(agent, KT_EV_CERT_BAD, &input);
+	if (kt_rollover(record->phase, KT_EV_CERT_BAD).action == KT_ACT_REPORT_BAD_CERT)
+		kt_agent_report(agent, record->op, reason);
 }
 
 static void save_cert(struct kt_agent *agent, const struct kt_message *m,
@@ -230,8 +229,7 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	case KT_ACT_SAVE_CERT:
 		save_cert(agent, input->message, event);
 		break;
-	case KT_ACT_REPORT_BAD_CERT:
-		kt_agent_report(agent, record->op, input->reason);
+	case KT_ACT_REPORT_BAD_CERT: /* save_cert's own */
 		break;
 	case KT_ACT_SEND_CONFIRM:
 		kt_agent_repeat_start(agent, KT_REPEAT_WORK, &confirm);

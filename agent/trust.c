@@ -81,13 +81,34 @@ static enum kt_err check_controller(const struct kt_trust *trust, const struct k
 	return KT_ERR_OK;
 }
 
+/* The payload of a JWS whose controller certificate verified. */
+static enum kt_err open_payload(const struct kt_trust *trust, const struct kt_jws *jws,
+				const struct kt_device_id *device, struct kt_message **out,
+				enum kt_reason *reason)
+{
+	struct kt_message *message = NULL;
+	enum kt_err err =
+		kt_message_decode(jws->payload, jws->payload_len, false, &message, reason);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (strcmp(message->trust_domain, trust->trust_domain) != 0 ||
+	    (device->s[0] != '\0' && strcmp(message->device.s, device->s) != 0)) {
+		kt_message_free(message);
+		*reason = KT_REASON_ID_MISMATCH;
+		return KT_ERR_VERIFY;
+	}
+	*reason = KT_REASON_NONE;
+	*out = message; /* moved */
+	return KT_ERR_OK;
+}
+
 enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_id *device,
 			  const uint8_t *text, size_t len, struct kt_message **out,
 			  struct kt_verdict *verdict, enum kt_reason *reason)
 {
 	struct kt_jws jws = {0};
-	struct kt_message *message = NULL;
-	struct kt_public_key key;
+	struct kt_public_key key = {0};
 	struct kt_bytes chain = {0};
 	uint32_t number = 0;
 	enum kt_err err = KT_ERR_INTERNAL;
@@ -108,22 +129,10 @@ enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_i
 	err = kt_jws_verify(&jws, &key, reason);
 	if (err != KT_ERR_OK)
 		goto out;
-	err = kt_message_decode(jws.payload, jws.payload_len, false, &message, reason);
-	if (err != KT_ERR_OK)
-		goto out;
-	err = KT_ERR_VERIFY;
-	*reason = KT_REASON_ID_MISMATCH;
-	if (strcmp(message->trust_domain, trust->trust_domain) != 0)
-		goto out;
-	if (device->s[0] != '\0' && strcmp(message->device.s, device->s) != 0)
-		goto out;
-	verdict->controller_n = number;
-	*reason = KT_REASON_NONE;
-	*out = message;
-	message = NULL; /* moved */
-	err = KT_ERR_OK;
+	err = open_payload(trust, &jws, device, out, reason);
+	if (err == KT_ERR_OK)
+		verdict->controller_n = number;
 out:
-	kt_message_free(message);
 	kt_jws_clear(&jws);
 	return err;
 }
