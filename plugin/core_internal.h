@@ -16,6 +16,15 @@
 struct kt_outbox;
 struct kt_claims;
 
+enum { KT_GAUGE_COUNT = 10 };
+
+struct kt_sweep { /* one walk over all of something, a piece per tick */
+	size_t cursor;
+	int64_t next_ms;  /* when the next piece, or the next walk, is due */
+	int64_t start_us; /* when this walk began, and the one before it */
+	int64_t before_us;
+};
+
 struct kt_core {
 	const struct kt_config *config;
 	struct kt_ports ports;
@@ -32,6 +41,10 @@ struct kt_core {
 	bool reloading;
 	bool clock_jumped; /* finite certificates pause until clock.confirm */
 	uint64_t refusals[KT_REASON_COUNT];
+	struct kt_sweep sessions_sweep;
+	struct kt_sweep devices_sweep;
+	int64_t gauges_at_ms;
+	uint64_t gauge[KT_GAUGE_COUNT]; /* as last published, plus one; 0: never */
 };
 
 /*
@@ -60,12 +73,30 @@ void kt_core_reply(struct kt_core *core, const struct kt_session *session, char 
 /* Ends a session now (@in_ticks 0: from the next tick on; never inside BASIC_AUTH or ACL). */
 void kt_core_kick(struct kt_core *core, struct kt_session *session, enum kt_reason reason,
 		  unsigned in_ticks);
+/* The same, within this call: for CONTROL and TICK alone, never a session that is being served. */
+void kt_core_kick_now(struct kt_core *core, struct kt_session *session, enum kt_reason reason);
+/* The same, once @after_seq is durable, or at once where it never will be. */
+void kt_core_kick_after(struct kt_core *core, const struct kt_session *session,
+			enum kt_reason reason, uint64_t after_seq);
 /* A fact: log line now, event on keyturn/v1/events/<name> once durable. @device may be NULL. */
 void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_device *device,
 		  const struct kt_field *fields, size_t field_count, uint64_t after_seq);
 /* Counts and logs a refusal (@event CLIENT_REFUSED, ACCESS_DENIED, COMMAND_REFUSED ...). */
 void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason reason,
 		     const struct kt_field *fields, size_t field_count);
+
+/* The seq that an effect of @device's present state must wait for. */
+uint64_t kt_core_seq_of(const struct kt_device *device);
+/* Ends live sessions that others let in under a name which is @device's now. */
+void kt_core_evict(struct kt_core *core, const struct kt_device *device);
+/* The clock against the ledger, where certificates have an end: sets clock_jumped. */
+void kt_core_watch_clock(struct kt_core *core);
+/* The next op number of a device: only grows, never used again. @device may be NULL. */
+uint64_t kt_core_next_op(const struct kt_core *core, const struct kt_device *device);
+/* The leaf that a chain starts with, then the issuing CA. False: too long. */
+bool kt_core_chain(const struct kt_core *core, struct kt_bytes leaf, struct kt_chain *out);
+/* notAfter of a certificate issued now. */
+int64_t kt_core_not_after(const struct kt_core *core);
 
 /* The live session of this kind and device, or NULL. */
 struct kt_session *kt_core_session_of(struct kt_core *core, const struct kt_device *device,
@@ -145,9 +176,17 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session,
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m);
 void kt_rotation_tick(struct kt_core *core); /* deadlines, overdue promotions */
 void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, struct kt_message *m);
-void kt_challenge_tick(struct kt_core *core);
+/* One session of the sweep: a challenge whose time is over. */
+void kt_challenge_expire(struct kt_core *core, struct kt_session *session);
 void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struct kt_job *job);
 void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job);
-void kt_enroll_tick(struct kt_core *core);
+KT_MUST_CHECK enum kt_err kt_claims_new(struct kt_claims **out);
+void kt_claims_free(struct kt_claims *claims);
+
+/* core_message.c: a KT_JOB_OPEN came back. */
+void kt_core_opened(struct kt_core *core, struct kt_job *job);
+/* core_sweep.c: a piece of the walks over sessions and devices; the gauges. */
+void kt_core_sweep_sessions(struct kt_core *core);
+void kt_core_publish_gauges(struct kt_core *core);
 
 #endif

@@ -1,0 +1,335 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "encoding.h"
+#include "outbox.h"
+
+enum { TAKEOVER_WINDOW_MS = 60000 };
+
+static void enter(struct kt_core *core, struct kt_now now)
+{
+	core->now = now;
+	core->ports.log->now_ms = now.mono_ms;
+}
+
+enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, struct kt_core **out)
+{
+	struct kt_core *core = calloc(1, sizeof(*core));
+	enum kt_err err = KT_ERR_NOMEM;
+
+	*out = NULL;
+	if (core == NULL)
+		goto out;
+	core->config = setup->config;
+	core->ports = *setup->ports;
+	core->registry = setup->registry;
+	core->durable_seq = setup->durable_seq;
+	core->issuer_cert_der = setup->issuer_cert_der;
+	memcpy(core->root_sha256, setup->root_sha256, sizeof(core->root_sha256));
+	core->devices_sweep.before_us = kt_registry_time_us(core->registry);
+	core->devices_sweep.start_us = core->devices_sweep.before_us;
+	err = kt_sessions_new(&core->sessions);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_outbox_new(&core->outbox);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_claims_new(&core->claims);
+	if (err != KT_ERR_OK)
+		goto out;
+	enter(core, now);
+	kt_core_watch_clock(core);
+	*out = core;
+	core = NULL; /* moved */
+out:
+	kt_core_free(core);
+	return err;
+}
+
+void kt_core_free(struct kt_core *core)
+{
+	if (core == NULL)
+		return;
+	kt_claims_free(core->claims);
+	kt_outbox_free(core->outbox);
+	kt_sessions_free(core->sessions);
+	free(core);
+}
+
+uint64_t kt_core_count(const struct kt_core *core, enum kt_reason reason)
+{
+	return (unsigned)reason < KT_REASON_COUNT ? core->refusals[reason] : 0;
+}
+
+/* --- connect --- */
+
+static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
+{
+	if (kt_hex_encode(fp->b, sizeof(fp->b), out, 65) != KT_ERR_OK)
+		out[0] = '\0';
+}
+
+/*
+ * Rule 7: the hub's own programs may still use the superseded credential until it says `promoted`;
+ * after that only a copy does.
+ */
+static void signal_clone(struct kt_core *core, const struct kt_admission *admission)
+{
+	const struct kt_credential *credential = admission->credential;
+	enum kt_event event = KT_EVENT_CLONE_SUSPECTED;
+	char fp[65];
+	const struct kt_field fields[] = {{"fp", fp},
+					  {"reason", kt_reason_name(admission->reason)}};
+
+	if (admission->reason != KT_REASON_CERT_SUPERSEDED &&
+	    admission->reason != KT_REASON_CERT_REVOKED)
+		return;
+	if (admission->reason == KT_REASON_CERT_SUPERSEDED &&
+	    credential->device->promoted_op >= credential->superseded_by)
+		event = KT_EVENT_CLONE_ALARMED;
+	hex_of(&admission->fp, fp);
+	kt_core_fact(core, event, credential->device, fields, 2, 0);
+}
+
+static void refuse_client(struct kt_core *core, const struct kt_connect *connect,
+			  const struct kt_admission *admission)
+{
+	char fp[65];
+	const struct kt_field fields[] = {
+		{"client", connect->client_id},
+		{"user", connect->username},
+		{"address", connect->address},
+		{"device", admission->device == NULL ? NULL : admission->device->id.s},
+		{"fp", connect->cert.len == 0 ? NULL : fp}};
+
+	hex_of(&admission->fp, fp);
+	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, admission->reason, fields,
+			sizeof(fields) / sizeof(fields[0]));
+	if (admission->credential != NULL)
+		signal_clone(core, admission);
+}
+
+/* The certificate's bytes stay only with those whose messages it verifies. */
+static bool keep_cert(struct kt_session *session, struct kt_bytes cert)
+{
+	if (session->kind != KT_SESSION_AGENT && session->kind != KT_SESSION_TRIAL)
+		return true;
+	session->cert_der = malloc(cert.len);
+	if (session->cert_der == NULL)
+		return false;
+	memcpy(session->cert_der, cert.p, cert.len);
+	session->cert_der_len = cert.len;
+	return true;
+}
+
+/* Five take-overs of one client id in a minute: two that hold the same credential. */
+static void watch_contention(struct kt_core *core, struct kt_session *session,
+			     const struct kt_session *old)
+{
+	const struct kt_field fields[] = {{"client", session->client_id}};
+	const int64_t now = core->now.mono_ms;
+	int64_t first;
+
+	memcpy(session->takeovers_ms, old->takeovers_ms + 1,
+	       sizeof(session->takeovers_ms) - sizeof(session->takeovers_ms[0]));
+	session->takeovers_ms[KT_TAKEOVERS_MAX - 1] = now;
+	first = session->takeovers_ms[0];
+	if (first == 0 || now - first > TAKEOVER_WINDOW_MS)
+		return; /* and what was told before is over */
+	session->contention_told = true;
+	if (!old->contention_told)
+		kt_core_fact(core, KT_EVENT_SESSION_CONTENDED, session->device, fields, 1, 0);
+}
+
+static bool start_session(struct kt_core *core, const struct kt_connect *connect,
+			  const struct kt_admission *admission)
+{
+	struct kt_session *old = kt_sessions_by_client_id(core->sessions, connect->client_id);
+	struct kt_session *session;
+
+	if (kt_sessions_add(core->sessions, connect->client, connect->client_id, &session) !=
+	    KT_ERR_OK)
+		return false;
+	session->kind = admission->kind;
+	session->role = admission->role;
+	session->credential = admission->credential;
+	session->rotate_only = admission->rotate_only;
+	session->not_after_s = admission->not_after_s;
+	session->started_ms = core->now.mono_ms;
+	session->last_message_ms = core->now.mono_ms;
+	session->rate_at_ms = core->now.mono_ms;
+	session->rate_tokens_milli = (int64_t)core->config->message_burst * 1000;
+	memcpy(session->actor, admission->actor, sizeof(session->actor));
+	if (connect->address != NULL)
+		memcpy(session->address, connect->address,
+		       strnlen(connect->address, sizeof(session->address) - 1));
+	if (!keep_cert(session, connect->cert)) {
+		kt_sessions_mark_gone(core->sessions, connect->client);
+		return false;
+	}
+	if (admission->device != NULL)
+		kt_sessions_set_device(core->sessions, session, admission->device);
+	if (admission->answer != KT_ANSWER_ACCEPT)
+		return true;
+	if (old != NULL && old->client != connect->client && session->device != NULL)
+		watch_contention(core, session, old);
+	kt_sessions_take_over(core->sessions, session);
+	return true;
+}
+
+static void log_start(struct kt_core *core, const struct kt_connect *connect,
+		      const struct kt_admission *admission)
+{
+	const struct kt_field fields[] = {{"client", connect->client_id},
+					  {"actor", admission->actor},
+					  {"address", connect->address},
+					  {"rotate_only", admission->rotate_only ? "yes" : NULL}};
+
+	(void)kt_log_event(core->ports.log, KT_EVENT_SESSION_STARTED, fields, 4);
+}
+
+/*
+ * During SIGHUP the broker asks again for everyone, the offline included, who show no certificate.
+ * Nobody is thrown out by that, and nobody gains; what must go is kicked from the next tick on.
+ */
+static void connect_again(struct kt_core *core, const struct kt_connect *connect,
+			  struct kt_connect_answer *out)
+{
+	const struct kt_session *session = kt_sessions_find(core->sessions, connect->client);
+	bool is_deferred = session != NULL && !session->gone && session->kind == KT_SESSION_OTHER;
+
+	out->answer = is_deferred ? KT_ANSWER_DEFER : KT_ANSWER_ACCEPT;
+}
+
+void kt_core_connect(struct kt_core *core, struct kt_now now, const struct kt_connect *connect,
+		     struct kt_connect_answer *out)
+{
+	const struct kt_access access = {core->config, core->registry, core->durable_seq, now};
+	struct kt_admission admission;
+
+	enter(core, now);
+	memset(out, 0, sizeof(*out));
+	if (core->reloading) {
+		connect_again(core, connect, out);
+		return;
+	}
+	kt_access_connect(&access, connect, &admission);
+	out->answer = admission.answer;
+	if (admission.answer != KT_ANSWER_ACCEPT && admission.answer != KT_ANSWER_DEFER) {
+		refuse_client(core, connect, &admission);
+		return;
+	}
+	if (!start_session(core, connect, &admission)) {
+		out->answer = KT_ANSWER_NO_ANSWER;
+		admission.reason = KT_REASON_BUSY;
+		refuse_client(core, connect, &admission);
+		return;
+	}
+	if (admission.answer == KT_ANSWER_DEFER)
+		return;
+	memcpy(out->username, admission.username, sizeof(out->username));
+	log_start(core, connect, &admission);
+}
+
+void kt_core_extended_auth(struct kt_core *core, struct kt_now now, const char *client_id,
+			   const char *address)
+{
+	const struct kt_field fields[] = {{"client", client_id}, {"address", address}};
+
+	enter(core, now);
+	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, KT_REASON_AUTH_METHOD, fields, 2);
+}
+
+/* --- the other events --- */
+
+enum kt_right kt_core_acl(struct kt_core *core, struct kt_now now, const struct kt_acl_event *event)
+{
+	const struct kt_access access = {core->config, core->registry, core->durable_seq, now};
+	struct kt_acl_question question = {.session =
+						   kt_sessions_find(core->sessions, event->client),
+					   .client_id = event->client_id,
+					   .username = event->username,
+					   .action = event->action,
+					   .topic = event->topic};
+	const struct kt_field fields[] = {{"client", event->client_id}, {"topic", event->topic}};
+	enum kt_reason reason;
+	enum kt_right right;
+
+	enter(core, now);
+	if (question.session == NULL && event->cert_now != NULL)
+		question.has_cert_now = event->cert_now(event->cert_now_ctx);
+	right = kt_access_acl(&access, &question, &reason);
+	if (right == KT_RIGHT_DENY)
+		kt_core_refused(core, KT_EVENT_ACCESS_DENIED, reason, fields, 2);
+	return right;
+}
+
+void kt_core_control(struct kt_core *core, struct kt_now now, uintptr_t client,
+		     struct kt_bytes payload)
+{
+	struct kt_session *session = kt_sessions_find(core->sessions, client);
+	const struct kt_field fields[] = {{"client", session == NULL ? NULL : session->client_id}};
+
+	enter(core, now);
+	if (session == NULL || session->gone || session->role == KT_ROLE_NONE)
+		kt_core_refused(core, KT_EVENT_COMMAND_REFUSED, KT_REASON_DENIED, fields, 1);
+	else
+		kt_control_batch(core, session, payload);
+}
+
+void kt_core_disconnect(struct kt_core *core, struct kt_now now, uintptr_t client)
+{
+	enter(core, now);
+	kt_sessions_mark_gone(core->sessions, client);
+}
+
+void kt_core_reload(struct kt_core *core, struct kt_now now)
+{
+	enter(core, now);
+	core->reloading = true;
+	(void)kt_log_event(core->ports.log, KT_EVENT_PLUGIN_RELOADED, NULL, 0);
+}
+
+void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *job)
+{
+	enter(core, now);
+	switch (job->kind) {
+	case KT_JOB_OPEN:
+		kt_core_opened(core, job);
+		break;
+	case KT_JOB_ISSUE:
+		if (job->is_claim)
+			kt_enroll_on_issued(core, job);
+		else
+			kt_rotation_on_issued(core, job);
+		break;
+	case KT_JOB_SEAL:
+		kt_outbox_sealed(core, job);
+		return; /* moved */
+	}
+	kt_job_free(job);
+}
+
+void kt_core_durable(struct kt_core *core, struct kt_now now, uint64_t seq, bool failed)
+{
+	enter(core, now);
+	if (seq > core->durable_seq)
+		core->durable_seq = seq;
+	if (failed && !core->journal_failed) {
+		core->journal_failed = true;
+		(void)kt_log_event(core->ports.log, KT_EVENT_LEDGER_FAILED, NULL, 0);
+	}
+	kt_outbox_release(core);
+}
+
+void kt_core_tick(struct kt_core *core, struct kt_now now)
+{
+	enter(core, now);
+	core->tick++;
+	core->reloading = false;
+	kt_sessions_sweep(core->sessions);
+	kt_core_sweep_sessions(core);
+	kt_rotation_tick(core);
+	kt_core_publish_gauges(core);
+	kt_outbox_tick(core);
+}

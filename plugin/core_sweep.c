@@ -1,0 +1,149 @@
+/* What time does to sessions, a piece per tick; and the gauges. */
+#include <stdio.h>
+#include <string.h>
+
+#include "encoding.h"
+#include "outbox.h"
+
+enum { SESSIONS_A_TICK = 4096, WALK_MS = 1000, GAUGES_MS = 10000 };
+
+static bool is_expired(const struct kt_core *core, const struct kt_session *session)
+{
+	return session->not_after_s != 0 && session->not_after_s < KT_CERT_NO_END &&
+	       core->now.wall_us / 1000000 > session->not_after_s;
+}
+
+/* Of a superseded credential :agent and :trial go at once, the hub's programs when they drained. */
+static bool is_drained(const struct kt_core *core, const struct kt_session *session)
+{
+	if (session->kind != KT_SESSION_DEVICE)
+		return true;
+	return core->now.mono_ms >= session->drain_until_ms ||
+	       session->device->promoted_op >= session->credential->superseded_by;
+}
+
+static enum kt_reason credential_end(const struct kt_core *core, const struct kt_session *session)
+{
+	const struct kt_credential *credential = session->credential;
+
+	/* a revoke is in force before it is durable; whatever else ends a session waits for that */
+	if (credential->status == KT_CREDENTIAL_REVOKED)
+		return KT_REASON_CERT_REVOKED;
+	if (credential->changed_seq > core->durable_seq)
+		return KT_REASON_NONE;
+	if (credential->status == KT_CREDENTIAL_ABANDONED)
+		return KT_REASON_OP_CLOSED;
+	if (credential->status == KT_CREDENTIAL_SUPERSEDED && is_drained(core, session))
+		return KT_REASON_CERT_SUPERSEDED;
+	return KT_REASON_NONE;
+}
+
+static enum kt_reason end_of(const struct kt_core *core, const struct kt_session *session)
+{
+	const int64_t now = core->now.mono_ms;
+
+	if (session->kick_at_tick == 1)
+		return session->kick_reason; /* a kick that found no room in the plan */
+	if (is_expired(core, session))
+		return KT_REASON_CERT_DATES;
+	switch (session->kind) {
+	case KT_SESSION_AGENT:
+	case KT_SESSION_TRIAL:
+		if (!session->has_hello &&
+		    now - session->started_ms >= core->config->hello_timeout_ms)
+			return KT_REASON_HELLO_TIMEOUT;
+		return credential_end(core, session);
+	case KT_SESSION_DEVICE:
+		return credential_end(core, session);
+	case KT_SESSION_CLAIM:
+		return !session->in_work &&
+				       now - session->last_message_ms >= core->config->claim_idle_ms
+			       ? KT_REASON_CLAIM_TIMEOUT
+			       : KT_REASON_NONE;
+	case KT_SESSION_OPERATOR:
+	case KT_SESSION_OTHER:
+		return KT_REASON_NONE;
+	}
+	return KT_REASON_NONE;
+}
+
+static void visit(struct kt_core *core, struct kt_session *session)
+{
+	enum kt_reason reason = end_of(core, session);
+
+	if (session->has_challenge)
+		kt_challenge_expire(core, session);
+	/* who waits for its notice is not ended before that */
+	if (reason == KT_REASON_NONE || session->kick_at_tick == UINT64_MAX)
+		return;
+	if (reason == KT_REASON_HELLO_TIMEOUT || reason == KT_REASON_CLAIM_TIMEOUT ||
+	    reason == KT_REASON_CERT_DATES)
+		core->refusals[reason]++;
+	kt_core_kick_now(core, session, reason);
+}
+
+void kt_core_sweep_sessions(struct kt_core *core)
+{
+	struct kt_sweep *sweep = &core->sessions_sweep;
+
+	if (core->now.mono_ms < sweep->next_ms)
+		return;
+	for (unsigned i = 0; i < SESSIONS_A_TICK; i++) {
+		struct kt_session *session = kt_sessions_next(core->sessions, &sweep->cursor);
+
+		if (session == NULL) {
+			sweep->cursor = 0;
+			sweep->next_ms = core->now.mono_ms + WALK_MS;
+			return;
+		}
+		visit(core, session);
+	}
+}
+
+/* --- gauges --- */
+
+static const char *const gauge_names[KT_GAUGE_COUNT] = {
+	"devices",	  "devices/active", "devices/revoked", "devices/quarantined",
+	"devices/frozen", "rotations/open", "tickets/open",    "sessions",
+	"refusals",	  "ledger/seq",
+};
+
+void kt_core_publish_gauges(struct kt_core *core)
+{
+	const struct kt_registry_counts counts = kt_registry_counts(core->registry);
+	uint64_t refusals = 0;
+
+	if (core->now.mono_ms < core->gauges_at_ms)
+		return;
+	core->gauges_at_ms = core->now.mono_ms + GAUGES_MS;
+	for (size_t i = 0; i < KT_REASON_COUNT; i++)
+		refusals += core->refusals[i];
+	{
+		const uint64_t now[KT_GAUGE_COUNT] = {counts.devices,
+						      counts.active,
+						      counts.revoked,
+						      counts.quarantined,
+						      counts.frozen,
+						      counts.open_ops,
+						      counts.tickets_open,
+						      kt_sessions_count(core->sessions),
+						      refusals,
+						      core->durable_seq};
+
+		for (size_t i = 0; i < KT_GAUGE_COUNT; i++) {
+			char topic[KT_TOPIC_MAX];
+			char text[KT_U64_DIGITS_MAX + 1];
+
+			if (core->gauge[i] == now[i] + 1)
+				continue;
+			(void)snprintf(topic, sizeof(topic), KT_TOPIC_SYS_PREFIX "%s",
+				       gauge_names[i]);
+			kt_u64_encode(now[i], text);
+			if (core->ports.broker->publish(
+				    core->ports.broker->ctx, NULL, topic,
+				    (struct kt_bytes){(const uint8_t *)text, strlen(text)},
+				    true) == KT_ERR_OK)
+				core->gauge[i] = now[i] + 1;
+		}
+	}
+}

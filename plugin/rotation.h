@@ -1,0 +1,61 @@
+/*
+ * rotation - the server's side of the rollover: a total table [phase][event], and what follows.
+ *
+ * DESIGN section 5. The table is printed in docs/PROTOCOL.md ("State tables", server) and compared
+ * with it by a test. The handlers (kt_rotation_order, kt_rotation_on_csr ...) are declared in
+ * core_internal.h with the other parts of the core. Broker's thread.
+ */
+#ifndef KT_ROTATION_H
+#define KT_ROTATION_H
+
+#include "core_internal.h"
+
+enum kt_rotation_event {
+	KT_ROTATION_ORDER,	/* an operator, or a policy, wants a new credential */
+	KT_ROTATION_CSR,	/* the first request of the op, or the same key again */
+	KT_ROTATION_CERTIFIED,	/* a worker has made the certificate */
+	KT_ROTATION_SECOND_KEY, /* a request for another key */
+	KT_ROTATION_CONFIRM,	/* over the new credential; in IDLE: the same once more */
+	KT_ROTATION_PROMOTED,	/* of this op or an older one */
+	KT_ROTATION_FAILED,
+	KT_ROTATION_CANCEL,
+	KT_ROTATION_DEADLINE,
+	KT_ROTATION_BEHIND, /* the device knows a newer op */
+	KT_ROTATION_EVENT_COUNT
+};
+
+struct kt_rotation_cell {
+	enum kt_reason refusal; /* NONE: accepted */
+	enum kt_server_phase next;
+};
+
+/* Total: every pair has a cell. */
+struct kt_rotation_cell kt_rotation_step(enum kt_server_phase phase, enum kt_rotation_event event);
+const char *kt_rotation_event_name(enum kt_rotation_event event);
+
+/* The phase of a rotation: an enrolment in progress is none of it. */
+enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
+
+/* --- rotation_messages.c --- */
+
+/* op=, fp= and gen= of a log line; fp and generation may be left out. */
+struct kt_rotation_words {
+	char op[24];
+	char fp[72];
+	char gen[12];
+	struct kt_field fields[4];
+	size_t count;
+};
+void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
+			  const struct kt_credential *credential, enum kt_reason reason);
+void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session);
+void kt_rotation_send_cert(struct kt_core *core, const struct kt_session *session);
+void kt_rotation_send_committed(struct kt_core *core, const struct kt_session *session, uint64_t op,
+				uint64_t after_seq);
+void kt_rotation_send_noted(struct kt_core *core, const struct kt_session *session, uint64_t op,
+			    enum kt_message_type of);
+/* As kt_core_reject, but not before @after_seq is durable. */
+void kt_rotation_reject_after(struct kt_core *core, struct kt_session *session,
+			      enum kt_reason reason, uint64_t op, uint64_t after_seq);
+
+#endif

@@ -1,0 +1,740 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_ports.h"
+#include "rotation.h"
+#include "vector_file.h"
+
+#define END  "|1600000000|253402300799"
+#define LEAF "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
+#define NEXT "spiffe://" FLEET_TD "/device/hub-17" END "|g2"
+#define LAST "spiffe://" FLEET_TD "/device/hub-17" END "|g3"
+
+enum { AGENT = 16, TRIAL = 32, APP = 48, LOG = 64 };
+
+static int setup(void **state)
+{
+	struct kt_registry *registry = fleet_new();
+
+	(void)fleet_active(registry, "hub-17", "west", LEAF);
+	*state = fake_new(registry);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_free(*state);
+	return 0;
+}
+
+static const struct kt_device *hub(struct fake *f)
+{
+	return kt_registry_find_device(f->registry, "hub-17");
+}
+
+static uint64_t order(struct fake *f)
+{
+	struct kt_outcome outcome = kt_rotation_order(f->core, hub(f), "op:test", NULL);
+
+	assert_string_equal(kt_reason_name(outcome.reason), "none");
+	if (f->sync_at_once) {
+		fake_durable(f);
+		fake_seal_all(f);
+	}
+	return outcome.op;
+}
+
+static void say_csr(struct fake *f, uint64_t op, const char *key)
+{
+	struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_CSR);
+
+	m->u.csr.op = op;
+	m->u.csr.nonce = hub(f)->op_nonce;
+	fake_say(f, AGENT, m, key);
+}
+
+static void say_confirm(struct fake *f, uintptr_t client, uint64_t op, const char *cert)
+{
+	struct kt_message *m = fake_message(f, client, KT_MESSAGE_CONFIRM);
+
+	m->u.confirm.op = op;
+	m->u.confirm.nonce = hub(f)->op_nonce;
+	m->u.confirm.fp = fake_fingerprint(cert);
+	fake_say(f, client, m, NULL);
+}
+
+static void say_promoted(struct fake *f, uintptr_t client, uint64_t op, const char *cert)
+{
+	struct kt_message *m = fake_message(f, client, KT_MESSAGE_PROMOTED);
+
+	m->u.promoted.op = op;
+	m->u.promoted.fp = fake_fingerprint(cert);
+	fake_say(f, client, m, NULL);
+}
+
+static void assert_rejected(const struct fake *f, const char *client_id, const char *reason)
+{
+	const char *text = fake_sent(f, client_id, "reject");
+	char expected[64];
+
+	(void)snprintf(expected, sizeof(expected), "reject reason=%s ", reason);
+	assert_non_null(text);
+	assert_memory_equal(text, expected, strlen(expected));
+}
+
+/* Agent in session, op ordered, NEXT issued. */
+static uint64_t issued(struct fake *f)
+{
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	return op;
+}
+
+/* --- the table --- */
+
+static void cell_text(enum kt_server_phase phase, enum kt_rotation_event event, char out[32])
+{
+	const struct kt_rotation_cell cell = kt_rotation_step(phase, event);
+
+	if (cell.refusal != KT_REASON_NONE)
+		(void)snprintf(out, 32, "`%s`", kt_reason_name(cell.refusal));
+	else
+		(void)snprintf(out, 32, "%s%s", kt_server_phase_name(cell.next),
+			       event == KT_ROTATION_SECOND_KEY ? ", frozen" : "");
+}
+
+static void the_protocol_page_prints_the_table_that_runs(void **state)
+{
+	char *page = vector_file_load("../../docs/PROTOCOL.md");
+
+	(void)state;
+	for (int e = 0; e < KT_ROTATION_EVENT_COUNT; e++) {
+		char cells[3][32];
+		char row[160];
+
+		for (int p = 0; p < 3; p++)
+			cell_text((enum kt_server_phase)p, (enum kt_rotation_event)e, cells[p]);
+		(void)snprintf(row, sizeof(row), "\n| %s | %s | %s | %s |\n",
+			       kt_rotation_event_name((enum kt_rotation_event)e), cells[0],
+			       cells[1], cells[2]);
+		if (strstr(page, row) == NULL)
+			fail_msg("docs/PROTOCOL.md does not say: %s", row);
+	}
+	free(page);
+}
+
+static void nothing_outside_the_table_is_accepted(void **state)
+{
+	(void)state;
+	assert_int_equal(kt_rotation_step((enum kt_server_phase)3, KT_ROTATION_ORDER).refusal,
+			 KT_REASON_STATE);
+	assert_int_equal(kt_rotation_step(KT_SERVER_IDLE, KT_ROTATION_EVENT_COUNT).refusal,
+			 KT_REASON_STATE);
+}
+
+/* --- the way through --- */
+
+static void a_whole_rotation(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "cert"), "count=2 leaf=" NEXT));
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:trial", "committed"));
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_true(kt_fingerprint_eq(&hub(f)->current->fp, &(struct kt_fingerprint){0}) == false);
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-17:agent"));
+	assert_false(fake_was_kicked(f, "hub-17:trial"));
+	(void)fake_hello(f, APP, "hub-17:agent", NEXT);
+	say_promoted(f, APP, op, NEXT);
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "noted"), "of=promoted"));
+	assert_int_equal(hub(f)->promoted_op, op);
+	assert_non_null(fake_event(f, "rotation.promoted"));
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 0);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 0);
+}
+
+static void nothing_leaves_before_it_is_durable(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->sync_at_once = false;
+	op = order(f);
+	fake_seal_all(f);
+	assert_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_null(fake_event(f, "rotation.opened"));
+	fake_durable(f);
+	fake_seal_all(f);
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_non_null(fake_event(f, "rotation.opened"));
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	fake_seal_all(f);
+	assert_null(fake_sent(f, "hub-17:agent", "cert"));
+	fake_durable(f);
+	fake_seal_all(f);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
+	f->sync_at_once = true;
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	f->sync_at_once = false;
+	say_confirm(f, TRIAL, op, NEXT);
+	fake_seal_all(f);
+	fake_ticks(f, 5);
+	assert_null(fake_sent(f, "hub-17:trial", "committed"));
+	assert_false(fake_was_kicked(f, "hub-17:agent"));
+	fake_durable(f);
+	fake_seal_all(f);
+	fake_tick(f);
+	assert_non_null(fake_sent(f, "hub-17:trial", "committed"));
+	assert_true(fake_was_kicked(f, "hub-17:agent"));
+}
+
+static void a_lost_ledger_means_no_certificate_and_no_commit(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	fake_fail(f);
+	say_confirm(f, TRIAL, op, NEXT);
+	assert_rejected(f, "hub-17:trial", "store.failed");
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	fake_ticks(f, 5);
+	assert_false(fake_was_kicked(f, "hub-17:agent"));
+}
+
+static void messages_keep_their_order_whichever_worker_is_first(void **state)
+{
+	struct fake *f = *state;
+	struct kt_job *first;
+	struct kt_job *second;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->sync_at_once = false;
+	(void)order(f);
+	fake_durable(f);
+	(void)kt_challenge_send(f->core, hub(f), "op:test");
+	first = fake_take_job(f, KT_JOB_SEAL);
+	second = fake_take_job(f, KT_JOB_SEAL);
+	second->sealed = strdup("second");
+	second->sealed_len = 6;
+	second->err = KT_ERR_OK;
+	kt_core_job_done(f->core, f->now, second);
+	assert_null(fake_sent(f, "hub-17:agent", ""));
+	first->sealed = strdup("first");
+	first->sealed_len = 5;
+	first->err = KT_ERR_OK;
+	kt_core_job_done(f->core, f->now, first);
+	assert_string_equal(f->published[f->published_count - 2].text, "first");
+	assert_string_equal(f->published[f->published_count - 1].text, "second");
+}
+
+static void what_the_full_queue_refused_goes_out_a_tick_later(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->jobs_are_full = true;
+	(void)order(f);
+	assert_null(fake_sent(f, "hub-17:agent", "rotate"));
+	f->jobs_are_full = false;
+	fake_tick(f);
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+}
+
+/* --- csr --- */
+
+static void the_same_key_gets_the_same_bytes_again(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	fake_forget(f);
+	say_csr(f, op, "new key");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "cert"), "leaf=" NEXT));
+	assert_int_equal(hub(f)->generation, 2);
+}
+
+static void a_second_key_closes_the_op_and_freezes(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_csr(f, op, "another key");
+	assert_rejected(f, "hub-17:agent", "key.second");
+	assert_true(hub(f)->frozen);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_non_null(fake_event(f, "clone.alarmed"));
+	assert_non_null(fake_event(f, "rotation.frozen"));
+	assert_int_equal(f->appended[f->appended_count - 1], KT_RECORD_FREEZE);
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-17:trial"));
+	assert_false(fake_was_kicked(f, "hub-17:agent"));
+	assert_int_equal(kt_rotation_order(f->core, hub(f), "op:test", NULL).reason,
+			 KT_REASON_FROZEN);
+	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_STATE);
+	(void)order(f);
+}
+
+static void of_two_keys_in_work_the_second_freezes_too(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	say_csr(f, op, "another key");
+	fake_issue(f, NEXT);
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	fake_issue(f, LAST);
+	assert_true(hub(f)->frozen);
+	assert_null(kt_registry_find_fingerprint(f->registry, &(struct kt_fingerprint){0}));
+}
+
+static void the_same_key_twice_in_work_is_one_certificate(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	fake_issue(f, LAST);
+	assert_false(hub(f)->frozen);
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "cert"), "leaf=" NEXT));
+}
+
+static void refuses_a_csr_with_the_precise_reason(void **state)
+{
+	struct fake *f = *state;
+	struct kt_message *m;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	say_csr(f, 1, "new key");
+	assert_rejected(f, "hub-17:agent", "op.closed");
+	op = order(f);
+	say_csr(f, op + 1, "new key");
+	assert_rejected(f, "hub-17:agent", "op.unknown");
+	say_csr(f, 1, "new key");
+	assert_rejected(f, "hub-17:agent", "op.stale");
+	fake_later(f, 10000);
+	m = fake_message(f, AGENT, KT_MESSAGE_CSR);
+	m->u.csr.op = op;
+	fake_say(f, AGENT, m, "new key");
+	assert_rejected(f, "hub-17:agent", "nonce.wrong");
+	say_csr(f, op, LEAF);
+	assert_rejected(f, "hub-17:agent", "key.known");
+	m = fake_message(f, AGENT, KT_MESSAGE_CSR);
+	m->u.csr.op = op;
+	m->u.csr.nonce = hub(f)->op_nonce;
+	fake_raw(f, AGENT, "{}");
+	{
+		struct kt_job *job = fake_take_job(f, KT_JOB_OPEN);
+
+		job->message = m;
+		job->csr.key.alg = KT_ALG_ES256;
+		job->csr.key_id = fleet_key("new key");
+		kt_csr_binding(FLEET_TD, "hub-18", op, &hub(f)->op_nonce,
+			       job->csr.challenge_password);
+		job->err = KT_ERR_OK;
+		kt_core_job_done(f->core, f->now, job);
+		fake_seal_all(f);
+	}
+	assert_rejected(f, "hub-17:agent", "csr.bind");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+}
+
+static void a_certificate_that_comes_too_late_is_not_recorded(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	assert_int_equal(kt_rotation_cancel(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	fake_issue(f, NEXT);
+	assert_rejected(f, "hub-17:agent", "op.closed");
+	assert_int_equal(hub(f)->generation, 1);
+	op = order(f);
+	say_csr(f, op, "new key");
+	(void)order(f);
+	fake_issue(f, NEXT);
+	assert_rejected(f, "hub-17:agent", "op.stale");
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+}
+
+static void a_finite_lifetime_pauses_when_the_clock_jumps(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	f->config.certificate_lifetime_ms = INT64_C(86400000);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	fake_later(f, INT64_C(31) * 86400000);
+	op = order(f); /* the order itself moves the ledger's time: that must not hide the jump */
+	say_csr(f, op, "new key");
+	assert_rejected(f, "hub-17:agent", "clock.jump");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_int_equal(f->logged[KT_EVENT_CLOCK_JUMPED], 1);
+	assert_int_equal(kt_clock_confirm(f->core, "op:test").reason, KT_REASON_NONE);
+	say_csr(f, op, "new key");
+	assert_int_equal(f->waiting[0]->not_after_s, f->now.wall_us / 1000000 + 86400);
+	fake_issue(f, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
+}
+
+/* --- confirm --- */
+
+static void confirm_counts_over_the_new_credential_alone(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	say_confirm(f, AGENT, op, NEXT);
+	assert_rejected(f, "hub-17:agent", "confirm.session");
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", LEAF);
+	say_confirm(f, TRIAL, op, NEXT);
+	assert_rejected(f, "hub-17:trial", "confirm.session");
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+}
+
+static void refuses_a_confirm_with_a_wrong_op_nonce_or_fingerprint(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	struct kt_message *m;
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, LEAF);
+	assert_rejected(f, "hub-17:trial", "fp.wrong");
+	say_confirm(f, TRIAL, op + 1, NEXT);
+	assert_rejected(f, "hub-17:trial", "op.unknown");
+	say_confirm(f, TRIAL, op - 1, NEXT);
+	assert_rejected(f, "hub-17:trial", "op.stale");
+	m = fake_message(f, TRIAL, KT_MESSAGE_CONFIRM);
+	m->u.confirm.op = op;
+	m->u.confirm.fp = fake_fingerprint(NEXT);
+	fake_say(f, TRIAL, m, NULL);
+	assert_rejected(f, "hub-17:trial", "nonce.wrong");
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+}
+
+static void a_repeated_confirm_is_committed_again(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	size_t records;
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	records = f->appended_count;
+	fake_forget(f);
+	say_confirm(f, TRIAL, op, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:trial", "committed"));
+	assert_int_equal(f->appended_count, records);
+	/* and over a new trial with what is current now */
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:trial", "committed"));
+}
+
+static void the_hubs_programs_drain_until_promoted(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	fake_ticks(f, 20);
+	assert_false(fake_was_kicked(f, "hub-17"));
+	(void)fake_hello(f, LOG, "hub-17:agent", NEXT);
+	say_promoted(f, LOG, op, NEXT);
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-17"));
+}
+
+static void the_hubs_programs_drain_no_longer_than_the_config_says(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	fake_later(f, 28000);
+	fake_ticks(f, 2);
+	assert_false(fake_was_kicked(f, "hub-17"));
+	fake_later(f, 2000);
+	fake_ticks(f, 12);
+	assert_true(fake_was_kicked(f, "hub-17"));
+}
+
+/* --- promoted, failed --- */
+
+static void promoted_is_recorded_once_and_noted_every_time(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	size_t records;
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_promoted(f, TRIAL, op, NEXT);
+	assert_rejected(f, "hub-17:trial", "confirm.session");
+	say_confirm(f, TRIAL, op, NEXT);
+	say_promoted(f, TRIAL, op, LEAF);
+	assert_rejected(f, "hub-17:trial", "fp.wrong");
+	say_promoted(f, TRIAL, op + 1, NEXT);
+	assert_rejected(f, "hub-17:trial", "op.unknown");
+	say_promoted(f, TRIAL, op, NEXT);
+	records = f->appended_count;
+	fake_forget(f);
+	say_promoted(f, TRIAL, op, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:trial", "noted"));
+	assert_int_equal(f->appended_count, records);
+}
+
+static void failed_closes_nothing_and_is_recorded_once(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	size_t records;
+
+	for (int i = 0; i < 2; i++) {
+		struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_FAILED);
+
+		m->u.failed.op = op;
+		m->u.failed.reason = KT_REASON_DISK;
+		fake_forget(f);
+		fake_say(f, AGENT, m, NULL);
+		assert_non_null(strstr(fake_sent(f, "hub-17:agent", "noted"), "of=failed"));
+		if (i == 0)
+			records = f->appended_count;
+	}
+	assert_int_equal(f->appended_count, records);
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	{
+		struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_FAILED);
+
+		m->u.failed.op = op + 1;
+		m->u.failed.reason = KT_REASON_DISK;
+		fake_say(f, AGENT, m, NULL);
+	}
+	assert_rejected(f, "hub-17:agent", "op.unknown");
+}
+
+static void promote_overdue_is_told_once(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, op, NEXT);
+	fake_later(f, 599000);
+	fake_ticks(f, 5);
+	assert_int_equal(f->logged[KT_EVENT_PROMOTE_OVERDUE], 0);
+	fake_ticks(f, 50);
+	assert_int_equal(f->logged[KT_EVENT_PROMOTE_OVERDUE], 1);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 0);
+}
+
+/* --- orders and time --- */
+
+static void orders_need_an_active_device(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(kt_device_create(f->core, "new", NULL, NULL, "op:test").reason,
+			 KT_REASON_NONE);
+	assert_int_equal(kt_rotation_order(f->core, kt_registry_find_device(f->registry, "new"),
+					   "op:test", NULL)
+				 .reason,
+			 KT_REASON_STATE);
+	assert_int_equal(kt_rotation_cancel(f->core, hub(f), "op:test").reason, KT_REASON_STATE);
+}
+
+static void ops_only_grow(void **state)
+{
+	struct fake *f = *state;
+	uint64_t first = order(f);
+	uint64_t second;
+
+	assert_int_equal(first, (uint64_t)f->now.wall_us);
+	f->now.wall_us -= INT64_C(3600000000);
+	second = order(f);
+	assert_int_equal(second, first + 1);
+	assert_int_equal(hub(f)->op, second);
+}
+
+static void an_open_op_is_closed_at_its_deadline(void **state)
+{
+	struct fake *f = *state;
+
+	(void)order(f);
+	fake_later(f, INT64_C(86400000) - 200);
+	fake_tick(f);
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+	fake_ticks(f, 4);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_CLOSED], 1);
+}
+
+static void a_pending_credential_is_given_up_after_seven_days(void **state)
+{
+	struct fake *f = *state;
+
+	(void)issued(f);
+	fake_later(f, INT64_C(7) * 86400000 - 2000);
+	fake_ticks(f, 3);
+	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
+	fake_later(f, 2000);
+	fake_ticks(f, 3);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_int_equal(fake_connect(f, TRIAL, "hub-17:trial", NULL, NEXT), KT_ANSWER_DENY);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_OP_CLOSED), 1);
+}
+
+/* --- hello --- */
+
+static const char *hello_answer(struct fake *f, uintptr_t client, enum kt_device_phase phase,
+				uint64_t op)
+{
+	const char *id = fake_session(f, client)->client_id;
+	struct kt_message *m = fake_message(f, client, KT_MESSAGE_HELLO);
+
+	fake_later(f, 1000);
+	m->u.hello.phase = phase;
+	m->u.hello.op = op;
+	fake_forget(f);
+	fake_say(f, client, m, NULL);
+	return fake_sent(f, id, "welcome");
+}
+
+static void hello_is_answered_by_phase_and_op(void **state)
+{
+	struct fake *f = *state;
+	char expected[64];
+	uint64_t op;
+
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 0), "welcome next=none op=0");
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_KEY, 1), "welcome next=committed op=1");
+	assert_non_null(fake_sent(f, "hub-17:agent", "committed"));
+	op = order(f);
+	(void)snprintf(expected, sizeof(expected), "welcome next=rotate op=%llu",
+		       (unsigned long long)op);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 1), expected);
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_CERT, 1), expected);
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 1), expected);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_KEY, 1), expected);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_CERT, op), "welcome next=none op=0");
+	(void)snprintf(expected, sizeof(expected), "welcome next=cert op=%llu",
+		       (unsigned long long)op);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_KEY, op), expected);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
+	(void)fake_connect(f, TRIAL, "hub-17:trial", NULL, NEXT);
+	(void)snprintf(expected, sizeof(expected), "welcome next=confirm op=%llu",
+		       (unsigned long long)op);
+	assert_string_equal(hello_answer(f, TRIAL, KT_PHASE_CERT, op), expected);
+	assert_int_equal(kt_rotation_cancel(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	(void)snprintf(expected, sizeof(expected), "welcome next=closed op=%llu",
+		       (unsigned long long)op);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_CERT, op), expected);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_KEY, op), expected);
+}
+
+static void an_op_from_the_future_is_refused(void **state)
+{
+	struct fake *f = *state;
+	uint64_t now = (uint64_t)f->now.wall_us;
+
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	assert_null(hello_answer(f, AGENT, KT_PHASE_KEY, now + UINT64_C(86400000000) + 1000001));
+	assert_rejected(f, "hub-17:agent", "op.range");
+	assert_int_equal(hub(f)->op, 1);
+	assert_null(hello_answer(f, AGENT, KT_PHASE_KEY, UINT64_MAX));
+	assert_int_equal(f->logged[KT_EVENT_REGISTRY_BEHIND], 0);
+}
+
+static void a_newer_op_raises_ours_and_closes_what_is_open(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = order(f);
+
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	assert_non_null(
+		strstr(hello_answer(f, AGENT, KT_PHASE_KEY, op + 7), "welcome next=closed"));
+	assert_int_equal(hub(f)->op, op + 7);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_non_null(fake_event(f, "registry.behind"));
+	assert_true(order(f) > op + 7);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(the_protocol_page_prints_the_table_that_runs),
+		T(nothing_outside_the_table_is_accepted),
+		T(a_whole_rotation),
+		T(nothing_leaves_before_it_is_durable),
+		T(a_lost_ledger_means_no_certificate_and_no_commit),
+		T(messages_keep_their_order_whichever_worker_is_first),
+		T(what_the_full_queue_refused_goes_out_a_tick_later),
+		T(the_same_key_gets_the_same_bytes_again),
+		T(a_second_key_closes_the_op_and_freezes),
+		T(of_two_keys_in_work_the_second_freezes_too),
+		T(the_same_key_twice_in_work_is_one_certificate),
+		T(refuses_a_csr_with_the_precise_reason),
+		T(a_certificate_that_comes_too_late_is_not_recorded),
+		T(a_finite_lifetime_pauses_when_the_clock_jumps),
+		T(confirm_counts_over_the_new_credential_alone),
+		T(refuses_a_confirm_with_a_wrong_op_nonce_or_fingerprint),
+		T(a_repeated_confirm_is_committed_again),
+		T(the_hubs_programs_drain_until_promoted),
+		T(the_hubs_programs_drain_no_longer_than_the_config_says),
+		T(promoted_is_recorded_once_and_noted_every_time),
+		T(failed_closes_nothing_and_is_recorded_once),
+		T(promote_overdue_is_told_once),
+		T(orders_need_an_active_device),
+		T(ops_only_grow),
+		T(an_open_op_is_closed_at_its_deadline),
+		T(a_pending_credential_is_given_up_after_seven_days),
+		T(hello_is_answered_by_phase_and_op),
+		T(an_op_from_the_future_is_refused),
+		T(a_newer_op_raises_ours_and_closes_what_is_open),
+	};
+#undef T
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
