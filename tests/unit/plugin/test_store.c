@@ -1,0 +1,609 @@
+#include "store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ledger.h"
+#include "records.h"
+#include "registry_dump.h"
+
+struct world {
+	char root[64];
+	char state_dir[80];
+	char ledger_dir[80];
+	char why[512];
+	char lines[4096]; /* what was logged */
+	struct kt_log log;
+	struct kt_store_config config;
+	struct kt_registry *registry;
+	struct kt_store *store;
+	pthread_mutex_t mutex;
+	pthread_cond_t woken;
+	unsigned wakes;
+};
+
+static void sink(void *ctx, enum kt_log_level level, const char *line)
+{
+	struct world *w = ctx;
+	size_t len = strlen(w->lines);
+
+	(void)level;
+	(void)snprintf(w->lines + len, sizeof(w->lines) - len, "%s\n", line);
+}
+
+static void wake(void *ctx)
+{
+	struct world *w = ctx;
+
+	(void)pthread_mutex_lock(&w->mutex);
+	w->wakes++;
+	(void)pthread_cond_signal(&w->woken);
+	(void)pthread_mutex_unlock(&w->mutex);
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	memcpy(w->root, "/tmp/kt-store-XXXXXX", sizeof("/tmp/kt-store-XXXXXX"));
+	assert_non_null(mkdtemp(w->root));
+	(void)snprintf(w->state_dir, sizeof(w->state_dir), "%s/state", w->root);
+	(void)snprintf(w->ledger_dir, sizeof(w->ledger_dir), "%s/ledger", w->root);
+	kt_log_init(&w->log, sink, w, KT_LOG_DEBUG);
+	w->config.state_dir = w->state_dir;
+	w->config.ledger_dir = w->ledger_dir;
+	w->config.trust_domain = "example.org";
+	w->config.wake = wake;
+	w->config.wake_ctx = w;
+	assert_int_equal(pthread_mutex_init(&w->mutex, NULL), 0);
+	assert_int_equal(pthread_cond_init(&w->woken, NULL), 0);
+	*state = w;
+	return 0;
+}
+
+static void remove_dir(const char *dir)
+{
+	char name[512];
+	DIR *d = opendir(dir);
+	const struct dirent *e;
+
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) {
+		(void)snprintf(name, sizeof(name), "%s/%s", dir, e->d_name);
+		(void)unlink(name);
+	}
+	(void)closedir(d);
+	(void)rmdir(dir);
+}
+
+static void close_world(struct world *w)
+{
+	kt_store_close(w->store);
+	kt_registry_free(w->registry);
+	w->store = NULL;
+	w->registry = NULL;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	close_world(w);
+	remove_dir(w->state_dir);
+	remove_dir(w->ledger_dir);
+	assert_int_equal(rmdir(w->root), 0);
+	(void)pthread_cond_destroy(&w->woken);
+	(void)pthread_mutex_destroy(&w->mutex);
+	free(w);
+	return 0;
+}
+
+static enum kt_err open_world(struct world *w)
+{
+	enum kt_err err;
+
+	assert_int_equal(kt_registry_new(&w->registry), KT_ERR_OK);
+	w->lines[0] = '\0';
+	err = kt_store_open(&w->config, &w->log, TIME_0 + 1000000, w->registry, &w->store, w->why);
+	if (err != KT_ERR_OK) {
+		assert_null(w->store);
+		assert_true(strlen(w->why) > 10);
+		kt_registry_free(w->registry);
+		w->registry = NULL;
+	}
+	return err;
+}
+
+static enum kt_err append(struct world *w, const struct kt_record *record)
+{
+	const struct kt_journal *journal = kt_store_journal(w->store);
+
+	take(w->registry, record);
+	return journal->append(journal->ctx, record, w->registry);
+}
+
+static void append_kind(struct world *w, enum kt_record_kind kind, const char *device, uint32_t n)
+{
+	struct kt_record rec = record_for(w->registry, kind, device, n);
+
+	assert_int_equal(append(w, &rec), KT_ERR_OK);
+}
+
+/* Until all that was appended is durable, or the ledger has failed. */
+static struct kt_store_status wait_durable(struct world *w)
+{
+	struct kt_store_status status;
+
+	for (;;) {
+		unsigned wakes;
+
+		(void)pthread_mutex_lock(&w->mutex);
+		wakes = w->wakes;
+		(void)pthread_mutex_unlock(&w->mutex);
+		kt_store_poll(w->store, &status);
+		if (status.failed || status.durable_seq == kt_registry_seq(w->registry))
+			return status;
+		(void)pthread_mutex_lock(&w->mutex);
+		while (w->wakes == wakes)
+			(void)pthread_cond_wait(&w->woken, &w->mutex);
+		(void)pthread_mutex_unlock(&w->mutex);
+	}
+}
+
+static void fill(struct world *w)
+{
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
+	append_kind(w, KT_RECORD_TICKET_CREATE, "hub-2", 2);
+	append_kind(w, KT_RECORD_DENY, NULL, 3);
+	append_kind(w, KT_RECORD_QUARANTINE, "hub-1", 4);
+}
+
+/* Opens again and compares with @expected (moved). */
+static void reopens_as(struct world *w, char *expected)
+{
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	registry_audit(w->registry);
+	dump = registry_dump(w->registry);
+	assert_string_equal(dump, expected);
+	free(dump);
+	free(expected);
+}
+
+static void path_of(const char *dir, const char *name, char out[static 128])
+{
+	(void)snprintf(out, 128, "%s/%s", dir, name);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char bytes[65536];
+	FILE *in = fopen(from, "re");
+	FILE *out = fopen(to, "we");
+	size_t len;
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((len = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		assert_int_equal(fwrite(bytes, 1, len, out), len);
+	assert_int_equal(fclose(in), 0);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void remove_index(const struct world *w)
+{
+	char path[128];
+
+	path_of(w->state_dir, "index.sqlite", path);
+	assert_int_equal(unlink(path), 0);
+}
+
+static off_t ledger_size(const struct world *w)
+{
+	char path[128];
+	struct stat st;
+
+	path_of(w->ledger_dir, "ledger.kt", path);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+static void truncate_ledger(const struct world *w, off_t size)
+{
+	char path[128];
+
+	path_of(w->ledger_dir, "ledger.kt", path);
+	assert_int_equal(truncate(path, size), 0);
+}
+
+static void a_first_start_begins_the_ledger(void **state)
+{
+	struct world *w = *state;
+	struct kt_store_status status;
+	struct stat st;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	assert_true(kt_registry_seq(w->registry) == 1);
+	assert_string_equal(kt_registry_trust_domain(w->registry), "example.org");
+	kt_store_poll(w->store, &status);
+	assert_true(status.durable_seq == 1 && !status.failed && !status.index_failed);
+	assert_string_equal(w->lines, "");
+	assert_int_equal(stat(w->state_dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_int_equal(stat(w->ledger_dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void what_was_appended_is_there_after_a_restart(void **state)
+{
+	struct world *w = *state;
+	struct kt_store_status status;
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	status = wait_durable(w);
+	assert_true(status.durable_seq == 5 && !status.failed);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	reopens_as(w, dump);
+	assert_string_equal(w->lines, "");
+}
+
+static void close_flushes_what_waits(void **state)
+{
+	struct world *w = *state;
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	dump = registry_dump(w->registry);
+	close_world(w); /* without waiting */
+	reopens_as(w, dump);
+}
+
+static void ten_thousand_records_go_in_groups(void **state)
+{
+	enum { COUNT = 10000 };
+	struct world *w = *state;
+	struct kt_store_status status;
+	char id[16];
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	for (uint32_t n = 1; n <= COUNT; n++) {
+		(void)snprintf(id, sizeof(id), "hub-%u", n);
+		append_kind(w, KT_RECORD_DEVICE_CREATE, id, n);
+	}
+	status = wait_durable(w);
+	assert_true(status.durable_seq == COUNT + 1 && !status.failed);
+	assert_true(w->wakes < COUNT / 2); /* a wake per group, not per record */
+	dump = registry_dump(w->registry);
+	close_world(w);
+	reopens_as(w, dump);
+}
+
+static void a_second_open_is_refused_while_the_first_lives(void **state)
+{
+	struct world *w = *state;
+	struct kt_registry *other = NULL;
+	struct kt_store *second = NULL;
+	char why[512];
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	assert_int_equal(kt_registry_new(&other), KT_ERR_OK);
+	assert_int_equal(kt_store_open(&w->config, &w->log, TIME_0, other, &second, why),
+			 KT_ERR_BUSY);
+	assert_null(second);
+	assert_non_null(strstr(why, "/state/lock"));
+	kt_registry_free(other);
+	close_world(w);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+}
+
+static void a_lost_index_is_rebuilt(void **state)
+{
+	struct world *w = *state;
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	remove_index(w);
+	reopens_as(w, dump);
+	assert_non_null(strstr(w->lines, "event=index.rebuilt"));
+	dump = registry_dump(w->registry);
+	close_world(w);
+	reopens_as(w, dump); /* now from the index */
+	assert_string_equal(w->lines, "");
+}
+
+static void a_corrupt_index_is_rebuilt(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+	FILE *f;
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	path_of(w->state_dir, "index.sqlite", path);
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	assert_int_equal(fwrite("broken broken broken", 1, 20, f), 20);
+	assert_int_equal(fclose(f), 0);
+	reopens_as(w, dump);
+	assert_non_null(strstr(w->lines, "event=index.rebuilt"));
+}
+
+static void an_index_that_lags_is_caught_up(void **state)
+{
+	struct world *w = *state;
+	char index[128];
+	char saved[128];
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-9", 9);
+	close_world(w);
+	path_of(w->state_dir, "index.sqlite", index);
+	path_of(w->state_dir, "saved", saved);
+	copy_file(index, saved);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	assert_int_equal(rename(saved, index), 0);
+	reopens_as(w, dump);
+	assert_string_equal(w->lines, ""); /* nothing to tell */
+}
+
+static void an_older_ledger_is_a_rollback(void **state)
+{
+	struct world *w = *state;
+	off_t size;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	(void)wait_durable(w);
+	size = ledger_size(w);
+	fill(w);
+	close_world(w);
+	truncate_ledger(w, size);
+	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+	assert_non_null(strstr(w->why, "is older than the index"));
+	assert_non_null(strstr(w->why, "keyturnctl restore"));
+	assert_int_equal(ledger_size(w), size);
+}
+
+static void a_cut_that_would_lose_indexed_records_is_a_rollback(void **state)
+{
+	struct world *w = *state;
+	off_t size;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	close_world(w);
+	size = ledger_size(w);
+	truncate_ledger(w, size - 1);
+	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+	assert_int_equal(ledger_size(w), size - 1); /* refused before anything is cut */
+}
+
+static void a_missing_ledger_is_a_rollback(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	close_world(w);
+	path_of(w->ledger_dir, "ledger.kt", path);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+	assert_non_null(strstr(w->why, "is missing"));
+	assert_int_equal(access(path, F_OK), -1); /* and stays so */
+}
+
+static void another_history_is_a_rollback(void **state)
+{
+	struct world *w = *state;
+	struct kt_ledger_state s = {0};
+	struct kt_ledger *other = NULL;
+	struct kt_record records[2];
+	const struct kt_record *group[2] = {&records[0], &records[1]};
+	struct kt_registry *r = registry_begun();
+	char path[128];
+
+	records[0] = record_begin();
+	records[1] = record_for(r, KT_RECORD_DEVICE_CREATE, "hub-2", 2);
+	kt_registry_free(r);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
+	close_world(w);
+	/* A whole ledger of as many records, but not the one that the index knows. */
+	path_of(w->ledger_dir, "ledger.kt", path);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(kt_ledger_open(kt_fs_posix(), w->ledger_dir, &s, &other), KT_ERR_OK);
+	assert_int_equal(kt_ledger_append(other, group, 2, &s), KT_ERR_OK);
+	kt_ledger_close(other);
+	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+	assert_non_null(strstr(w->why, "another record"));
+}
+
+static void an_unindexed_tail_is_cut_with_an_event(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+	char *dump;
+	FILE *f;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	path_of(w->ledger_dir, "ledger.kt", path);
+	f = fopen(path, "ae");
+	assert_non_null(f);
+	assert_int_equal(fwrite("0123456789", 1, 10, f), 10);
+	assert_int_equal(fclose(f), 0);
+	reopens_as(w, dump);
+	assert_string_equal(w->lines, "event=ledger.cut bytes=10\n");
+}
+
+static void an_altered_ledger_is_corrupt_and_names_the_line(void **state)
+{
+	struct world *w = *state;
+	char path[128];
+	FILE *f;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	close_world(w);
+	path_of(w->ledger_dir, "ledger.kt", path);
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	assert_int_equal(fseek(f, 100, SEEK_SET), 0);
+	assert_int_equal(fwrite("X", 1, 1, f), 1);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(open_world(w), KT_ERR_CORRUPT);
+	assert_non_null(strstr(w->why, "line 1 of"));
+}
+
+static void another_trust_domain_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	close_world(w);
+	w->config.trust_domain = "example.com";
+	assert_int_equal(open_world(w), KT_ERR_STATE);
+	assert_non_null(strstr(w->why, "example.org"));
+	assert_non_null(strstr(w->why, "example.com"));
+}
+
+static void newer_files_are_refused(void **state)
+{
+	static const uint8_t version_2[] = {0, 0, 0, 2};
+	struct world *w = *state;
+	char path[128];
+	FILE *f;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	close_world(w);
+	path_of(w->state_dir, "index.sqlite", path);
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	assert_int_equal(fseek(f, 60, SEEK_SET), 0);
+	assert_int_equal(fwrite(version_2, 1, 4, f), 4);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(open_world(w), KT_ERR_VERSION);
+	assert_int_equal(unlink(path), 0);
+	path_of(w->ledger_dir, "ledger.kt", path);
+	copy_file(KT_VECTORS "/formats/ledger-v2.kt", path);
+	assert_int_equal(open_world(w), KT_ERR_VERSION);
+}
+
+static void directories_open_to_others_are_refused(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(mkdir(w->state_dir, 0700), 0);
+	assert_int_equal(mkdir(w->ledger_dir, 0700), 0);
+	assert_int_equal(chmod(w->ledger_dir, 0720), 0);
+	assert_int_equal(open_world(w), KT_ERR_INSECURE);
+	assert_non_null(strstr(w->why, w->ledger_dir));
+	assert_int_equal(chmod(w->ledger_dir, 0700), 0);
+	assert_int_equal(chmod(w->state_dir, 0702), 0);
+	assert_int_equal(open_world(w), KT_ERR_INSECURE);
+	assert_int_equal(chmod(w->state_dir, 0755), 0); /* may be read */
+	assert_int_equal(open_world(w), KT_ERR_OK);
+}
+
+static void a_missing_parent_directory_is_named(void **state)
+{
+	struct world *w = *state;
+
+	w->config.state_dir = "/nonexistent/keyturn/state";
+	assert_int_equal(open_world(w), KT_ERR_SYS);
+	assert_non_null(strstr(w->why, "/nonexistent/keyturn/state"));
+}
+
+/* The disk is full: RLIMIT_FSIZE stands in for it (EFBIG instead of ENOSPC). */
+static void after_a_failed_write_nothing_becomes_durable(void **state)
+{
+	struct world *w = *state;
+	struct rlimit before;
+	struct rlimit small;
+	struct kt_store_status status;
+	struct kt_record rec;
+	char *dump;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	dump = registry_dump(w->registry);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = (rlim_t)ledger_size(w) + 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
+	status = wait_durable(w);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_true(status.failed && status.durable_seq == 1);
+	assert_string_equal(w->lines, "event=ledger.failed durable_seq=1\n");
+	rec = record_for(w->registry, KT_RECORD_QUARANTINE, "hub-1", 1);
+	assert_int_equal(append(w, &rec), KT_ERR_STATE);
+	kt_store_poll(w->store, &status);
+	assert_true(status.failed && status.durable_seq == 1);
+	assert_string_equal(w->lines, "event=ledger.failed durable_seq=1\n"); /* told once */
+	close_world(w);
+	reopens_as(w, dump);
+	assert_non_null(strstr(w->lines, "event=ledger.cut bytes=10"));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_first_start_begins_the_ledger),
+		T(what_was_appended_is_there_after_a_restart),
+		T(close_flushes_what_waits),
+		T(ten_thousand_records_go_in_groups),
+		T(a_second_open_is_refused_while_the_first_lives),
+		T(a_lost_index_is_rebuilt),
+		T(a_corrupt_index_is_rebuilt),
+		T(an_index_that_lags_is_caught_up),
+		T(an_older_ledger_is_a_rollback),
+		T(a_cut_that_would_lose_indexed_records_is_a_rollback),
+		T(a_missing_ledger_is_a_rollback),
+		T(another_history_is_a_rollback),
+		T(an_unindexed_tail_is_cut_with_an_event),
+		T(an_altered_ledger_is_corrupt_and_names_the_line),
+		T(another_trust_domain_is_refused),
+		T(newer_files_are_refused),
+		T(directories_open_to_others_are_refused),
+		T(a_missing_parent_directory_is_named),
+		T(after_a_failed_write_nothing_becomes_durable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
