@@ -15,6 +15,36 @@
 #include "registry_dump.h"
 #include "registry_internal.h"
 
+/* The n-th allocation from now fails (linked with --wrap); 0: none does. */
+static unsigned fail_in;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static bool fails_now(void)
+{
+	return fail_in > 0 && --fail_in == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return fails_now() ? NULL : __real_realloc(p, size);
+}
+
 static void name_of(uint32_t n, char out[static 16])
 {
 	(void)snprintf(out, 16, "hub-%u", n);
@@ -109,6 +139,58 @@ static void a_device_with_one_credential_costs_at_most_512_bytes(void **state)
 	assert_true(sizeof(struct kt_device_row) + sizeof(struct kt_credential_row) +
 			    3 * 2 * slots <=
 		    512);
+}
+
+static struct kt_registry *story_until(const struct kt_record *records, size_t count)
+{
+	struct kt_registry *r = NULL;
+
+	assert_int_equal(kt_registry_new(&r), KT_ERR_OK);
+	for (size_t i = 0; i < count; i++)
+		take(r, &records[i]);
+	return r;
+}
+
+/* Applies record @at with the n-th allocation failing; false when it no longer needs as many. */
+static bool fails_cleanly(const struct kt_record *records, size_t at, unsigned n)
+{
+	struct kt_registry *r = story_until(records, at);
+	char *before = registry_dump(r);
+	char *after;
+	enum kt_err err;
+
+	fail_in = n;
+	err = kt_registry_apply(r, &records[at]);
+	fail_in = 0;
+	if (err != KT_ERR_OK) {
+		assert_int_equal(err, KT_ERR_NOMEM);
+		after = registry_dump(r);
+		assert_string_equal(before, after);
+		free(after);
+		take(r, &records[at]); /* nothing is in the way of a second try */
+	}
+	registry_audit(r);
+	free(before);
+	kt_registry_free(r);
+	return err != KT_ERR_OK;
+}
+
+static void without_memory_nothing_changes(void **state)
+{
+	struct kt_record records[STORY_COUNT];
+	struct kt_registry *r = NULL;
+	unsigned failures = 0;
+
+	(void)state;
+	story_records(records);
+	fail_in = 1;
+	assert_int_equal(kt_registry_new(&r), KT_ERR_NOMEM);
+	assert_null(r);
+	for (size_t at = 0; at < STORY_COUNT; at++) {
+		for (unsigned n = 1; fails_cleanly(records, at, n); n++)
+			failures++;
+	}
+	assert_true(failures >= 15 + 4); /* tables and chunks, then a DER an issue */
 }
 
 static void names_are_the_documented_ones(void **state)
@@ -209,6 +291,7 @@ int main(void)
 		cmocka_unit_test(finds_nothing_in_an_empty_registry),
 		cmocka_unit_test(registrations_come_and_go_without_losing_others),
 		cmocka_unit_test(a_device_with_one_credential_costs_at_most_512_bytes),
+		cmocka_unit_test(without_memory_nothing_changes),
 		cmocka_unit_test(names_are_the_documented_ones),
 		cmocka_unit_test(a_random_walk_keeps_every_invariant),
 	};
