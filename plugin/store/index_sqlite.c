@@ -66,9 +66,9 @@ static enum kt_err ask(struct kt_index *index, const char *sql, const char *text
 /* A fresh file gets the schema; an older or foreign one is rebuilt, a newer one left alone. */
 static enum kt_err check_version(struct kt_index *index)
 {
-	int64_t version;
-	int64_t application;
-	int64_t tables;
+	int64_t version = 0;
+	int64_t application = 0;
+	int64_t tables = 0;
 	enum kt_err err = ask(index, "PRAGMA user_version", NULL, &version);
 
 	if (err == KT_ERR_OK)
@@ -92,7 +92,7 @@ static enum kt_err check_version(struct kt_index *index)
 
 static enum kt_err set_up(struct kt_index *index)
 {
-	int64_t ignored;
+	int64_t ignored = 0;
 	enum kt_err err = run(index, "PRAGMA locking_mode = EXCLUSIVE");
 
 	if (err == KT_ERR_OK)
