@@ -69,8 +69,10 @@ struct kt_identity_store;
  * Opens (and, the first time, makes) @state_dir, 0700. Recovers: sweeps temporaries, loads the
  * newer valid record, deletes directories that the record does not name, repairs `current`.
  * @key_group: (gid_t)-1, or the one group that may read keys (0640/0750). *why: a sentence with the
- * path. KT_ERR_CORRUPT: both copies are damaged. KT_ERR_VERSION, KT_ERR_INSECURE, KT_ERR_BUSY
- * (another agent holds the lock), KT_ERR_SYS, KT_ERR_NOMEM.
+ * path; after KT_ERR_OK it is "" or says what could not be tidied up (the next start tries again).
+ * KT_ERR_CORRUPT: both copies are damaged, or no credential that the record names is usable;
+ * nothing is deleted then. KT_ERR_VERSION, KT_ERR_INSECURE, KT_ERR_BUSY (another agent holds the
+ * lock), KT_ERR_SYS, KT_ERR_NOMEM.
  */
 struct kt_identity_config {
 	const char *state_dir;
@@ -84,7 +86,11 @@ KT_MUST_CHECK enum kt_err kt_identity_open(const struct kt_identity_config *conf
 void kt_identity_close(struct kt_identity_store *store);
 /* The record as loaded or last saved. Borrowed. */
 const struct kt_agent_record *kt_identity_record(const struct kt_identity_store *store);
-/* Durable when it returns OK; else the old one stays in force (KT_ERR_SYS with errno). */
+/*
+ * Durable when it returns OK; else the old one stays in force (KT_ERR_SYS with errno). seq is the
+ * store's own. A save that failed may still be what a power cut leaves: nothing that it names is
+ * deleted before a later save has succeeded. KT_ERR_INVALID: a record that cannot be.
+ */
 KT_MUST_CHECK enum kt_err kt_identity_save(struct kt_identity_store *store,
 					   const struct kt_agent_record *record);
 /* Makes a key in a new directory, durable. KT_ERR_EXISTS, KT_ERR_SYS, the key store's. */
@@ -109,13 +115,20 @@ KT_MUST_CHECK enum kt_err kt_identity_save_cert(struct kt_identity_store *store,
 						enum kt_reason *reason);
 /* `current` -> identity/<dir>, by one rename. */
 KT_MUST_CHECK enum kt_err kt_identity_link(struct kt_identity_store *store, uint64_t dir);
-/* Overwrites the key, removes the directory. Absent is fine. */
+/* Overwrites the key, removes the directory. Absent is fine. KT_ERR_STATE: the record names it as
+ * active or pending. */
 KT_MUST_CHECK enum kt_err kt_identity_wipe(struct kt_identity_store *store, uint64_t dir);
 /* Path of identity.pem of @dir: what the transport loads. False if it does not fit. */
 bool kt_identity_pem_path(const struct kt_identity_store *store, uint64_t dir, char *out,
 			  size_t cap);
-/* Root certificate pinned in the store (root.pem). KT_ERR_NOT_FOUND. */
+/* Path of the link `current`: what other programs are told. False if it does not fit. */
+bool kt_identity_current_path(const struct kt_identity_store *store, char *out, size_t cap);
+/* Pins the root: root.pem, then its SHA-256 in the record. KT_ERR_EXISTS: another one is pinned. */
 KT_MUST_CHECK enum kt_err kt_identity_save_root(struct kt_identity_store *store,
 						struct kt_bytes der);
+/* The pinned root's DER. KT_ERR_NOT_FOUND: none yet. KT_ERR_CORRUPT: root.pem is not the one that
+ * the record pins. */
+KT_MUST_CHECK enum kt_err kt_identity_root(struct kt_identity_store *store,
+					   uint8_t out[static KT_CERT_MAX], size_t *out_len);
 
 #endif

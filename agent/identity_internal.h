@@ -1,0 +1,46 @@
+/*
+ * identity_internal - what the two halves of the identity store share. For identity_*.c only.
+ *
+ * identity_store.c: the operations. identity_recover.c: open, which is recovery every time.
+ */
+#ifndef KT_IDENTITY_INTERNAL_H
+#define KT_IDENTITY_INTERNAL_H
+
+#include "agent_record.h"
+#include "identity_store.h"
+
+enum { KT_IDENTITY_PATH = 4096, KT_IDENTITY_PEM_MAX = 65536 };
+
+enum kt_copy_state {
+	KT_COPY_ABSENT,
+	KT_COPY_GOOD,	 /* whole on disk: may be rewritten in place */
+	KT_COPY_DOUBTFUL /* damaged, or a write to it failed: only a new file will do */
+};
+
+struct kt_identity_store {
+	struct kt_identity_config config;
+	char state_dir[KT_IDENTITY_PATH];
+	struct kt_agent_record record;
+	unsigned newest; /* which copy holds @record */
+	enum kt_copy_state copy[2];
+	bool in_doubt; /* a save failed: the other copy may hold what @record does not say */
+	int lock_fd;
+};
+
+struct kt_identity_path {
+	char s[KT_IDENTITY_PATH];
+};
+
+/* <state_dir>/@name. KT_ERR_TOO_LONG. */
+enum kt_err kt_identity_path(const struct kt_identity_store *store, const char *name,
+			     struct kt_identity_path *out);
+/* <state_dir>/identity/<dir><suffix>. KT_ERR_TOO_LONG. */
+enum kt_err kt_identity_dir(const struct kt_identity_store *store, uint64_t dir, const char *suffix,
+			    struct kt_identity_path *out);
+struct kt_file_mode kt_identity_key_mode(const struct kt_identity_store *store);
+struct kt_file_mode kt_identity_dir_mode(const struct kt_identity_store *store);
+/* Names of the files in identity/<dir>/ that hold private bytes; NULL-terminated. */
+extern const char *const kt_identity_private[];
+bool kt_identity_names(const struct kt_agent_record *record, uint64_t dir);
+
+#endif

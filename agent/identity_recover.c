@@ -1,0 +1,488 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "encoding.h"
+#include "identity_internal.h"
+
+enum { WHY_MAX = 512, DIRS_MAX = 64 };
+
+static const char *const copies[] = {"record.0", "record.1"};
+
+/* A sentence for the operator; errno stays. */
+__attribute__((format(printf, 2, 3))) static void say(char why[static WHY_MAX], const char *format,
+						      ...)
+{
+	int saved = errno;
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(why, WHY_MAX, format, args);
+	va_end(args);
+	errno = saved;
+}
+
+static void say_err(char why[static WHY_MAX], const char *what, const char *path, enum kt_err err)
+{
+	char reason[128] = "";
+
+	/* GNU strerror_r: the text need not be in the buffer */
+	say(why, "cannot %s %s: %s", what, path,
+	    err == KT_ERR_SYS ? strerror_r(errno, reason, sizeof(reason)) : kt_err_text(err));
+}
+
+/* --- the lock --- */
+
+/* On the kernel's file system alone: the tests' file system in memory has one process. */
+static enum kt_err take_lock(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	struct kt_identity_path path;
+	enum kt_err err = kt_identity_path(store, "lock", &path);
+
+	if (err != KT_ERR_OK || store->config.fs != kt_fs_posix())
+		return err;
+	store->lock_fd = open(path.s, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	if (store->lock_fd < 0) {
+		say_err(why, "open", path.s, KT_ERR_SYS);
+		return KT_ERR_SYS;
+	}
+	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return KT_ERR_OK;
+	err = errno == EWOULDBLOCK ? KT_ERR_BUSY : KT_ERR_SYS;
+	if (err == KT_ERR_BUSY)
+		say(why, "another agent uses %s", store->state_dir);
+	else
+		say_err(why, "lock", path.s, err);
+	return err;
+}
+
+/* --- directories and modes --- */
+
+/* Gives a file or directory of ours the mode it should have: key_group may have been set since. */
+static enum kt_err fit_mode(const struct kt_identity_store *store, const char *path,
+			    struct kt_file_mode want)
+{
+	const struct kt_fs *fs = store->config.fs;
+	struct stat st;
+	enum kt_err err = KT_ERR_SYS;
+	int saved = 0;
+	int fd = fs->open(fs->ctx, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno == ENOENT ? KT_ERR_OK : KT_ERR_SYS;
+	if (fs->fstat(fs->ctx, fd, &st) != 0)
+		goto out;
+	if ((st.st_uid != geteuid() && st.st_uid != 0) ||
+	    (S_ISDIR(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
+		err = KT_ERR_INSECURE; /* others could have put anything there */
+		goto out;
+	}
+	err = KT_ERR_OK;
+	if ((st.st_mode & 07777) == want.mode && (want.gid == (gid_t)-1 || st.st_gid == want.gid))
+		goto out;
+	if ((want.gid != (gid_t)-1 && fs->fchown(fs->ctx, fd, (uid_t)-1, want.gid) != 0) ||
+	    fs->fchmod(fs->ctx, fd, want.mode) != 0 || fs->fsync(fs->ctx, fd) != 0)
+		err = KT_ERR_SYS;
+out:
+	saved = errno;
+	(void)fs->close(fs->ctx, fd);
+	errno = saved;
+	return err;
+}
+
+static enum kt_err make_dirs(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	struct kt_identity_path identity;
+	const char *paths[2];
+	enum kt_err err = kt_identity_path(store, "identity", &identity);
+
+	if (err != KT_ERR_OK)
+		return err;
+	paths[0] = store->state_dir;
+	paths[1] = identity.s;
+	for (size_t i = 0; i < 2; i++) {
+		err = kt_dir_make(store->config.fs, paths[i], kt_identity_dir_mode(store));
+		if (err == KT_ERR_OK)
+			err = fit_mode(store, paths[i], kt_identity_dir_mode(store));
+		if (err != KT_ERR_OK) {
+			say_err(why, "use the directory", paths[i], err);
+			return err;
+		}
+	}
+	return KT_ERR_OK;
+}
+
+/* --- the record --- */
+
+/* One copy. OK with *state GOOD, ABSENT or DOUBTFUL (damaged); else nothing can be said at all. */
+static enum kt_err load_copy(struct kt_identity_store *store, const char *path,
+			     struct kt_agent_record *out, enum kt_copy_state *state)
+{
+	struct kt_secret *text = NULL;
+	struct kt_bytes view;
+	enum kt_err err =
+		kt_file_read_private(store->config.fs, path, KT_AGENT_RECORD_BLOCK, 0, &text);
+
+	*state = KT_COPY_ABSENT;
+	if (err == KT_ERR_NOT_FOUND)
+		return KT_ERR_OK;
+	*state = KT_COPY_DOUBTFUL;
+	if (err == KT_ERR_TOO_LONG)
+		return KT_ERR_OK;
+	if (err != KT_ERR_OK)
+		return err;
+	view = kt_secret_view(text);
+	err = kt_agent_record_decode(view.p, view.len, out);
+	kt_secret_free(text);
+	if (err == KT_ERR_OK)
+		*state = KT_COPY_GOOD;
+	else if (err == KT_ERR_CORRUPT || err == KT_ERR_INVALID)
+		err = KT_ERR_OK;
+	return err;
+}
+
+static bool see_digits(void *arg, const char *name)
+{
+	uint64_t dir = 0;
+
+	if (kt_u64_decode(name, strlen(name), &dir) != KT_ERR_OK)
+		return true;
+	*(bool *)arg = true;
+	return false;
+}
+
+/* The first start: but never where credentials lie that a lost record may have named. */
+static enum kt_err first_record(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	const struct kt_fs *fs = store->config.fs;
+	struct kt_agent_record fresh = {.phase = KT_AGENT_NEW};
+	struct kt_identity_path identity;
+	bool has_credentials = false;
+	enum kt_err err = kt_identity_path(store, "identity", &identity);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (fs->list(fs->ctx, identity.s, see_digits, &has_credentials) != 0) {
+		say_err(why, "list", identity.s, KT_ERR_SYS);
+		return KT_ERR_SYS;
+	}
+	if (has_credentials) {
+		say(why, "%s has credentials, but record.0 and record.1 are gone",
+		    store->state_dir);
+		return KT_ERR_CORRUPT;
+	}
+	store->newest = 1;
+	err = kt_identity_save(store, &fresh);
+	if (err != KT_ERR_OK)
+		say_err(why, "write the first record in", store->state_dir, err);
+	return err;
+}
+
+static enum kt_err load_record(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	struct kt_agent_record record[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct kt_identity_path path;
+		enum kt_err err = kt_identity_path(store, copies[i], &path);
+
+		if (err == KT_ERR_OK)
+			err = load_copy(store, path.s, &record[i], &store->copy[i]);
+		if (err != KT_ERR_OK) {
+			say_err(why, "read", path.s, err);
+			return err;
+		}
+	}
+	if (store->copy[0] == KT_COPY_ABSENT && store->copy[1] == KT_COPY_ABSENT)
+		return first_record(store, why);
+	if (store->copy[0] != KT_COPY_GOOD && store->copy[1] != KT_COPY_GOOD) {
+		say(why, "record.0 and record.1 in %s are damaged: enrol again with a ticket",
+		    store->state_dir);
+		return KT_ERR_CORRUPT;
+	}
+	store->newest = store->copy[1] == KT_COPY_GOOD &&
+			(store->copy[0] != KT_COPY_GOOD || record[1].seq > record[0].seq);
+	store->record = record[store->newest];
+	return KT_ERR_OK;
+}
+
+/* --- credentials --- */
+
+/* Is @text the leaf of @slot, for @key, with the private key @pem behind it? */
+static bool is_identity(struct kt_bytes text, const struct kt_slot *slot,
+			const struct kt_public_key *key, struct kt_bytes pem)
+{
+	struct kt_bytes certs[KT_CHAIN_MAX + 1];
+	struct kt_cert leaf;
+	uint8_t *storage = NULL;
+	size_t count = 0;
+	bool is_good = false;
+
+	if (pem.len > text.len || !kt_ct_equal(text.p + text.len - pem.len, pem.p, pem.len))
+		return false;
+	if (kt_pem_certs(text.p, text.len, certs, KT_CHAIN_MAX + 1, &count, &storage) == KT_ERR_OK)
+		is_good = kt_cert_decode(certs[0].p, certs[0].len, &leaf) == KT_ERR_OK &&
+			  kt_fingerprint_eq(&leaf.fingerprint, &slot->fp) &&
+			  leaf.key.alg == key->alg && leaf.key.spki_len == key->spki_len &&
+			  memcmp(leaf.key.spki, key->spki, key->spki_len) == 0;
+	free(storage);
+	return is_good;
+}
+
+enum usable {
+	USABLE_NOT,	/* missing or damaged for good */
+	USABLE_UNKNOWN, /* could not be read now */
+	USABLE_KEY,
+	USABLE_CREDENTIAL
+};
+
+static bool is_gone(enum kt_err err)
+{
+	return err == KT_ERR_NOT_FOUND || err == KT_ERR_INVALID || err == KT_ERR_UNSUPPORTED ||
+	       err == KT_ERR_TOO_LONG;
+}
+
+/* What of @slot can still be used, by what its files hold; UNKNOWN leaves *@why_not. */
+static enum usable what_is_usable(struct kt_identity_store *store, const struct kt_slot *slot,
+				  enum kt_err *why_not)
+{
+	struct kt_key_store *keys = store->config.keys;
+	struct kt_identity_path path;
+	struct kt_secret *text = NULL;
+	struct kt_secret *pem = NULL;
+	struct kt_public_key key;
+	enum usable usable = USABLE_NOT;
+	enum kt_err err = KT_ERR_NOT_FOUND;
+
+	if (slot->dir != 0)
+		err = kt_identity_dir(store, slot->dir, "", &path);
+	if (err == KT_ERR_OK)
+		err = keys->public_key(keys->ctx, path.s, &key);
+	if (err == KT_ERR_OK)
+		err = keys->pem(keys->ctx, path.s, &pem);
+	if (err != KT_ERR_OK)
+		goto out;
+	usable = USABLE_KEY;
+	err = kt_identity_dir(store, slot->dir, "/identity.pem", &path);
+	if (err == KT_ERR_OK)
+		err = kt_file_read_private(store->config.fs, path.s, KT_IDENTITY_PEM_MAX, S_IRGRP,
+					   &text);
+	if (err == KT_ERR_OK && is_identity(kt_secret_view(text), slot, &key, kt_secret_view(pem)))
+		usable = USABLE_CREDENTIAL;
+out:
+	if (err != KT_ERR_OK && !is_gone(err)) {
+		usable = USABLE_UNKNOWN;
+		*why_not = err;
+	}
+	kt_secret_free(text);
+	kt_secret_free(pem);
+	return usable;
+}
+
+/*
+ * A damaged credential is no reason to stay away while there is another one. Where the pending
+ * certificate is lost but its key is not, the phase goes back to KEY: the server gives the same
+ * certificate again. What only could not be read this time is left as it is.
+ */
+static enum kt_err check_credentials(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	struct kt_agent_record next = store->record;
+	enum kt_err err = KT_ERR_CORRUPT;
+	enum usable active = what_is_usable(store, &next.active, &err);
+	enum usable pending = next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT
+				      ? what_is_usable(store, &next.pending, &err)
+				      : USABLE_NOT;
+
+	if (active == USABLE_CREDENTIAL && pending == USABLE_KEY) {
+		next.phase = KT_AGENT_KEY;
+		memset(&next.pending.fp, 0, sizeof(next.pending.fp));
+	} else if (active == USABLE_CREDENTIAL || pending == USABLE_CREDENTIAL) {
+		return KT_ERR_OK;
+	} else if (next.phase == KT_AGENT_NEW && pending != USABLE_UNKNOWN) {
+		if (next.pending.dir == 0 || pending == USABLE_KEY)
+			return KT_ERR_OK;
+		next.pending = (struct kt_slot){0}; /* nothing hangs on it: a new one is made */
+	} else if (err != KT_ERR_CORRUPT) {
+		say_err(why, "read the credentials in", store->state_dir, err);
+		return err;
+	} else {
+		say(why, "no credential in %s/identity can be used: enrol again with a ticket",
+		    store->state_dir);
+		return KT_ERR_CORRUPT;
+	}
+	if (kt_identity_save(store, &next) != KT_ERR_OK)
+		say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
+	return KT_ERR_OK;
+}
+
+/* --- tidying up: what fails here is said and done at the next start --- */
+
+struct unnamed {
+	const struct kt_agent_record *record;
+	uint64_t dir[DIRS_MAX];
+	size_t count;
+};
+
+static bool take_unnamed(void *arg, const char *name)
+{
+	struct unnamed *u = arg;
+	uint64_t dir = 0;
+
+	if (kt_u64_decode(name, strlen(name), &dir) == KT_ERR_OK &&
+	    !kt_identity_names(u->record, dir))
+		u->dir[u->count++] = dir;
+	return u->count < DIRS_MAX;
+}
+
+static void drop_unnamed(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	const struct kt_fs *fs = store->config.fs;
+	struct unnamed unnamed = {.record = &store->record};
+	struct kt_identity_path path;
+
+	if (kt_identity_path(store, "identity", &path) != KT_ERR_OK)
+		return;
+	if (fs->list(fs->ctx, path.s, take_unnamed, &unnamed) != 0 && unnamed.count == 0) {
+		say_err(why, "list", path.s, KT_ERR_SYS);
+		return;
+	}
+	for (size_t i = 0; i < unnamed.count; i++) {
+		enum kt_err err = kt_identity_dir(store, unnamed.dir[i], "", &path);
+
+		if (err == KT_ERR_OK)
+			err = kt_dir_remove(fs, path.s, kt_identity_private);
+		if (err != KT_ERR_OK)
+			say_err(why, "delete", path.s, err);
+	}
+}
+
+static void tidy_dir(struct kt_identity_store *store, uint64_t dir, char why[static WHY_MAX])
+{
+	struct kt_identity_path path;
+	enum kt_err err = KT_ERR_OK;
+
+	if (dir == 0 || kt_identity_dir(store, dir, "", &path) != KT_ERR_OK)
+		return;
+	err = kt_dir_sweep(store->config.fs, path.s);
+	if (err == KT_ERR_OK)
+		err = fit_mode(store, path.s, kt_identity_dir_mode(store));
+	for (size_t i = 0; err == KT_ERR_OK && kt_identity_private[i] != NULL; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "/%s", kt_identity_private[i]);
+		err = kt_identity_dir(store, dir, name, &path);
+		if (err == KT_ERR_OK)
+			err = fit_mode(store, path.s, kt_identity_key_mode(store));
+	}
+	if (err != KT_ERR_OK)
+		say_err(why, "tidy up", path.s, err);
+}
+
+static void repair_link(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	const struct kt_fs *fs = store->config.fs;
+	uint64_t dir = store->record.active.dir;
+	struct kt_identity_path path;
+	char want[64];
+	char is[64];
+	ssize_t len = 0;
+	enum kt_err err = kt_identity_path(store, "current", &path);
+
+	if (err != KT_ERR_OK)
+		return;
+	len = fs->readlink(fs->ctx, path.s, is, sizeof(is) - 1);
+	is[len > 0 ? len : 0] = '\0';
+	(void)snprintf(want, sizeof(want), "identity/%llu", (unsigned long long)dir);
+	if (dir == 0) {
+		if (len < 0 && errno == ENOENT)
+			return;
+		err = fs->unlink(fs->ctx, path.s) == 0 ? kt_dir_sync(fs, store->state_dir)
+						       : KT_ERR_SYS;
+	} else if (strcmp(is, want) != 0) {
+		err = kt_identity_link(store, dir);
+	}
+	if (err != KT_ERR_OK)
+		say_err(why, "repair the link", path.s, err);
+}
+
+static void tidy_up(struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	struct kt_agent_record same = store->record;
+	struct kt_identity_path identity;
+	enum kt_err err = kt_dir_sweep(store->config.fs, store->state_dir);
+
+	if (err == KT_ERR_OK)
+		err = kt_identity_path(store, "identity", &identity);
+	if (err == KT_ERR_OK)
+		err = kt_dir_sweep(store->config.fs, identity.s);
+	if (err != KT_ERR_OK)
+		say_err(why, "sweep", store->state_dir, err);
+	/*
+	 * With one copy damaged (a write was cut, or it rotted) the other one may be the older:
+	 * both are made whole first, and what no record names goes at the next start.
+	 */
+	if (store->copy[1 - store->newest] == KT_COPY_DOUBTFUL) {
+		if (kt_identity_save(store, &same) != KT_ERR_OK)
+			say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
+	} else {
+		drop_unnamed(store, why);
+	}
+	tidy_dir(store, store->record.active.dir, why);
+	tidy_dir(store, store->record.pending.dir, why);
+	repair_link(store, why);
+}
+
+enum kt_err kt_identity_open(const struct kt_identity_config *config,
+			     struct kt_identity_store **out, char why[static 512])
+{
+	struct kt_identity_store *store = calloc(1, sizeof(*store));
+	size_t len = strlen(config->state_dir);
+	enum kt_err err = KT_ERR_NOMEM;
+
+	*out = NULL;
+	why[0] = '\0';
+	if (store == NULL)
+		goto out;
+	store->config = *config;
+	store->lock_fd = -1;
+	err = KT_ERR_TOO_LONG;
+	if (len == 0 || len >= sizeof(store->state_dir))
+		goto out;
+	memcpy(store->state_dir, config->state_dir, len + 1);
+	err = make_dirs(store, why);
+	if (err == KT_ERR_OK)
+		err = take_lock(store, why);
+	if (err == KT_ERR_OK)
+		err = load_record(store, why);
+	if (err == KT_ERR_OK)
+		err = check_credentials(store, why);
+	if (err != KT_ERR_OK)
+		goto out;
+	tidy_up(store, why);
+	*out = store;
+	store = NULL; /* moved */
+out:
+	if (err != KT_ERR_OK && why[0] == '\0')
+		say_err(why, "open", config->state_dir, err);
+	kt_identity_close(store);
+	return err;
+}
+
+void kt_identity_close(struct kt_identity_store *store)
+{
+	int saved = errno;
+
+	if (store == NULL)
+		return;
+	if (store->lock_fd >= 0)
+		(void)close(store->lock_fd);
+	kt_wipe(store, sizeof(*store));
+	free(store);
+	errno = saved;
+}
