@@ -226,7 +226,7 @@ static bool rule_covers(const struct kt_acl_rule *rule, enum kt_acl_action actio
 static enum kt_right site_right(const struct kt_access *access, const struct who *who,
 				enum kt_acl_action action, const char *topic)
 {
-	char pattern[PATTERN_MAX];
+	char pattern[PATTERN_MAX] = "";
 
 	/* no pattern reaches a $ topic, whatever the config says */
 	for (size_t i = 0; topic[0] != '$' && i < access->config->acl_count; i++) {

@@ -16,6 +16,8 @@ struct lane { /* one batch from one address */
 	int64_t at_ms;
 };
 
+enum { LANE_FULL_MILLI = KT_LANE_BURST * 1000 };
+
 struct kt_claims {
 	struct waiting waiting[KT_CLAIMS_MAX]; /* in order of first arrival */
 	size_t count;
@@ -50,7 +52,7 @@ static struct lane *find_lane(struct kt_claims *claims, const char *name, int64_
 	if (claims->lanes < KT_LANES_MAX)
 		oldest = &claims->lane[claims->lanes++];
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%s", name);
-	oldest->tokens_milli = KT_LANE_BURST * 1000;
+	oldest->tokens_milli = LANE_FULL_MILLI;
 	oldest->at_ms = now_ms;
 	return oldest;
 }
@@ -64,8 +66,8 @@ bool kt_claims_pass_lane(struct kt_claims *claims, const struct kt_session *sess
 	lane = find_lane(claims, name, now_ms);
 	lane->tokens_milli += (now_ms - lane->at_ms) * KT_LANE_RATE;
 	lane->at_ms = now_ms;
-	if (lane->tokens_milli > KT_LANE_BURST * 1000)
-		lane->tokens_milli = KT_LANE_BURST * 1000;
+	if (lane->tokens_milli > LANE_FULL_MILLI)
+		lane->tokens_milli = LANE_FULL_MILLI;
 	if (lane->tokens_milli < 1000)
 		return false;
 	lane->tokens_milli -= 1000;

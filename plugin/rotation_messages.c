@@ -31,8 +31,10 @@ void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *sess
 	struct kt_message *message = kt_core_message(core, session, KT_MESSAGE_ROTATE);
 	const struct kt_device *device = session->device;
 
-	if (message == NULL)
+	if (message == NULL || device->current == NULL) {
+		kt_message_free(message);
 		return;
+	}
 	message->u.rotate.op = device->op;
 	message->u.rotate.nonce = device->op_nonce;
 	message->u.rotate.alg = device->op_alg;
@@ -62,8 +64,10 @@ void kt_rotation_send_committed(struct kt_core *core, const struct kt_session *s
 {
 	struct kt_message *message = kt_core_message(core, session, KT_MESSAGE_COMMITTED);
 
-	if (message == NULL)
+	if (message == NULL || session->device->current == NULL) {
+		kt_message_free(message);
 		return;
+	}
 	message->u.committed.op = op;
 	message->u.committed.fp = session->device->current->fp;
 	kt_core_send(core, session, message, after_seq);

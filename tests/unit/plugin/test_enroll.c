@@ -1,0 +1,555 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "enroll.h"
+#include "fake_ports.h"
+#include "ticket.h"
+
+#define END   "|1600000000|253402300799"
+#define LEAF  "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
+#define NEW   "spiffe://" FLEET_TD "/device/hub-20" END "|g1"
+#define CLAIM "spiffe://" FLEET_TD "/claim/batch-7" END
+#define CID   "claim:abcdefghijklmnopqrstuv"
+#define CID2  "claim:ABCDEFGHIJKLMNOPQRSTUV"
+
+enum { CLAIMANT = 16, SECOND = 32, TRIAL = 48, AGENT = 64, SITE = 80 };
+
+static int setup(void **state)
+{
+	struct kt_registry *registry = fleet_new();
+
+	(void)fleet_active(registry, "hub-17", "west", LEAF);
+	*state = fake_new(registry);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_free(*state);
+	return 0;
+}
+
+static const struct kt_device *device(struct fake *f, const char *id)
+{
+	return kt_registry_find_device(f->registry, id);
+}
+
+static struct kt_ticket ticket_for(struct fake *f, const char *id, const char *pattern)
+{
+	struct kt_ticket ticket;
+
+	memset(&ticket, 0, sizeof(ticket));
+	(void)snprintf(ticket.device, sizeof(ticket.device), "%s", id);
+	(void)snprintf(ticket.pattern, sizeof(ticket.pattern), "%s", pattern);
+	if (pattern[0] != '\0')
+		(void)snprintf(ticket.group, sizeof(ticket.group), "east");
+	ticket.expires_us = f->now.wall_us + INT64_C(3600000000);
+	assert_int_equal(kt_enroll_ticket(f->core, &ticket, "op:test").reason, KT_REASON_NONE);
+	fake_durable(f);
+	return ticket;
+}
+
+/* @asked: the id asked for, or "". */
+static void enroll(struct fake *f, uintptr_t client, const char *asked,
+		   const struct kt_ticket *ticket, const char *key)
+{
+	struct kt_message *m = fake_message(f, client, KT_MESSAGE_ENROLL);
+
+	fake_later(f, 1000);
+	if (asked[0] != '\0')
+		assert_true(kt_device_id_set(&m->device, asked, strlen(asked)));
+	if (ticket != NULL) {
+		m->u.enroll.has_ticket = true;
+		memcpy(m->u.enroll.ticket, ticket->secret, sizeof(m->u.enroll.ticket));
+	}
+	fake_forget(f);
+	fake_say(f, client, m, key);
+}
+
+/* Told claim.refused and nothing else; counted as what it really was. */
+static void assert_refused(struct fake *f, const char *client_id, enum kt_reason real)
+{
+	const char *text = fake_sent(f, client_id, "reject");
+
+	assert_non_null(text);
+	assert_string_equal(text, "reject reason=claim.refused retry=0 op=0");
+	assert_int_equal(kt_core_count(f->core, real), 1);
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+}
+
+/* --- tickets --- */
+
+static void a_ticket_gets_its_device_an_identity(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	struct kt_message *m;
+
+	assert_string_equal(ticket.broker, "broker:8883");
+	assert_string_equal(ticket.trust_domain, FLEET_TD);
+	assert_int_equal(fake_connect(f, CLAIMANT, CID, NULL, NULL), KT_ANSWER_ACCEPT);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_null(device(f, "hub-20"));
+	fake_issue(f, NEW);
+	assert_non_null(strstr(fake_sent(f, CID, "enrolled"), "enrolled device=hub-20 op="));
+	assert_non_null(strstr(fake_sent(f, CID, "enrolled"), "leaf=" NEW));
+	assert_int_equal(device(f, "hub-20")->state, KT_DEVICE_NEW);
+	assert_true(device(f, "hub-20")->enrolling);
+	/* on to the normal trial */
+	(void)fake_hello(f, TRIAL, "hub-20:trial", NEW);
+	m = fake_message(f, TRIAL, KT_MESSAGE_CONFIRM);
+	m->u.confirm.op = device(f, "hub-20")->op;
+	m->u.confirm.nonce = device(f, "hub-20")->op_nonce;
+	m->u.confirm.fp = fake_fingerprint(NEW);
+	fake_say(f, TRIAL, m, NULL);
+	assert_non_null(fake_sent(f, "hub-20:trial", "committed"));
+	assert_non_null(fake_event(f, "device.enrolled"));
+	assert_int_equal(device(f, "hub-20")->state, KT_DEVICE_ACTIVE);
+}
+
+static void enrolled_waits_for_the_ledger(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	f->sync_at_once = false;
+	fake_issue(f, NEW);
+	fake_seal_all(f);
+	assert_null(fake_sent(f, CID, "enrolled"));
+	fake_durable(f);
+	fake_seal_all(f);
+	assert_non_null(fake_sent(f, CID, "enrolled"));
+}
+
+static void the_same_key_gets_the_same_certificate_another_one_an_alarm(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	fake_issue(f, NEW);
+	(void)fake_connect(f, SECOND, CID2, NULL, NULL);
+	enroll(f, SECOND, "", &ticket, "key");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_non_null(strstr(fake_sent(f, CID2, "enrolled"), "leaf=" NEW));
+	assert_int_equal(f->logged[KT_EVENT_ENROLL_CONFLICTED], 0);
+	(void)fake_connect(f, SECOND, CID2, NULL, NULL);
+	enroll(f, SECOND, "", &ticket, "another key");
+	assert_refused(f, CID2, KT_REASON_TICKET_USED);
+	assert_non_null(fake_event(f, "enroll.conflict"));
+}
+
+static void two_keys_race_for_one_ticket_and_one_wins(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	(void)fake_connect(f, SECOND, CID2, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	enroll(f, SECOND, "", &ticket, "another key");
+	fake_issue(f, NEW);
+	fake_issue(f, NEW "b");
+	assert_non_null(fake_sent(f, CID, "enrolled"));
+	assert_refused(f, CID2, KT_REASON_TICKET_USED);
+	assert_int_equal(device(f, "hub-20")->generation, 1);
+}
+
+static void refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	struct kt_ticket forged = ticket;
+
+	forged.secret[0] ^= 1;
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "", &forged, "key");
+	assert_refused(f, CID, KT_REASON_TICKET_UNKNOWN);
+	enroll(f, CLAIMANT, "hub-21", &ticket, "key");
+	assert_refused(f, CID, KT_REASON_TICKET_DEVICE);
+	fake_later(f, 3600000);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_refused(f, CID, KT_REASON_TICKET_EXPIRED);
+	assert_null(device(f, "hub-20"));
+}
+
+static void a_ticket_that_expires_while_the_worker_works_is_not_used(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	fake_later(f, 3600000);
+	fake_issue(f, NEW);
+	assert_refused(f, CID, KT_REASON_TICKET_EXPIRED);
+	assert_null(device(f, "hub-20"));
+}
+
+static void a_group_ticket_makes_new_devices_that_fit_its_pattern(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "", "hub-*");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_refused(f, CID, KT_REASON_TICKET_DEVICE);
+	enroll(f, CLAIMANT, "box-1", &ticket, "key");
+	assert_non_null(fake_sent(f, CID, "reject"));
+	enroll(f, CLAIMANT, "hub-17", &ticket, "key"); /* is there already */
+	assert_non_null(fake_sent(f, CID, "reject"));
+	enroll(f, CLAIMANT, "HUB-17", &ticket, "key");
+	assert_non_null(fake_sent(f, CID, "reject"));
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	fake_later(f, 5000);
+	enroll(f, CLAIMANT, "hub-20", &ticket, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled"));
+	assert_string_equal(device(f, "hub-20")->group, "east");
+}
+
+static void a_ticket_for_an_existing_device_replaces_its_hardware(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-17", "");
+	struct kt_message *m;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "hub-17", &ticket, "key");
+	fake_issue(f, LEAF "b");
+	assert_int_equal(device(f, "hub-17")->generation, 2);
+	fake_tick(f);
+	assert_false(
+		fake_was_kicked(f, "hub-17:agent")); /* the old one is good until the confirm */
+	(void)fake_hello(f, TRIAL, "hub-17:trial", LEAF "b");
+	m = fake_message(f, TRIAL, KT_MESSAGE_CONFIRM);
+	m->u.confirm.op = device(f, "hub-17")->op;
+	m->u.confirm.nonce = device(f, "hub-17")->op_nonce;
+	m->u.confirm.fp = fake_fingerprint(LEAF "b");
+	fake_say(f, TRIAL, m, NULL);
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-17:agent"));
+	assert_int_equal(fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF), KT_ANSWER_DENY);
+}
+
+static void a_key_that_was_certified_before_gets_nothing_by_a_ticket(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, LEAF); /* fixture keys are named as their certificates */
+	assert_refused(f, CID, KT_REASON_KEY_KNOWN);
+}
+
+static void refuses_to_give_out_a_ticket_that_cannot_be_used(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket;
+
+	memset(&ticket, 0, sizeof(ticket));
+	ticket.expires_us = f->now.wall_us + 1000000;
+	assert_int_equal(kt_enroll_ticket(f->core, &ticket, "op:test").reason,
+			 KT_REASON_JSON_FIELD);
+	(void)snprintf(ticket.device, sizeof(ticket.device), "HUB-17");
+	assert_int_equal(kt_enroll_ticket(f->core, &ticket, "op:test").reason, KT_REASON_EXISTS);
+	(void)snprintf(ticket.device, sizeof(ticket.device), "hub-20");
+	ticket.expires_us = f->now.wall_us;
+	assert_int_equal(kt_enroll_ticket(f->core, &ticket, "op:test").reason,
+			 KT_REASON_JSON_FIELD);
+	ticket.expires_us = f->now.wall_us + 1000000;
+	ticket.broker[0] = '\0';
+	f->config.broker_address[0] = '\0';
+	assert_int_equal(kt_enroll_ticket(f->core, &ticket, "op:test").reason,
+			 KT_REASON_JSON_FIELD);
+}
+
+/* --- keys and approval --- */
+
+static void a_registered_key_gets_its_device(void **state)
+{
+	struct fake *f = *state;
+	struct kt_key_id key = fleet_key("key");
+
+	assert_int_equal(kt_device_create(f->core, "hub-20", "east", &key, "op:test").reason,
+			 KT_REASON_NONE);
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "hub-21", NULL, "key");
+	assert_refused(f, CID, KT_REASON_KEY_KNOWN);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled device=hub-20"));
+	enroll(f, CLAIMANT, "hub-20", NULL, "key");
+	assert_non_null(fake_sent(f, CID, "enrolled device=hub-20"));
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+}
+
+static void a_claim_certificate_alone_gets_no_identity(void **state)
+{
+	struct fake *f = *state;
+	struct kt_claim claim;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "hub-20", NULL, "key");
+	assert_string_equal(fake_sent(f, CID, "pending"), "pending retry=30");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_null(device(f, "hub-20"));
+	assert_true(kt_enroll_claim_at(f->core, 0, &claim));
+	assert_string_equal(claim.device.s, "hub-20");
+	assert_string_equal(claim.batch, "batch-7");
+	assert_string_equal(claim.address, "127.0.0.1");
+	assert_int_equal(claim.tries, 1);
+	enroll(f, CLAIMANT, "hub-20", NULL, "key");
+	assert_true(kt_enroll_claim_at(f->core, 0, &claim));
+	assert_int_equal(claim.tries, 2);
+	assert_false(kt_enroll_claim_at(f->core, 1, &claim));
+	assert_int_equal(f->logged[KT_EVENT_DEVICE_WAITING], 1);
+}
+
+static void without_certificate_and_ticket_nobody_even_waits(void **state)
+{
+	struct fake *f = *state;
+	struct kt_claim claim;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "hub-20", NULL, "key");
+	assert_refused(f, CID, KT_REASON_KEY_UNREGISTERED);
+	assert_false(kt_enroll_claim_at(f->core, 0, &claim));
+}
+
+static void an_approval_gives_the_id(void **state)
+{
+	struct fake *f = *state;
+	struct kt_key_id key = fleet_key("key");
+	struct kt_claim claim;
+
+	(void)fake_connect(f, SITE, "hub-20", "user", NULL);
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_forget(f);
+	assert_int_equal(kt_enroll_approve(f->core, "hub-20", &key, "east", "op:test").reason,
+			 KT_REASON_NONE);
+	fake_durable(f);
+	fake_seal_all(f);
+	assert_string_equal(fake_sent(f, CID, "pending"), "pending retry=1");
+	assert_false(kt_enroll_claim_at(f->core, 0, &claim));
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-20")); /* who squatted on the id */
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled device=hub-20"));
+}
+
+static void refuses_to_approve_what_cannot_be(void **state)
+{
+	struct fake *f = *state;
+	struct kt_key_id used = fleet_key(LEAF);
+	struct kt_key_id key = fleet_key("key");
+
+	assert_int_equal(kt_enroll_approve(f->core, "hub-20", &used, NULL, "op:test").reason,
+			 KT_REASON_KEY_KNOWN);
+	assert_int_equal(kt_enroll_approve(f->core, "HUB-17", &key, NULL, "op:test").reason,
+			 KT_REASON_EXISTS);
+	assert_int_equal(kt_enroll_approve(f->core, "a b", &key, NULL, "op:test").reason,
+			 KT_REASON_JSON_FIELD);
+	assert_int_equal(kt_device_delete(f->core, device(f, "hub-17"), "op:test").reason,
+			 KT_REASON_NONE);
+	assert_int_equal(kt_enroll_approve(f->core, "hub-17", &key, NULL, "op:test").reason,
+			 KT_REASON_DELETED);
+}
+
+static void a_denied_key_stays_out_until_it_is_approved(void **state)
+{
+	struct fake *f = *state;
+	struct kt_key_id key = fleet_key("key");
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	struct kt_claim claim;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	assert_int_equal(kt_enroll_deny(f->core, &key, "op:test").reason, KT_REASON_NONE);
+	fake_durable(f);
+	fake_seal_all(f);
+	assert_non_null(fake_sent(f, CID, "reject reason=claim.refused"));
+	assert_false(kt_enroll_claim_at(f->core, 0, &claim));
+	enroll(f, CLAIMANT, "", NULL, "key");
+	assert_refused(f, CID, KT_REASON_KEY_DENIED);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_non_null(fake_sent(f, CID, "reject reason=claim.refused"));
+	assert_int_equal(kt_enroll_approve(f->core, "hub-21", &key, NULL, "op:test").reason,
+			 KT_REASON_NONE);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled device=hub-21"));
+}
+
+/* --- limits --- */
+
+static void the_request_is_bound_to_this_connection_and_id(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	struct kt_message *m;
+	struct kt_job *job;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	fake_raw(f, CLAIMANT, "{}");
+	job = fake_take_job(f, KT_JOB_OPEN);
+	assert_true(job->is_claim);
+	m = fake_message(f, CLAIMANT, KT_MESSAGE_ENROLL);
+	m->u.enroll.has_ticket = true;
+	memcpy(m->u.enroll.ticket, ticket.secret, sizeof(ticket.secret));
+	job->message = m;
+	job->err = KT_ERR_OK;
+	job->csr.key.alg = KT_ALG_ES256;
+	job->csr.key_id = fleet_key("key");
+	kt_csr_binding(FLEET_TD, "", 0, &(struct kt_nonce){{9}}, job->csr.challenge_password);
+	kt_core_job_done(f->core, f->now, job);
+	fake_seal_all(f);
+	assert_non_null(fake_sent(f, CID, "reject reason=csr.bind"));
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+}
+
+static void one_enroll_is_in_work_and_none_waits(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key"); /* with the worker now */
+	fake_raw(f, CLAIMANT, "{}");
+	assert_non_null(fake_sent(f, CID, "reject reason=busy"));
+	assert_null(fake_take_job(f, KT_JOB_OPEN));
+	fake_issue(f, NEW);
+	fake_raw(f, CLAIMANT, "{}");
+	assert_int_equal(f->waiting_count, 1);
+}
+
+static void a_batch_from_one_address_has_its_rate(void **state)
+{
+	struct fake *f = *state;
+
+	for (uintptr_t i = 0; i < 8; i++) {
+		char id[KT_CLIENT_ID_MAX];
+
+		(void)snprintf(id, sizeof(id), "claim:abcdefghijklmnopqrst%02u", (unsigned)i);
+		(void)fake_connect(f, CLAIMANT + i * 16, id, NULL, CLAIM);
+		fake_say(f, CLAIMANT + i * 16,
+			 fake_message(f, CLAIMANT + i * 16, KT_MESSAGE_ENROLL), "key");
+	}
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 3);
+	(void)fake_connect(f, SITE * 16, CID, NULL, "spiffe://" FLEET_TD "/claim/other" END);
+	fake_say(f, SITE * 16, fake_message(f, SITE * 16, KT_MESSAGE_ENROLL), "key");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 3);
+}
+
+static void the_list_of_who_waits_is_bounded(void **state)
+{
+	struct kt_claims *claims;
+	struct kt_claim claim;
+	uint64_t session;
+
+	(void)state;
+	memset(&claim, 0, sizeof(claim));
+	assert_int_equal(kt_claims_new(&claims), KT_ERR_OK);
+	for (unsigned i = 0; i < KT_CLAIMS_MAX + 1; i++) {
+		claim.key_id.b[0] = (uint8_t)i;
+		claim.key_id.b[1] = (uint8_t)(i >> 8);
+		claim.last_us = i == 0 ? 5000 : (int64_t)i;
+		assert_true(kt_claims_wait(claims, &claim, i + 1));
+	}
+	claim.key_id.b[0] = 1; /* silent for longest: it made room */
+	claim.key_id.b[1] = 0;
+	assert_false(kt_claims_take(claims, &claim.key_id, &session));
+	claim.key_id.b[0] = 0;
+	assert_true(kt_claims_take(claims, &claim.key_id, &session));
+	assert_int_equal(session, 1);
+	kt_claims_free(claims);
+}
+
+static void an_idle_claimant_is_ended(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	fake_later(f, 50000);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_later(f, 50000);
+	fake_ticks(f, 12);
+	assert_false(fake_was_kicked(f, CID));
+	fake_later(f, 10000);
+	fake_ticks(f, 12);
+	assert_true(fake_was_kicked(f, CID));
+	assert_int_equal(kt_core_count(f->core, KT_REASON_CLAIM_TIMEOUT), 1);
+}
+
+static void a_claimant_that_left_uses_up_nothing(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	uint64_t seq;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	kt_core_disconnect(f->core, f->now, CLAIMANT);
+	seq = kt_registry_seq(f->registry);
+	fake_issue(f, NEW);
+	assert_int_equal(kt_registry_seq(f->registry), seq);
+	(void)fake_connect(f, SECOND, CID2, NULL, NULL);
+	enroll(f, SECOND, "", &ticket, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID2, "enrolled"));
+}
+
+static void a_claimant_may_say_nothing_but_enroll(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
+	enroll(f, CLAIMANT, "", NULL, "key");
+	fake_say(f, CLAIMANT, fake_message(f, CLAIMANT, KT_MESSAGE_HELLO), NULL);
+	assert_non_null(fake_sent(f, CID, "reject reason=msg.type"));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(a_ticket_gets_its_device_an_identity),
+		T(enrolled_waits_for_the_ledger),
+		T(the_same_key_gets_the_same_certificate_another_one_an_alarm),
+		T(two_keys_race_for_one_ticket_and_one_wins),
+		T(refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device),
+		T(a_ticket_that_expires_while_the_worker_works_is_not_used),
+		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),
+		T(a_ticket_for_an_existing_device_replaces_its_hardware),
+		T(a_key_that_was_certified_before_gets_nothing_by_a_ticket),
+		T(refuses_to_give_out_a_ticket_that_cannot_be_used),
+		T(a_registered_key_gets_its_device),
+		T(a_claim_certificate_alone_gets_no_identity),
+		T(without_certificate_and_ticket_nobody_even_waits),
+		T(an_approval_gives_the_id),
+		T(refuses_to_approve_what_cannot_be),
+		T(a_denied_key_stays_out_until_it_is_approved),
+		T(the_request_is_bound_to_this_connection_and_id),
+		T(one_enroll_is_in_work_and_none_waits),
+		T(a_batch_from_one_address_has_its_rate),
+		T(the_list_of_who_waits_is_bounded),
+		T(an_idle_claimant_is_ended),
+		T(a_claimant_that_left_uses_up_nothing),
+		T(a_claimant_may_say_nothing_but_enroll),
+	};
+#undef T
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
