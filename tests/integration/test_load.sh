@@ -43,9 +43,12 @@ fresh() {
 	printf 'log_dest stderr\nlog_type all\n' >>"$KT_TMP/etc/mosquitto.conf"
 }
 
+# The port is open before the socket is, and both before the broker minds its signals.
 start() {
+	local before
+	before=$(grep -cs 'version .* running$' "$KT_TMP/broker.log")
 	run_bg broker "$KT_BROKER" -c "$KT_TMP/etc/mosquitto.conf"
-	wait_for_port 20 "$PORT" || fatal "the broker does not start: $(tail -n 20 "$KT_TMP/broker.log")"
+	wait_for_lines 20 "$KT_TMP/broker.log" 'version .* running$' $((before + 1)) || fatal "the broker does not start: $(tail -n 20 "$KT_TMP/broker.log")"
 	BROKER=$BG_PID
 }
 
