@@ -211,7 +211,7 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 	if (l->state != KT_LINK_STATE_UP)
 		return;
 	l->state = KT_LINK_STATE_READY;
-	l->sn = m->u.welcome.sn;
+	l->sn = m->sn;
 	l->tries = 0;
 	agent->last_session_s = agent->now.wall_s;
 	if (link == KT_LINK_TRIAL)

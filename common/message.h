@@ -84,7 +84,6 @@ struct kt_msg_hello {
 	uint64_t op;
 };
 struct kt_msg_welcome {
-	struct kt_nonce sn;
 	uint64_t time_us;
 	struct kt_fingerprint
 		fp; /* the credential current at the server; zero if there is none yet */
@@ -168,7 +167,8 @@ struct kt_message { /* large (chain): keep it on the heap */
 	struct kt_device_id device; /* may be empty in `enroll`, `pending` and `reject` only */
 	/*
 	 * Freshness. From the device: dn in hello and enroll, sn in all others. From the plugin: dn
-	 * in all. The one that does not belong to the type must be absent and is zero here.
+	 * in all, and in welcome the new sn. The one that does not belong to the type must be
+	 * absent and is zero here.
 	 */
 	struct kt_nonce dn;
 	struct kt_nonce sn;

@@ -193,7 +193,7 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 	welcome = kt_core_message(core, session, KT_MESSAGE_WELCOME);
 	if (welcome == NULL)
 		return;
-	welcome->u.welcome.sn = session->sn;
+	welcome->sn = session->sn;
 	welcome->u.welcome.time_us = (uint64_t)core->now.wall_us;
 	if (device->current != NULL)
 		welcome->u.welcome.fp = device->current->fp;

@@ -272,6 +272,7 @@ void fake_seal_all(struct fake *f)
 		char text[1024];
 
 		describe(job->message, text, sizeof(text));
+		f->last_sealed_sn = job->message->sn;
 		job->sealed = strdup(text);
 		job->sealed_len = strlen(text);
 		job->err = KT_ERR_OK;

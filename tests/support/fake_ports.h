@@ -49,6 +49,8 @@ struct fake {
 	bool jobs_are_full;
 	bool sync_at_once; /* each event ends with everything durable and every seal done */
 	uint8_t entropy_next;
+	/* what was sealed */
+	struct kt_nonce last_sealed_sn;
 };
 
 /* A core over @registry (moved), at FLEET_TIME_S + 10. */

@@ -386,6 +386,16 @@ static void a_message_must_be_of_this_connection(void **state)
 	assert_non_null(fake_sent(f, "hub-17:agent", "welcome"));
 }
 
+static void a_welcome_brings_the_nonce_that_this_connection_must_show(void **state)
+{
+	static const struct kt_nonce zero;
+	struct fake *f = *state;
+	struct kt_session *session = fake_hello(f, AGENT, "hub-17:agent", LEAF);
+
+	assert_false(kt_nonce_eq(&session->sn, &zero));
+	assert_true(kt_nonce_eq(&f->last_sealed_sn, &session->sn));
+}
+
 static void who_may_say_what(void **state)
 {
 	static const struct {
@@ -717,6 +727,7 @@ int main(void)
 		T(a_bad_signature_is_told_to_who_said_hello),
 		T(a_message_must_be_of_its_session),
 		T(a_message_must_be_of_this_connection),
+		T(a_welcome_brings_the_nonce_that_this_connection_must_show),
 		T(who_may_say_what),
 		T(an_answer_for_a_session_that_is_gone_reaches_nobody),
 		T(who_says_no_hello_is_ended),
