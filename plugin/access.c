@@ -139,7 +139,7 @@ static bool session_kind_of(const struct kt_client_name *name, const struct kt_d
 	return true;
 }
 
-static bool is_over_age(const struct kt_access *access, const struct kt_device *device)
+bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device)
 {
 	const int64_t max_us = access->config->max_key_age_ms * 1000;
 
@@ -172,7 +172,8 @@ static void connect_device(const struct kt_access *access, const struct kt_conne
 		refuse(out, KT_ANSWER_DENY, KT_REASON_CLEAN_START);
 	} else {
 		out->answer = KT_ANSWER_ACCEPT;
-		out->rotate_only = credential == device->current && is_over_age(access, device);
+		out->rotate_only =
+			credential == device->current && kt_access_is_over_age(access, device);
 		(void)snprintf(out->username, sizeof(out->username), "%s", device->id.s);
 		(void)snprintf(out->actor, sizeof(out->actor), "device:%s", device->id.s);
 	}

@@ -74,6 +74,9 @@ struct kt_acl_question {		  /* all borrowed */
 enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_question *question,
 			    enum kt_reason *reason);
 
+/* Is the current key older than max_key_age? A frozen device cannot rotate: never. */
+bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device);
+
 /* Is this client id or user name in the namespace of a device that exists, a claimant's or
  * operator's? */
 bool kt_access_is_reserved(const struct kt_registry *registry, const char *client_id,

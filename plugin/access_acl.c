@@ -33,13 +33,6 @@ static enum kt_right deny(enum kt_reason *reason, enum kt_reason why)
 	return KT_RIGHT_DENY;
 }
 
-static bool is_over_age(const struct kt_access *access, const struct kt_device *device)
-{
-	const int64_t max_us = access->config->max_key_age_ms * 1000;
-
-	return max_us > 0 && !device->frozen && access->now.wall_us - device->committed_us > max_us;
-}
-
 /* A superseded credential keeps its site topics for a while: the hub's programs must reload. */
 static bool is_credential_good(const struct kt_access *access, const struct kt_session *session)
 {
@@ -109,7 +102,7 @@ static bool who_of_names(const struct kt_access *access, const struct kt_acl_que
 		}
 		out->kind = WHO_DEVICE;
 		out->has_site_topics = device->state == KT_DEVICE_ACTIVE && !device->quarantined &&
-				       !is_over_age(access, device);
+				       !kt_access_is_over_age(access, device);
 		return name.kind == KT_CLIENT_DEVICE || name.kind == KT_CLIENT_TAGGED;
 	}
 	out->kind = name.kind == KT_CLIENT_CLAIM ? WHO_CLAIM : WHO_OTHER;

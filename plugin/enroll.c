@@ -93,7 +93,7 @@ static enum kt_reason judge_key(const struct kt_core *core, const struct kt_sess
 		return KT_REASON_KEY_DENIED;
 	if (owner == NULL) {
 		/* without ticket and certificate anybody on the network could fill the list */
-		c->waits = session->cert_der != NULL || strcmp(session->actor, "claim") != 0;
+		c->waits = strcmp(session->actor, "claim") != 0;
 		return c->waits ? KT_REASON_NONE : KT_REASON_KEY_UNREGISTERED;
 	}
 	c->device = owner->id;

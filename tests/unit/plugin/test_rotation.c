@@ -370,6 +370,28 @@ static void refuses_a_csr_with_the_precise_reason(void **state)
 	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
 }
 
+/* Between the two connections of a rollover, :trial may be the only one of the current credential.
+ */
+static void a_csr_may_come_over_a_trial_of_the_current_credential_alone(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	for (int i = 0; i < 2; i++) {
+		struct kt_message *m;
+
+		(void)fake_hello(f, TRIAL, "hub-17:trial", i == 0 ? NEXT : LEAF);
+		m = fake_message(f, TRIAL, KT_MESSAGE_CSR);
+		m->u.csr.op = op;
+		m->u.csr.nonce = hub(f)->op_nonce;
+		fake_say(f, TRIAL, m, "new key");
+		if (i == 0)
+			assert_rejected(f, "hub-17:trial", "op.closed");
+		else
+			assert_non_null(fake_sent(f, "hub-17:trial", "cert"));
+	}
+}
+
 static void a_certificate_that_comes_too_late_is_not_recorded(void **state)
 {
 	struct fake *f = *state;
@@ -717,6 +739,7 @@ int main(void)
 		T(of_two_keys_in_work_the_second_freezes_too),
 		T(the_same_key_twice_in_work_is_one_certificate),
 		T(refuses_a_csr_with_the_precise_reason),
+		T(a_csr_may_come_over_a_trial_of_the_current_credential_alone),
 		T(a_certificate_that_comes_too_late_is_not_recorded),
 		T(a_finite_lifetime_pauses_when_the_clock_jumps),
 		T(confirm_counts_over_the_new_credential_alone),
