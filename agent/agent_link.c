@@ -75,6 +75,8 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		return &record->pending;
 	case KT_LINK_CLAIM:
+		if (agent->setup.ticket == NULL && agent->setup.claim_pem == NULL)
+			return NULL;
 		return record->phase == KT_AGENT_NEW ? &record->pending : NULL;
 	case KT_LINK_COUNT:
 		break;
@@ -149,12 +151,13 @@ later:
 /* The trial takes too long: nothing is lost by hanging up and trying again. */
 static void end_overdue_trial(struct kt_agent *agent)
 {
-	const struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
+	struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
 
-	if (trial->state < KT_LINK_STATE_UP || kt_agent_record(agent)->phase != KT_AGENT_CERT)
+	if (trial->state < KT_LINK_STATE_UP || kt_agent_record(agent)->phase != KT_AGENT_CERT ||
+	    agent->now.mono_ms - trial->up_at_ms < agent->setup.timers.trial_timeout)
 		return;
-	if (agent->now.mono_ms - trial->up_at_ms >= agent->setup.timers.trial_timeout)
-		kt_agent_link_close(agent, KT_LINK_TRIAL);
+	trial->up_at_ms = agent->now.mono_ms; /* asked once: it ends when the transport says so */
+	kt_agent_link_close(agent, KT_LINK_TRIAL);
 }
 
 /* A link whose credential is not the one it should have: after a commit, or the trial's end. */
