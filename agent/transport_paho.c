@@ -65,6 +65,12 @@ struct kt_paho {
 	struct kt_transport port;
 	struct kt_trust trust;
 	pthread_mutex_t lock;
+	/*
+	 * One thread at a time connects or disconnects: with its last connection Paho ends the
+	 * thread that serves all of them, and a connect that begins in that moment waits for it
+	 * until the time-out.
+	 */
+	pthread_mutex_t door;
 	struct link link[KT_LINK_COUNT];
 	struct queued_event *first;
 	struct queued_event **last;
@@ -208,10 +214,12 @@ static void drop_client(struct link *link, bool say_goodbye)
 {
 	if (link->client == NULL)
 		return;
+	pthread_mutex_lock(&link->paho->door);
 	if (say_goodbye)
 		(void)MQTTClient_disconnect5(link->client, DISCONNECT_TIMEOUT_MS,
 					     MQTTREASONCODE_SUCCESS, NULL);
 	MQTTClient_destroy(&link->client);
+	pthread_mutex_unlock(&link->paho->door);
 	link->client = NULL;
 	link->connected = 0;
 }
@@ -317,9 +325,11 @@ static void run_open(struct link *link)
 	link->watch.min_version = link->paho->config.min_tls;
 	link->watch.trust = link->trust;
 	pthread_mutex_unlock(&link->paho->lock);
+	pthread_mutex_lock(&link->paho->door);
 	rc = create_client(link);
 	if (rc == MQTTCLIENT_SUCCESS)
 		rc = connect_client(link);
+	pthread_mutex_unlock(&link->paho->door);
 	if (rc != MQTTCLIENT_SUCCESS) {
 		enum kt_link_cause cause = cause_of_failure(link, rc);
 
@@ -498,6 +508,7 @@ enum kt_err kt_paho_new(const struct kt_paho_config *config, struct kt_paho **ou
 	paho->port = (struct kt_transport){
 		.ctx = paho, .open = port_open, .send = port_send, .close = port_close};
 	(void)pthread_mutex_init(&paho->lock, NULL);
+	(void)pthread_mutex_init(&paho->door, NULL);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
 		paho->link[i].paho = paho;
 		paho->link[i].name = (enum kt_link)i;
@@ -555,6 +566,7 @@ bool kt_paho_free(struct kt_paho *paho)
 		kt_link_event_clear(&event);
 	if (paho->event_fd >= 0)
 		(void)close(paho->event_fd);
+	(void)pthread_mutex_destroy(&paho->door);
 	(void)pthread_mutex_destroy(&paho->lock);
 	free(paho);
 	return true;
