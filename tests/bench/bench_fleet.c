@@ -3,9 +3,9 @@
  *
  *   bench_fleet LEDGER_DIR TRUST_DOMAIN ISSUER_CERT ISSUER_KEY OUT_DIR DEVICES REAL
  *
- * The first REAL devices (bench-0, bench-1 ...) get a real certificate and key (OUT_DIR/<i>.pem: chain,
- * then key), the others a random fingerprint and key id from a fixed seed. All through the product's own
- * ledger code, so that the broker's start checks every line of it.
+ * The first REAL devices (bench-0, bench-1 ...) get a real certificate and key (OUT_DIR/<i>.pem:
+ * chain, then key), the others a random fingerprint and key id from a fixed seed. All through the
+ * product's own ledger code, so that the broker's start checks every line of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ static void flush(struct fleet *fleet)
 {
 	if (fleet->batch_len == 0)
 		return;
-	need("append", kt_ledger_append(fleet->ledger, fleet->refs, fleet->batch_len, &fleet->state));
+	need("append",
+	     kt_ledger_append(fleet->ledger, fleet->refs, fleet->batch_len, &fleet->state));
 	fleet->batch_len = 0;
 }
 
@@ -116,8 +117,8 @@ static void issue_real(struct fleet *fleet, size_t i, const char *id, struct kt_
 
 	need("key", kt_key_new(fleet->crypto, KT_ALG_ES256, &key));
 	request.key = kt_key_public(key);
-	need("issue", kt_leaf_issue(fleet->crypto, fleet->issuer, &request, fleet->leaf,
-				    &fleet->leaf_len));
+	need("issue",
+	     kt_leaf_issue(fleet->crypto, fleet->issuer, &request, fleet->leaf, &fleet->leaf_len));
 	write_identity(fleet, i, key);
 	issue->fp = kt_fingerprint_of(fleet->leaf, fleet->leaf_len);
 	issue->key_id = kt_key_id_of(request.key);
@@ -173,8 +174,8 @@ static void open_issuer(struct fleet *fleet, const char *cert_path, const char *
 
 	need(cert_path, kt_file_read(kt_fs_posix(), cert_path, FILE_MAX, &cert));
 	need(key_path, kt_file_read(kt_fs_posix(), key_path, FILE_MAX, &key_pem));
-	need(cert_path, kt_pem_certs(kt_secret_bytes(cert), kt_secret_len(cert),
-				     &fleet->issuer_der, 1, &count, &storage));
+	need(cert_path, kt_pem_certs(kt_secret_bytes(cert), kt_secret_len(cert), &fleet->issuer_der,
+				     1, &count, &storage));
 	need(key_path, kt_key_from_pem(fleet->crypto, kt_secret_bytes(key_pem),
 				       kt_secret_len(key_pem), &key));
 	need("issuer", kt_issuer_new(fleet->crypto, fleet->issuer_der.p, fleet->issuer_der.len, key,
