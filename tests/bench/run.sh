@@ -102,12 +102,15 @@ plugin_conf() { # DIR
 	chmod 600 "$1/keyturn.conf"
 }
 
+is_up_or_gone() { is_listening "$1" || is_gone "$2"; } # PORT PID
+
 # start_broker NAME DIR PORT COMMAND...: waits until it listens.
 start_broker() {
 	local name=$1 dir=$2 port=$3
 	shift 3
 	run_bg "$name" "$@" "$KT_BROKER" -c "$dir/mosquitto.conf"
-	wait_for_port 180 "$port" || {
+	wait_for 180 is_up_or_gone "$port" "$BG_PID"
+	is_listening "$port" || {
 		tail -n 20 "$KT_TMP/$name.log" >&2
 		fatal "$name: the broker does not start"
 	}
