@@ -220,9 +220,11 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 	else if (m->u.welcome.next == KT_NEXT_CLOSED)
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
-	/* what waited for a session: the failed and promoted of before */
+	/* what waited for a session: the failed and promoted of before; csr and confirm are asked
+	 * for
+	 */
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
-		if (agent->repeat[i].is_due && agent->repeat[i].type != KT_MESSAGE_CSR)
+		if (agent->repeat[i].is_due && i != KT_REPEAT_WORK)
 			repeat_send(agent, &agent->repeat[i]);
 	}
 	kt_agent_steps_drive(agent);
