@@ -349,6 +349,9 @@ void kt_agent_wipe_all(struct kt_agent *agent)
 	if (kt_agent_save(agent, &next) != KT_ERR_OK)
 		return;
 	agent->is_revoked = true;
+	agent->step_retry_ms = 0;
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++)
+		kt_agent_repeat_stop(agent, i);
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		drop_dir(agent, dirs[i]);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
