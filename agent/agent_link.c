@@ -41,8 +41,11 @@ void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t d
 
 void kt_agent_link_close(struct kt_agent *agent, enum kt_link link)
 {
-	if (agent->link[link].state == KT_LINK_STATE_DOWN)
+	struct kt_agent_link *l = &agent->link[link];
+
+	if (l->state == KT_LINK_STATE_DOWN || l->is_closing)
 		return;
+	l->is_closing = true;
 	agent->setup.transport->close(agent->setup.transport->ctx, link);
 }
 
@@ -248,6 +251,7 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 	if (l->state == KT_LINK_STATE_DOWN)
 		return;
 	l->state = KT_LINK_STATE_DOWN;
+	l->is_closing = false;
 	if (event->cause == KT_CAUSE_CLOSED) {
 		if (l->retry_at_ms < agent->now.mono_ms)
 			l->retry_at_ms = agent->now.mono_ms;
@@ -282,7 +286,8 @@ int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
 		    l->retry_at_ms < next)
 			next = l->retry_at_ms;
 	}
-	if (trial->state >= KT_LINK_STATE_UP && kt_agent_record(agent)->phase == KT_AGENT_CERT &&
+	if (trial->state >= KT_LINK_STATE_UP && !trial->is_closing &&
+	    kt_agent_record(agent)->phase == KT_AGENT_CERT &&
 	    trial->up_at_ms + agent->setup.timers.trial_timeout < next)
 		next = trial->up_at_ms + agent->setup.timers.trial_timeout;
 	return next;
