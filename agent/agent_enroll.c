@@ -18,8 +18,6 @@ bool kt_agent_enroll_prepare(struct kt_agent *agent)
 	char text[24];
 	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
 
-	if (agent->setup.ticket == NULL && agent->setup.claim_pem == NULL)
-		return false;
 	if (next.pending.dir != 0)
 		return true;
 	next.pending = (struct kt_slot){.dir = enrolment_dir(&next), .alg = KT_ALG_ES256};

@@ -55,6 +55,11 @@ static bool is_new_first(const struct kt_agent *agent, const struct kt_agent_rec
 	return record->phase == KT_AGENT_CERT && !agent->old_first;
 }
 
+static bool has_claim(const struct kt_agent *agent)
+{
+	return agent->setup.ticket != NULL || agent->setup.claim_pem != NULL;
+}
+
 /*
  * Which slot this link should have now; NULL: the link should not be opened.
  * Rule 6: the new one first; the old one once after a refusal or silence; then the new one again.
@@ -78,7 +83,9 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		return &record->pending;
 	case KT_LINK_CLAIM:
-		return record->phase == KT_AGENT_NEW ? &record->pending : NULL;
+		if (record->phase != KT_AGENT_NEW || !has_claim(agent))
+			return NULL;
+		return &record->pending;
 	case KT_LINK_COUNT:
 		break;
 	}
