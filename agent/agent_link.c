@@ -222,12 +222,12 @@ static void note_trial_failure(struct kt_agent *agent, enum kt_link_cause cause)
 	}
 }
 
-static void note_agent_failure(struct kt_agent *agent, enum kt_link_cause cause)
+/* The old one did not get in (the loss of a session says nothing): after `closed` the new one's
+ * turn.
+ */
+static void note_agent_failure(struct kt_agent *agent)
 {
-	if (kt_agent_record(agent)->phase != KT_AGENT_CERT)
-		return;
-	/* the old one did not get in: the new one's turn, and after `closed` its only one */
-	if (agent->old_first && cause != KT_CAUSE_CLOSED)
+	if (kt_agent_record(agent)->phase == KT_AGENT_CERT && agent->old_first)
 		agent->other_turn = true;
 }
 
@@ -275,8 +275,8 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 	kt_agent_link_retry_in(agent, event->link, kt_agent_backoff_ms(agent, l->tries));
 	if (event->link == KT_LINK_TRIAL)
 		note_trial_failure(agent, event->cause);
-	if (event->link == KT_LINK_AGENT)
-		note_agent_failure(agent, event->cause);
+	if (event->link == KT_LINK_AGENT && !was_ready)
+		note_agent_failure(agent);
 }
 
 int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
