@@ -34,6 +34,19 @@ struct kt_agent_timers {       /* milliseconds; defaults of DESIGN section 4 */
 	int64_t hook_retry;    /* 60 s after a failed hook */
 };
 
+struct kt_cert_request { /* a chain for the key of @dir; all borrowed for the call */
+	uint64_t dir;
+	const struct kt_agent_record *record; /* device and trust domain it must name */
+	const struct kt_chain *chain;
+	int64_t system_s;
+};
+
+struct kt_cert_result {
+	struct kt_cert leaf;
+	struct kt_verdict verdict;
+	enum kt_reason reason; /* why not: CERT_CHAIN, CERT_KEY, ID_MISMATCH, DISK */
+};
+
 /* The disk and key side as a table, so that the simulator can stand in (agent_ports.c wraps
  * identity_store.h; the semantics are those of the functions of the same name there). */
 struct kt_agent_disk {
@@ -46,18 +59,15 @@ struct kt_agent_disk {
 	enum kt_err (*seal)(void *ctx, uint64_t dir, const struct kt_message *message, char **out,
 			    size_t *out_len);
 	/* Chain verified under the root (time rule), then kt_identity_save_cert. */
-	enum kt_err (*save_cert)(void *ctx, uint64_t dir, const struct kt_agent_record *record,
-				 const struct kt_chain *chain, int64_t system_s,
-				 struct kt_cert *leaf, struct kt_verdict *verdict,
-				 enum kt_reason *reason);
+	enum kt_err (*save_cert)(void *ctx, const struct kt_cert_request *request,
+				 struct kt_cert_result *out);
 	enum kt_err (*link)(void *ctx, uint64_t dir);
 	enum kt_err (*wipe)(void *ctx, uint64_t dir);
 	/* Path of identity.pem of @dir. */
 	bool (*pem_path)(void *ctx, uint64_t dir, char *out, size_t cap);
 	/* kt_trust_open under the pinned root. */
 	enum kt_err (*open)(void *ctx, const struct kt_agent_record *record, int64_t system_s,
-			    const uint8_t *text, size_t len, struct kt_message **out,
-			    struct kt_verdict *verdict, enum kt_reason *reason);
+			    struct kt_bytes text, struct kt_opened *out);
 };
 
 struct kt_agent_hooks {

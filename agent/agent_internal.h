@@ -21,6 +21,7 @@ enum kt_link_state {
 
 struct kt_agent_link {
 	enum kt_link_state state;
+	bool is_closing;     /* close was called, DOWN is to come */
 	struct kt_slot slot; /* the credential of this connection; dir 0: none or a claim's */
 	struct kt_nonce dn;
 	struct kt_nonce sn;

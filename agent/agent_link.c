@@ -41,8 +41,11 @@ void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t d
 
 void kt_agent_link_close(struct kt_agent *agent, enum kt_link link)
 {
-	if (agent->link[link].state == KT_LINK_STATE_DOWN)
+	struct kt_agent_link *l = &agent->link[link];
+
+	if (l->state == KT_LINK_STATE_DOWN || l->is_closing)
 		return;
+	l->is_closing = true;
 	agent->setup.transport->close(agent->setup.transport->ctx, link);
 }
 
@@ -50,6 +53,11 @@ void kt_agent_link_close(struct kt_agent *agent, enum kt_link link)
 static bool is_new_first(const struct kt_agent *agent, const struct kt_agent_record *record)
 {
 	return record->phase == KT_AGENT_CERT && !agent->old_first;
+}
+
+static bool has_claim(const struct kt_agent *agent)
+{
+	return agent->setup.ticket != NULL || agent->setup.claim_pem != NULL;
 }
 
 /*
@@ -75,9 +83,9 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		return &record->pending;
 	case KT_LINK_CLAIM:
-		if (agent->setup.ticket == NULL && agent->setup.claim_pem == NULL)
+		if (record->phase != KT_AGENT_NEW || !has_claim(agent))
 			return NULL;
-		return record->phase == KT_AGENT_NEW ? &record->pending : NULL;
+		return &record->pending;
 	case KT_LINK_COUNT:
 		break;
 	}
@@ -151,13 +159,12 @@ later:
 /* The trial takes too long: nothing is lost by hanging up and trying again. */
 static void end_overdue_trial(struct kt_agent *agent)
 {
-	struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
+	const struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
 
-	if (trial->state < KT_LINK_STATE_UP || kt_agent_record(agent)->phase != KT_AGENT_CERT ||
-	    agent->now.mono_ms - trial->up_at_ms < agent->setup.timers.trial_timeout)
+	if (trial->state < KT_LINK_STATE_UP || kt_agent_record(agent)->phase != KT_AGENT_CERT)
 		return;
-	trial->up_at_ms = agent->now.mono_ms; /* asked once: it ends when the transport says so */
-	kt_agent_link_close(agent, KT_LINK_TRIAL);
+	if (agent->now.mono_ms - trial->up_at_ms >= agent->setup.timers.trial_timeout)
+		kt_agent_link_close(agent, KT_LINK_TRIAL);
 }
 
 /* A link whose credential is not the one it should have: after a commit, or the trial's end. */
@@ -215,12 +222,12 @@ static void note_trial_failure(struct kt_agent *agent, enum kt_link_cause cause)
 	}
 }
 
-static void note_agent_failure(struct kt_agent *agent, enum kt_link_cause cause)
+/* The old one did not get in (the loss of a session says nothing): after `closed` the new one's
+ * turn.
+ */
+static void note_agent_failure(struct kt_agent *agent)
 {
-	if (kt_agent_record(agent)->phase != KT_AGENT_CERT)
-		return;
-	/* the old one did not get in: the new one's turn, and after `closed` its only one */
-	if (agent->old_first && cause != KT_CAUSE_CLOSED)
+	if (kt_agent_record(agent)->phase == KT_AGENT_CERT && agent->old_first)
 		agent->other_turn = true;
 }
 
@@ -251,6 +258,7 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 	if (l->state == KT_LINK_STATE_DOWN)
 		return;
 	l->state = KT_LINK_STATE_DOWN;
+	l->is_closing = false;
 	if (event->cause == KT_CAUSE_CLOSED) {
 		if (l->retry_at_ms < agent->now.mono_ms)
 			l->retry_at_ms = agent->now.mono_ms;
@@ -267,8 +275,8 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 	kt_agent_link_retry_in(agent, event->link, kt_agent_backoff_ms(agent, l->tries));
 	if (event->link == KT_LINK_TRIAL)
 		note_trial_failure(agent, event->cause);
-	if (event->link == KT_LINK_AGENT)
-		note_agent_failure(agent, event->cause);
+	if (event->link == KT_LINK_AGENT && !was_ready)
+		note_agent_failure(agent);
 }
 
 int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
@@ -285,7 +293,8 @@ int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
 		    l->retry_at_ms < next)
 			next = l->retry_at_ms;
 	}
-	if (trial->state >= KT_LINK_STATE_UP && kt_agent_record(agent)->phase == KT_AGENT_CERT &&
+	if (trial->state >= KT_LINK_STATE_UP && !trial->is_closing &&
+	    kt_agent_record(agent)->phase == KT_AGENT_CERT &&
 	    trial->up_at_ms + agent->setup.timers.trial_timeout < next)
 		next = trial->up_at_ms + agent->setup.timers.trial_timeout;
 	return next;

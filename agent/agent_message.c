@@ -220,9 +220,11 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 	else if (m->u.welcome.next == KT_NEXT_CLOSED)
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
-	/* what waited for a session: the failed and promoted of before */
+	/* what waited for a session: the failed and promoted of before; csr and confirm are asked
+	 * for
+	 */
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
-		if (agent->repeat[i].is_due && agent->repeat[i].type != KT_MESSAGE_CSR)
+		if (agent->repeat[i].is_due && i != KT_REPEAT_WORK)
 			repeat_send(agent, &agent->repeat[i]);
 	}
 	kt_agent_steps_drive(agent);
@@ -410,24 +412,22 @@ static enum kt_err learn(struct kt_agent *agent, const struct kt_verdict *verdic
 void kt_agent_receive(struct kt_agent *agent, enum kt_link link, const uint8_t *text, size_t len)
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
-	struct kt_message *message = NULL;
-	struct kt_verdict verdict = {0};
-	enum kt_reason reason = KT_REASON_NONE;
+	struct kt_opened opened = {0};
 
 	if (agent->link[link].state < KT_LINK_STATE_UP)
 		return;
-	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s, text, len, &message,
-		       &verdict, &reason) != KT_ERR_OK) {
-		refuse(agent, KT_MESSAGE_COUNT, reason);
+	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s,
+		       (struct kt_bytes){text, len}, &opened) != KT_ERR_OK) {
+		refuse(agent, KT_MESSAGE_COUNT, opened.reason);
 		goto out;
 	}
-	if (!kt_nonce_eq(&message->dn, &agent->link[link].dn)) {
-		refuse(agent, message->type, KT_REASON_SESSION_NONCE);
+	if (!kt_nonce_eq(&opened.message->dn, &agent->link[link].dn)) {
+		refuse(agent, opened.message->type, KT_REASON_SESSION_NONCE);
 		goto out;
 	}
-	if (learn(agent, &verdict) != KT_ERR_OK)
+	if (learn(agent, &opened.verdict) != KT_ERR_OK)
 		goto out;
-	dispatch(agent, link, message);
+	dispatch(agent, link, opened.message);
 out:
-	kt_message_free(message);
+	kt_message_free(opened.message);
 }

@@ -69,29 +69,28 @@ static enum kt_err trust_of(struct kt_agent_ports *ports, const struct kt_agent_
 	return err;
 }
 
-static enum kt_err port_save_cert(void *ctx, uint64_t dir, const struct kt_agent_record *record,
-				  const struct kt_chain *chain, int64_t system_s,
-				  struct kt_cert *leaf, struct kt_verdict *verdict,
-				  enum kt_reason *reason)
+static enum kt_err port_save_cert(void *ctx, const struct kt_cert_request *request,
+				  struct kt_cert_result *out)
 {
 	struct kt_agent_ports *ports = ctx;
+	const struct kt_chain *chain = request->chain;
 	struct kt_bytes certs[KT_CHAIN_MAX];
 	struct kt_trust trust;
-	enum kt_err err = trust_of(ports, record, system_s, &trust);
+	enum kt_err err = trust_of(ports, request->record, request->system_s, &trust);
 
-	memset(leaf, 0, sizeof(*leaf));
-	memset(verdict, 0, sizeof(*verdict));
-	*reason = KT_REASON_CERT_CHAIN;
+	memset(out, 0, sizeof(*out));
+	out->reason = KT_REASON_CERT_CHAIN;
 	if (err != KT_ERR_OK)
 		return err;
 	if (chain->count == 0 || chain->count > KT_CHAIN_MAX)
 		return KT_ERR_INVALID;
 	for (size_t i = 0; i < chain->count; i++)
 		certs[i] = (struct kt_bytes){chain->cert[i].der, chain->cert[i].len};
-	err = kt_trust_chain(&trust, certs, chain->count, verdict);
+	err = kt_trust_chain(&trust, certs, chain->count, &out->verdict);
 	if (err != KT_ERR_OK)
 		return err;
-	return kt_identity_save_cert(ports->store, dir, record, chain, leaf, reason);
+	return kt_identity_save_cert(ports->store, request->dir, request->record, chain, &out->leaf,
+				     &out->reason);
 }
 
 static enum kt_err port_link(void *ctx, uint64_t dir)
@@ -116,22 +115,20 @@ static bool port_pem_path(void *ctx, uint64_t dir, char *out, size_t cap)
 }
 
 static enum kt_err port_open(void *ctx, const struct kt_agent_record *record, int64_t system_s,
-			     const uint8_t *text, size_t len, struct kt_message **out,
-			     struct kt_verdict *verdict, enum kt_reason *reason)
+			     struct kt_bytes text, struct kt_opened *out)
 {
 	static const struct kt_device_id any = {""};
 	struct kt_agent_ports *ports = ctx;
 	struct kt_trust trust;
 	enum kt_err err = trust_of(ports, record, system_s, &trust);
 
-	*out = NULL;
-	memset(verdict, 0, sizeof(*verdict));
-	*reason = KT_REASON_CERT_CHAIN;
+	memset(out, 0, sizeof(*out));
+	out->reason = KT_REASON_CERT_CHAIN;
 	if (err != KT_ERR_OK)
 		return err;
 	/* a claimant's id is what `enrolled` says, also where an earlier one was wiped */
 	return kt_trust_open(&trust, record->phase == KT_AGENT_NEW ? &any : &record->device, text,
-			     len, out, verdict, reason);
+			     out);
 }
 
 static enum kt_err port_hooks_start(void *ctx, const char *event)

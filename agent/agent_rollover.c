@@ -127,9 +127,8 @@ static void save_cert(struct kt_agent *agent, const struct kt_message *m,
 	bool is_enrolment = m->type == KT_MESSAGE_ENROLLED;
 	const struct kt_chain *chain = is_enrolment ? &m->u.enrolled.chain : &m->u.cert.chain;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	struct kt_cert leaf;
-	struct kt_verdict verdict = {0};
-	enum kt_reason reason = KT_REASON_NONE;
+	struct kt_cert_request request = {.chain = chain, .system_s = agent->now.wall_s};
+	struct kt_cert_result result = {0};
 
 	if (is_enrolment) {
 		next.device = m->device;
@@ -137,16 +136,17 @@ static void save_cert(struct kt_agent *agent, const struct kt_message *m,
 		next.op_nonce = m->u.enrolled.nonce;
 		next.pending.op = m->u.enrolled.op;
 	}
-	if (disk->save_cert(disk->ctx, next.pending.dir, &next, chain, agent->now.wall_s, &leaf,
-			    &verdict, &reason) != KT_ERR_OK) {
-		bad_cert(agent, reason);
+	request.dir = next.pending.dir;
+	request.record = &next;
+	if (disk->save_cert(disk->ctx, &request, &result) != KT_ERR_OK) {
+		bad_cert(agent, result.reason);
 		return;
 	}
-	next.pending.fp = leaf.fingerprint;
-	if (!kt_cert_generation(&leaf, &next.pending.generation))
+	next.pending.fp = result.leaf.fingerprint;
+	if (!kt_cert_generation(&result.leaf, &next.pending.generation))
 		next.pending.generation = next.active.generation + 1;
-	if (verdict.floor_s > next.floor_s)
-		next.floor_s = verdict.floor_s;
+	if (result.verdict.floor_s > next.floor_s)
+		next.floor_s = result.verdict.floor_s;
 	next.phase = KT_AGENT_CERT;
 	if (kt_agent_save(agent, &next) != KT_ERR_OK) {
 		if (!is_enrolment)
@@ -349,6 +349,9 @@ void kt_agent_wipe_all(struct kt_agent *agent)
 	if (kt_agent_save(agent, &next) != KT_ERR_OK)
 		return;
 	agent->is_revoked = true;
+	agent->step_retry_ms = 0;
+	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++)
+		kt_agent_repeat_stop(agent, i);
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
 		drop_dir(agent, dirs[i]);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++)

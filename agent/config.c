@@ -94,10 +94,9 @@ static enum kt_err set_key_store(struct kt_option_parser *parser, const char *va
 
 static enum kt_err set_key_group(struct kt_option_parser *parser, const char *value)
 {
-	const struct kt_agent_config *config = parser->target;
 	size_t len = strlen(value);
 
-	if (len >= sizeof(config->key_group) || strpbrk(value, " \t:/") != NULL)
+	if (len > KT_GROUP_NAME_MAX || strpbrk(value, " \t:/") != NULL)
 		return kt_option_complain(parser, KT_ERR_INVALID, "key_group is no group's name");
 	memcpy(kt_option_member(parser), value, len + 1);
 	return KT_ERR_OK;

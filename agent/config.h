@@ -16,16 +16,18 @@
 
 #define KT_AGENT_CONFIG_PATH "/etc/keyturn/keyturn-agent.conf"
 
+enum { KT_GROUP_NAME_MAX = 32 };
+
 struct kt_agent_config {
 	char broker[264];			    /* host:port; "" = the ticket's */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1]; /* "" = the ticket's */
 	char state_dir[KT_PATH_MAX];
-	char root_cert[KT_PATH_MAX];	   /* PEM to pin; "" = the ticket's */
-	char device[KT_DEVICE_ID_MAX + 1]; /* id to ask for; "" = none */
-	char claim_identity[KT_PATH_MAX];  /* chain and key in one PEM file; "" = none */
-	char ticket_file[KT_PATH_MAX];	   /* "" = none */
-	char key_store[8];		   /* "file" */
-	char key_group[33];		   /* "" = none */
+	char root_cert[KT_PATH_MAX];	       /* PEM to pin; "" = the ticket's */
+	char device[KT_DEVICE_ID_MAX + 1];     /* id to ask for; "" = none */
+	char claim_identity[KT_PATH_MAX];      /* chain and key in one PEM file; "" = none */
+	char ticket_file[KT_PATH_MAX];	       /* "" = none */
+	char key_store[8];		       /* "file" */
+	char key_group[KT_GROUP_NAME_MAX + 1]; /* "" = none */
 	enum kt_tls_version tls_min;
 	struct kt_hook hooks[KT_HOOKS_MAX]; /* owned strings */
 	size_t hook_count;

@@ -83,29 +83,27 @@ static enum kt_err check_controller(const struct kt_trust *trust, const struct k
 
 /* The payload of a JWS whose controller certificate verified. */
 static enum kt_err open_payload(const struct kt_trust *trust, const struct kt_jws *jws,
-				const struct kt_device_id *device, struct kt_message **out,
-				enum kt_reason *reason)
+				const struct kt_device_id *device, struct kt_opened *out)
 {
 	struct kt_message *message = NULL;
 	enum kt_err err =
-		kt_message_decode(jws->payload, jws->payload_len, false, &message, reason);
+		kt_message_decode(jws->payload, jws->payload_len, false, &message, &out->reason);
 
 	if (err != KT_ERR_OK)
 		return err;
 	if (strcmp(message->trust_domain, trust->trust_domain) != 0 ||
 	    (device->s[0] != '\0' && strcmp(message->device.s, device->s) != 0)) {
 		kt_message_free(message);
-		*reason = KT_REASON_ID_MISMATCH;
+		out->reason = KT_REASON_ID_MISMATCH;
 		return KT_ERR_VERIFY;
 	}
-	*reason = KT_REASON_NONE;
-	*out = message; /* moved */
+	out->reason = KT_REASON_NONE;
+	out->message = message; /* moved */
 	return KT_ERR_OK;
 }
 
 enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_id *device,
-			  const uint8_t *text, size_t len, struct kt_message **out,
-			  struct kt_verdict *verdict, enum kt_reason *reason)
+			  struct kt_bytes text, struct kt_opened *out)
 {
 	struct kt_jws jws = {0};
 	struct kt_public_key key = {0};
@@ -113,25 +111,24 @@ enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_i
 	uint32_t number = 0;
 	enum kt_err err = KT_ERR_INTERNAL;
 
-	*out = NULL;
-	memset(verdict, 0, sizeof(*verdict));
-	err = kt_jws_decode(text, len, KT_JWS_FROM_CONTROLLER, &jws, reason);
+	memset(out, 0, sizeof(*out));
+	err = kt_jws_decode(text.p, text.len, KT_JWS_FROM_CONTROLLER, &jws, &out->reason);
 	if (err != KT_ERR_OK)
 		goto out;
-	*reason = KT_REASON_CERT_CHAIN;
+	out->reason = KT_REASON_CERT_CHAIN;
 	chain = (struct kt_bytes){jws.x5c, jws.x5c_len};
-	err = kt_trust_chain(trust, &chain, 1, verdict);
+	err = kt_trust_chain(trust, &chain, 1, &out->verdict);
 	if (err != KT_ERR_OK)
 		goto out;
 	err = check_controller(trust, &jws, &key, &number);
 	if (err != KT_ERR_OK)
 		goto out;
-	err = kt_jws_verify(&jws, &key, reason);
+	err = kt_jws_verify(&jws, &key, &out->reason);
 	if (err != KT_ERR_OK)
 		goto out;
-	err = open_payload(trust, &jws, device, out, reason);
+	err = open_payload(trust, &jws, device, out);
 	if (err == KT_ERR_OK)
-		verdict->controller_n = number;
+		out->verdict.controller_n = number;
 out:
 	kt_jws_clear(&jws);
 	return err;

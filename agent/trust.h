@@ -29,17 +29,22 @@ struct kt_verdict {	       /* what a success taught us */
 	bool clock_ahead;      /* judged at the floor: event clock.ahead */
 };
 
+struct kt_opened {		    /* a plugin's message, or why it is none */
+	struct kt_message *message; /* owned: kt_message_free; NULL unless KT_ERR_OK */
+	struct kt_verdict verdict;
+	enum kt_reason reason; /* KT_REASON_NONE after KT_ERR_OK */
+};
+
 /* Chain under the root with the time rule above. KT_ERR_VERIFY, KT_ERR_DATES. */
 KT_MUST_CHECK enum kt_err kt_trust_chain(const struct kt_trust *trust, const struct kt_bytes *certs,
 					 size_t count, struct kt_verdict *verdict);
 /*
  * A plugin's message: JWS shape, x5c[0] directly under the root, CA:FALSE, its EKU and no other,
  * its URI, number not below the highest; signature; payload; td and (unless empty) device.
- * KT_ERR_INVALID, KT_ERR_VERIFY, KT_ERR_DATES with *reason.
+ * KT_ERR_INVALID, KT_ERR_VERIFY, KT_ERR_DATES with @out->reason.
  */
 KT_MUST_CHECK enum kt_err kt_trust_open(const struct kt_trust *trust,
-					const struct kt_device_id *device, const uint8_t *text,
-					size_t len, struct kt_message **out,
-					struct kt_verdict *verdict, enum kt_reason *reason);
+					const struct kt_device_id *device, struct kt_bytes text,
+					struct kt_opened *out);
 
 #endif

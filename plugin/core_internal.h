@@ -20,6 +20,7 @@ enum { KT_GAUGE_COUNT = 10 };
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;
+	size_t rows;	  /* how far the last walk went; 0: none yet */
 	int64_t next_ms;  /* when the next piece, or the next walk, is due */
 	int64_t start_us; /* when this walk began, and the one before it */
 	int64_t before_us;

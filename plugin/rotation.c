@@ -3,7 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEVICES_A_TICK = 1024, DEVICES_EVERY_MS = 100, BUSY_RETRY_S = 5, CLOCK_RETRY_S = 3600 };
+enum {
+	DEVICES_A_PIECE_MIN = 64,
+	DEVICES_EVERY_MS = 100,
+	DEVICES_WALK_MS = 60000,
+	BUSY_RETRY_S = 5,
+	CLOCK_RETRY_S = 3600
+};
 
 #define TO(phase)                                                                                  \
 	{                                                                                          \
@@ -542,9 +548,22 @@ static void visit(struct kt_core *core, const struct kt_device *device)
 	}
 }
 
+/* What is looked for is due in minutes at the earliest: a walk over a large fleet takes a minute.
+ */
+static size_t piece_of(const struct kt_core *core)
+{
+	size_t devices = kt_registry_counts(core->registry).devices;
+	size_t last = core->devices_sweep.rows; /* with tombstones */
+	size_t rows = devices > last ? devices : last;
+	size_t piece = rows / (DEVICES_WALK_MS / DEVICES_EVERY_MS) + 1;
+
+	return piece < DEVICES_A_PIECE_MIN ? DEVICES_A_PIECE_MIN : piece;
+}
+
 void kt_rotation_tick(struct kt_core *core)
 {
 	struct kt_sweep *sweep = &core->devices_sweep;
+	const size_t piece = piece_of(core);
 
 	if (core->now.mono_ms < sweep->next_ms)
 		return;
@@ -553,11 +572,12 @@ void kt_rotation_tick(struct kt_core *core)
 		sweep->before_us = sweep->start_us;
 		sweep->start_us = core->now.wall_us;
 	}
-	for (unsigned i = 0; i < DEVICES_A_TICK; i++) {
+	for (size_t i = 0; i < piece; i++) {
 		const struct kt_device *device =
 			kt_registry_next_device(core->registry, &sweep->cursor);
 
 		if (device == NULL) {
+			sweep->rows = sweep->cursor;
 			sweep->cursor = 0;
 			return;
 		}

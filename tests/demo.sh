@@ -7,6 +7,7 @@
 # 127.0.0.1 alone, cleans up. --keep leaves broker and hubs running and says how to look around.
 # Each promise is checked as it is shown; ends with "N passed, N failed".
 set -u
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 KEEP=0
@@ -160,6 +161,7 @@ enrol_by_ticket() {
 	step "hub-a enrols with a ticket: one string, usable once"
 	agent_conf hub-a
 	show_ctl create-device hub-a || fatal "create-device failed"
+	# shellcheck disable=SC2016 # a literal $
 	printf '   $ keyturnctl create-ticket hub-a > $T/hub-a/ticket\n'
 	(umask 077 && ctl create-ticket hub-a --raw >"$KT_TMP/hub-a/ticket") || fatal "create-ticket failed"
 	agent hub-a enroll --ticket-file "$KT_TMP/hub-a/ticket" --wait 20 || fatal "hub-a is not enrolled"
@@ -172,6 +174,7 @@ enrol_by_key() {
 	step "hub-b enrols with a key that was registered beforehand"
 	agent_conf hub-b "claim_identity = $KT_TMP/claim.pem"
 	key_id=$("$KT_BUILD/keyturn-agent" key-id -c "$KT_TMP/hub-b/agent.conf") || fatal "key-id failed"
+	# shellcheck disable=SC2016 # a literal $
 	printf '   $ keyturn-agent key-id -c $T/hub-b/agent.conf\n   %s\n' "$key_id"
 	show_ctl create-device hub-b --key-id "$key_id" || fatal "create-device failed"
 	agent hub-b enroll --wait 20 || fatal "hub-b is not enrolled"
@@ -215,6 +218,7 @@ is_rotated() { # HUB: another certificate is current, and promoted was received
 rotate_by_pub() {
 	step "hub-a is rotated by one MQTT message that any client can send"
 	copy_identity hub-a
+	# shellcheck disable=SC2016 # a literal $
 	run mosquitto_pub --unix "$KT_TMP/op.sock" -i op:demo -q 1 -t '$CONTROL/keyturn/v1' \
 		-m '{"commands":[{"command":"rotate","device":"hub-a","correlationData":"demo"}]}'
 	wait_for 20 is_rotated hub-a || fatal "hub-a did not rotate: $(tail -n 5 "$KT_TMP/hub-a.log")"

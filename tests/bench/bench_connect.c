@@ -1,11 +1,12 @@
 /*
- * bench_connect - connects to a broker on 127.0.0.1, one at a time, each with a device's certificate.
+ * bench_connect - connects to a broker on 127.0.0.1, one at a time, each with a device's
+ * certificate.
  *
  *   bench_connect PORT IDENTITY_DIR DEVICES CONNECTS
  *
- * TCP, TLS 1.3 full handshake, MQTT 3.1.1 CONNECT as bench-<i>, CONNACK, DISCONNECT, wait for the end:
- * so all of the broker's work for a connection is done when the next one starts. Exit 1 unless every
- * CONNACK says yes.
+ * TCP, TLS 1.3 full handshake, MQTT 3.1.1 CONNECT as bench-<i>, CONNACK, DISCONNECT, wait for the
+ * end: so all of the broker's work for a connection is done when the next one starts. Exit 1 unless
+ * every CONNACK says yes.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -81,7 +82,8 @@ static int is_accepted(SSL_CTX *ctx, uint16_t port, size_t device)
 	if (ssl != NULL && SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1 &&
 	    SSL_write(ssl, buf, (int)len) == (int)len &&
 	    SSL_read(ssl, buf, sizeof(buf)) == CONNACK_LEN && buf[0] == 0x20 && buf[3] == 0) {
-		accepted = SSL_write(ssl, disconnect, sizeof(disconnect)) == (int)sizeof(disconnect);
+		accepted =
+			SSL_write(ssl, disconnect, sizeof(disconnect)) == (int)sizeof(disconnect);
 		while (SSL_read(ssl, buf, sizeof(buf)) > 0)
 			;
 	}

@@ -3,9 +3,9 @@
  *
  *   bench_fleet LEDGER_DIR TRUST_DOMAIN ISSUER_CERT ISSUER_KEY OUT_DIR DEVICES REAL
  *
- * The first REAL devices (bench-0, bench-1 ...) get a real certificate and key (OUT_DIR/<i>.pem: chain,
- * then key), the others a random fingerprint and key id from a fixed seed. All through the product's own
- * ledger code, so that the broker's start checks every line of it.
+ * The first REAL devices (bench-0, bench-1 ...) get a real certificate and key (OUT_DIR/<i>.pem:
+ * chain, then key), the others a random fingerprint and key id from a fixed seed. All through the
+ * product's own ledger code, so that the broker's start checks every line of it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ static void flush(struct fleet *fleet)
 {
 	if (fleet->batch_len == 0)
 		return;
-	need("append", kt_ledger_append(fleet->ledger, fleet->refs, fleet->batch_len, &fleet->state));
+	need("append",
+	     kt_ledger_append(fleet->ledger, fleet->refs, fleet->batch_len, &fleet->state));
 	fleet->batch_len = 0;
 }
 
@@ -106,61 +107,90 @@ static void write_identity(struct fleet *fleet, size_t i, const struct kt_key *k
 	kt_secret_free(key_pem);
 }
 
-static void issue_real(struct fleet *fleet, size_t i, const char *id, struct kt_record *issue)
+/* Its key is registered with the device, so that the issue needs neither ticket nor rotation. */
+static void create(struct fleet *fleet, const struct kt_device_id *device,
+		   const struct kt_key_id *key_id)
 {
-	struct kt_leaf_request request = {.device = id,
+	struct kt_record *record = next_record(fleet, KT_RECORD_DEVICE_CREATE);
+
+	record->device = *device;
+	record->alg = KT_ALG_ES256;
+	record->has_key_id = true;
+	record->key_id = *key_id;
+}
+
+static void issue(struct fleet *fleet, const struct kt_device_id *device,
+		  const struct kt_key_id *key_id, const struct kt_fingerprint *fp)
+{
+	uint64_t op = fleet->seq;
+	struct kt_record *record = next_record(fleet, KT_RECORD_ISSUE);
+
+	record->device = *device;
+	record->op = op;
+	record->alg = KT_ALG_ES256;
+	record->generation = 1;
+	record->not_after_s = KT_CERT_NO_END;
+	record->fp = *fp;
+	record->has_key_id = true;
+	record->key_id = *key_id;
+	record->der = (struct kt_bytes){fleet->leaf, fleet->leaf_len};
+	fill(fleet, record->nonce.b, sizeof(record->nonce.b));
+	record = next_record(fleet, KT_RECORD_COMMIT);
+	record->device = *device;
+	record->op = op;
+	record->fp = *fp;
+	record = next_record(fleet, KT_RECORD_PROMOTED);
+	record->device = *device;
+	record->op = op;
+}
+
+static void add_real(struct fleet *fleet, size_t i, const struct kt_device_id *device)
+{
+	struct kt_leaf_request request = {.device = device->s,
 					  .trust_domain = fleet->trust_domain,
 					  .generation = 1,
 					  .not_after_s = KT_CERT_NO_END};
+	struct kt_fingerprint fp;
+	struct kt_key_id key_id;
 	struct kt_key *key = NULL;
 
 	need("key", kt_key_new(fleet->crypto, KT_ALG_ES256, &key));
 	request.key = kt_key_public(key);
-	need("issue", kt_leaf_issue(fleet->crypto, fleet->issuer, &request, fleet->leaf,
-				    &fleet->leaf_len));
+	need("issue",
+	     kt_leaf_issue(fleet->crypto, fleet->issuer, &request, fleet->leaf, &fleet->leaf_len));
 	write_identity(fleet, i, key);
-	issue->fp = kt_fingerprint_of(fleet->leaf, fleet->leaf_len);
-	issue->key_id = kt_key_id_of(request.key);
+	fp = kt_fingerprint_of(fleet->leaf, fleet->leaf_len);
+	key_id = kt_key_id_of(request.key);
 	kt_key_free(key);
+	create(fleet, device, &key_id);
+	issue(fleet, device, &key_id, &fp);
+	flush(fleet); /* the next one re-uses the buffer of this certificate */
+}
+
+/* With the bytes of the last real certificate: the registry keeps them unread. */
+static void add_paper(struct fleet *fleet, const struct kt_device_id *device)
+{
+	struct kt_fingerprint fp;
+	struct kt_key_id key_id;
+
+	fill(fleet, fp.b, sizeof(fp.b));
+	fill(fleet, key_id.b, sizeof(key_id.b));
+	create(fleet, device, &key_id);
+	issue(fleet, device, &key_id, &fp);
 }
 
 static void add_device(struct fleet *fleet, size_t i, bool is_real)
 {
 	char id[KT_DEVICE_ID_MAX + 1];
-	struct kt_record *record = next_record(fleet, KT_RECORD_DEVICE_CREATE);
 	struct kt_device_id device;
-	struct kt_fingerprint fp;
-	uint64_t op = 1000 + i;
 
 	snprintf(id, sizeof(id), "bench-%zu", i);
 	if (!kt_device_id_set(&device, id, strlen(id)))
 		fail(id, KT_ERR_INVALID);
-	record->device = device;
-	record = next_record(fleet, KT_RECORD_ISSUE);
-	record->device = device;
-	record->op = op;
-	record->alg = KT_ALG_ES256;
-	record->generation = 1;
-	record->not_after_s = KT_CERT_NO_END;
-	record->has_key_id = true;
-	fill(fleet, record->nonce.b, sizeof(record->nonce.b));
-	if (is_real) {
-		issue_real(fleet, i, id, record);
-	} else {
-		fill(fleet, record->fp.b, sizeof(record->fp.b));
-		fill(fleet, record->key_id.b, sizeof(record->key_id.b));
-	}
-	record->der = (struct kt_bytes){fleet->leaf, fleet->leaf_len};
-	fp = record->fp;
 	if (is_real)
-		flush(fleet); /* the next real one re-uses the buffer of this certificate */
-	record = next_record(fleet, KT_RECORD_COMMIT);
-	record->device = device;
-	record->op = op;
-	record->fp = fp;
-	record = next_record(fleet, KT_RECORD_PROMOTED);
-	record->device = device;
-	record->op = op;
+		add_real(fleet, i, &device);
+	else
+		add_paper(fleet, &device);
 }
 
 static void open_issuer(struct fleet *fleet, const char *cert_path, const char *key_path)
@@ -173,8 +203,8 @@ static void open_issuer(struct fleet *fleet, const char *cert_path, const char *
 
 	need(cert_path, kt_file_read(kt_fs_posix(), cert_path, FILE_MAX, &cert));
 	need(key_path, kt_file_read(kt_fs_posix(), key_path, FILE_MAX, &key_pem));
-	need(cert_path, kt_pem_certs(kt_secret_bytes(cert), kt_secret_len(cert),
-				     &fleet->issuer_der, 1, &count, &storage));
+	need(cert_path, kt_pem_certs(kt_secret_bytes(cert), kt_secret_len(cert), &fleet->issuer_der,
+				     1, &count, &storage));
 	need(key_path, kt_key_from_pem(fleet->crypto, kt_secret_bytes(key_pem),
 				       kt_secret_len(key_pem), &key));
 	need("issuer", kt_issuer_new(fleet->crypto, fleet->issuer_der.p, fleet->issuer_der.len, key,

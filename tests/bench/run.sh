@@ -5,8 +5,11 @@
 #
 # connect: the broker's instructions (callgrind) per mTLS connect, TLS 1.3 full handshake, without the
 # plugin and with it at 10 and at 100,000 registered devices. Ratio at most 1.02 at both.
-# Ends with "N passed, N failed": failed counts ratios, never milliseconds.
+# Counted from start to end of a hundred connects, everything that the broker does in that time, its
+# threads and ticks too; start-up and the first connects are not in it. Ends with "N passed, N failed":
+# failed counts ratios, never milliseconds.
 set -u
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
 REAL=10
@@ -36,14 +39,10 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$WHAT" ] || usage
 
-# The figures go to stdout alone with --json; the story goes to stderr then.
-tell() {
-	if [ "$JSON" = 1 ]; then
-		printf '%s\n' "$*" >&2
-	else
-		printf '%s\n' "$*"
-	fi
-}
+# With --json stdout has two lines, the document and the counts; the story goes to stderr then.
+TALK=1
+[ "$JSON" = 0 ] || TALK=2
+tell() { printf '%s\n' "$*" >&"$TALK"; }
 
 make_pki() {
 	"$KT_PKI" init "$KT_TMP/pki" --trust-domain bench.test >"$KT_TMP/pki.log" 2>&1 &&
@@ -62,7 +61,8 @@ make_fleet() {
 broker_conf() {
 	{
 		echo "per_listener_settings false"
-		echo "allow_anonymous false"
+		# without a plugin nobody but the TLS layer asks who it is: the cheapest there is
+		echo "allow_anonymous $([ -n "${3-}" ] && echo false || echo true)"
 		echo "persistence false"
 		echo "sys_interval 0"
 		echo "log_dest stderr"
@@ -82,7 +82,6 @@ broker_conf() {
 		echo "certfile $KT_TMP/pki/broker.pem"
 		echo "keyfile $KT_TMP/pki/broker.key"
 		echo "require_certificate true"
-		[ -n "${3-}" ] || echo "use_identity_as_username true"
 	} >"$1/mosquitto.conf"
 }
 
@@ -101,12 +100,15 @@ plugin_conf() { # DIR
 	chmod 600 "$1/keyturn.conf"
 }
 
+is_up_or_gone() { is_listening "$1" || is_gone "$2"; } # PORT PID
+
 # start_broker NAME DIR PORT COMMAND...: waits until it listens.
 start_broker() {
 	local name=$1 dir=$2 port=$3
 	shift 3
 	run_bg "$name" "$@" "$KT_BROKER" -c "$dir/mosquitto.conf"
-	wait_for_port 180 "$port" || {
+	wait_for 180 is_up_or_gone "$port" "$BG_PID"
+	is_listening "$port" || {
 		tail -n 20 "$KT_TMP/$name.log" >&2
 		fatal "$name: the broker does not start"
 	}
@@ -167,24 +169,24 @@ report_connect() { # BASE IR10 IR100K
 	r10=$(ratio "$2" "$1")
 	r100k=$(ratio "$3" "$1")
 	tell "connect: broker instructions per mTLS connect (TLS 1.3, full handshake, $CONNECTS connects each)"
-	tell "$(printf '  %-36s %12d  ratio %s' 'no plugin (identity as user name)' "$1" 1)"
+	tell "$(printf '  %-36s %12d  ratio %s' 'no plugin (any certificate of the CA)' "$1" 1)"
 	tell "$(printf '  %-36s %12d  ratio %s' 'Keyturn, 10 registered devices' "$2" "$r10")"
 	tell "$(printf '  %-36s %12d  ratio %s' 'Keyturn, 100000 registered devices' "$3" "$r100k")"
+	check_ratio 'connect, 10 devices: ratio at most 1.02' "$2" "$1"
+	check_ratio 'connect, 100000 devices: ratio at most 1.02' "$3" "$1"
 	if [ "$JSON" = 1 ]; then
 		printf '{"benchmark":"connect","unit":"instructions","connects":%d,"baseline":%d,' \
 			"$CONNECTS" "$1"
 		printf '"devices10":%d,"ratio10":%s,"devices100000":%d,"ratio100000":%s}\n' \
 			"$2" "$r10" "$3" "$r100k"
 	fi
-	check_ratio 'connect, 10 devices: ratio at most 1.02' "$2" "$1"
-	check_ratio 'connect, 100000 devices: ratio at most 1.02' "$3" "$1"
 }
 
 check_ratio() { # NAME VALUE BASE
 	if [ $(($2 * 100)) -le $(($3 * LIMIT_PERCENT)) ]; then
-		ok "$1"
+		ok "$1" >&"$TALK"
 	else
-		not_ok "$1" "$(ratio "$2" "$3")"
+		not_ok "$1" "$(ratio "$2" "$3")" >&"$TALK"
 	fi
 }
 

@@ -116,6 +116,22 @@ expect scripts docs/t.8:7 'Bl'
 fresh
 printf '#include "a.h"\n\n#include <stdlib.h>\n\nint kt_a(int x)\n{\n\tchar *p = malloc(4);\n\treturn x + (p == NULL);\n}\n' >common/a.c
 expect tidy common/a.c:8 'leak'
+# what was clean is looked at again once a header, a flag or a rule changes
+fresh
+clean tidy
+printf 'int KtBad(int x);\n' >>common/a.h
+expect tidy common/a.h:7 'KtBad'
+fresh
+printf '#include "a.h"\n\nint kt_a(int x)\n{\n#ifdef X\n\treturn x / X;\n#else\n\treturn x;\n#endif\n}\n' >common/a.c
+clean tidy
+sed -i 's/ -c / -DX=0 -c /' build/compile_commands.json
+expect tidy common/a.c:6 'zero'
+fresh
+printf '#include "a.h"\n\nint kt_a(int x)\n{\n\tint Bad = x;\n\n\treturn Bad;\n}\n' >common/a.c
+sed -i '/VariableCase/d' .clang-tidy
+clean tidy
+cp "$config/.clang-tidy" .
+expect tidy common/a.c:5 'Bad'
 fresh
 printf 'int kt_y;\n' >agent/stray.c
 expect tidy agent/stray.c:1 'in no target'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Does clang-tidy find anything? Every file of the build's compile_commands.json but the tests.
-# What was clean stays clean until it, a header, the flags or .clang-tidy change: the build
-# directory keeps one stamp per file.
+# What was clean stays clean until it, a header of ours that it includes, its flags, .clang-tidy or
+# this script change: the build directory keeps one stamp per file.
 # usage: tidy.sh BUILD_DIR
 
 # shellcheck source=tests/lint/lint.sh
@@ -17,15 +17,33 @@ trap 'rm -rf "$work"' EXIT
 sed -E 's/ -(ftrivial-auto-var-init=zero|Werror|Wlogical-op|Wduplicated-(cond|branches)|Wjump-misses-init|Wformat-(overflow|truncation)=2|Wstringop-overflow=4|Wtrampolines)//g' \
 	"$BUILD/compile_commands.json" >"$work/compile_commands.json"
 mkdir -p "$BUILD/tidy"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 world=$({
 	clang-tidy --version
-	cat .clang-tidy "$work/compile_commands.json"
-	find common plugin agent -name '*.h' -type f 2>/dev/null | sort | xargs cat
+	cat .clang-tidy "$here/tidy.sh"
 } | sha256sum)
+# FILE<tab>COMMAND, without the escapes of JSON and without the output file.
+sed -nE '/"command":/ { s/^.*"command": "(.*)", *$/\1/; s/\\(.)/\1/g; s/ -o [^ ]+//; h; }
+	/"file":/ { s/^.*"file": "(.*)".*$/\1/; G; s/\n/\t/; p; }' \
+	"$BUILD/compile_commands.json" >"$work/commands"
+
+# What the file's findings depend on: its commands, and what of the tree it includes, itself too.
+depends() { # FILE
+	local command
+	while IFS=$'\t' read -r _ command; do
+		printf '%s\n' "$command"
+		bash -c "$command -MM -MF /dev/stdout" 2>&1 | tr -s ' \\\n' '\n' | grep '^/.*\.[ch]$' |
+			sort -u | xargs cat
+	done < <(grep -F "$ROOT/$1"$'\t' "$work/commands")
+}
 
 tidy_one() { # FILE
 	local stamp out
-	stamp=$BUILD/tidy/$({ printf '%s\n' "$world" "$1"; cat "$1"; } | sha256sum | cut -c1-40)
+	stamp=$BUILD/tidy/$({
+		printf '%s\n' "$world" "$1"
+		cat "$1"
+		depends "$1"
+	} | sha256sum | cut -c1-40)
 	[ -e "$stamp" ] && return
 	if out=$(clang-tidy --quiet -p "$work" --extra-arg=-Wno-unknown-warning-option "$1" 2>"$work/err.$$.${1//\//_}") &&
 		! grep -qE '(warning|error):' <<<"$out"; then
@@ -34,8 +52,8 @@ tidy_one() { # FILE
 		printf '%s\n' "$out" | grep -E '(warning|error):' || cat "$work/err.$$.${1//\//_}"
 	fi
 }
-export -f tidy_one
-export BUILD world work
+export -f tidy_one depends
+export BUILD ROOT world work
 
 files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$work/compile_commands.json" | sort -u)
 count=0

@@ -629,6 +629,33 @@ static void an_open_op_is_closed_at_its_deadline(void **state)
 	assert_int_equal(f->logged[KT_EVENT_ROTATION_CLOSED], 1);
 }
 
+static size_t open_ops(struct fake *f)
+{
+	return kt_registry_counts(f->registry).open_ops;
+}
+
+static void the_walk_takes_a_larger_fleet_piece_by_piece(void **state)
+{
+	struct fake *f = *state;
+	char id[16];
+	char certs[100][96];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(id, sizeof(id), "hub-%d", 100 + i);
+		snprintf(certs[i], sizeof(certs[i]), "spiffe://" FLEET_TD "/device/%s" END "|g1",
+			 id);
+		(void)fleet_active(f->registry, id, "east", certs[i]);
+		fleet_open(f->registry, id, 7);
+	}
+	fake_tick(f);
+	assert_int_equal(open_ops(f), 100);
+	fake_later(f, 86400000);
+	fake_ticks(f, 1); /* the second half of the first walk: 64 devices a piece */
+	assert_int_equal(open_ops(f), 63);
+	fake_ticks(f, 1);
+	assert_int_equal(open_ops(f), 0);
+}
+
 static void a_pending_credential_is_given_up_after_seven_days(void **state)
 {
 	struct fake *f = *state;
@@ -753,6 +780,7 @@ int main(void)
 		T(orders_need_an_active_device),
 		T(ops_only_grow),
 		T(an_open_op_is_closed_at_its_deadline),
+		T(the_walk_takes_a_larger_fleet_piece_by_piece),
 		T(a_pending_credential_is_given_up_after_seven_days),
 		T(hello_is_answered_by_phase_and_op),
 		T(an_op_from_the_future_is_refused),

@@ -1,0 +1,384 @@
+#include "agent.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "hub.h"
+
+/* The first credential: asked for, waited for, refused, given, proven. */
+
+static int setup(void **state)
+{
+	*state = hub_new_unenrolled(true, "hub-17");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	hub_free(*state);
+	return 0;
+}
+
+static void replace(void **state, struct hub *h)
+{
+	hub_free(*state);
+	*state = h;
+}
+
+static void hub_claiming(struct hub *h)
+{
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	h->trace.count = 0;
+}
+
+static void say_enrolled(struct hub *h, const char *device)
+{
+	struct kt_message *m = hub_message(h, KT_LINK_CLAIM, KT_MESSAGE_ENROLLED);
+
+	(void)snprintf(m->device.s, sizeof(m->device.s), "%s", device);
+	m->u.enrolled.op = 500;
+	memset(m->u.enrolled.nonce.b, 0x42, sizeof(m->u.enrolled.nonce.b));
+	hub_say(h, KT_LINK_CLAIM, m);
+}
+
+static void say_pending(struct hub *h, uint32_t retry_s)
+{
+	struct kt_message *m = hub_message(h, KT_LINK_CLAIM, KT_MESSAGE_PENDING);
+
+	m->u.pending.retry_s = retry_s;
+	hub_say(h, KT_LINK_CLAIM, m);
+}
+
+static void asks_with_a_key_that_is_durable_before(void **state)
+{
+	struct hub *h = *state;
+	const struct kt_message *m;
+	char binding[44];
+
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "key 2", "save new a=0 p=2 r=0 none", "open claim claim: -");
+	assert_string_equal(h->transport.topic[KT_LINK_CLAIM], "keyturn/v1/claim/cmd");
+	assert_int_equal(hub_health(h), KT_HEALTH_ENROLLING);
+	hub_up(h, KT_LINK_CLAIM);
+	TRACE_EXPECT(&h->trace, "send claim enroll");
+	m = hub_sent(h);
+	assert_int_equal(h->disk.sealed_by, 2);
+	assert_string_equal(m->device.s, "hub-17");
+	assert_string_equal(m->trust_domain, "fleet.example");
+	assert_true(m->u.enroll.has_ticket);
+	assert_int_equal(m->u.enroll.ticket[0], 0x5e);
+	assert_int_equal(m->u.enroll.ticket[31], 0x5e);
+	assert_memory_equal(m->u.enroll.csr, "csr 2", 5);
+	kt_csr_binding("fleet.example", "hub-17", 0, &m->dn, binding);
+	assert_string_equal(h->disk.csr_challenge, binding);
+	assert_string_equal(h->disk.csr_name, "hub-17");
+}
+
+static void a_group_ticket_asks_for_no_id_or_for_the_configured_one(void **state)
+{
+	struct hub *h = hub_new_unenrolled(true, "");
+
+	replace(state, h);
+	hub_claiming(h);
+	assert_string_equal(hub_sent(h)->device.s, "");
+	assert_string_equal(h->disk.csr_name, "keyturn");
+	h = hub_new_unenrolled(true, "");
+	replace(state, h);
+	kt_agent_free(h->agent);
+	h->agent = NULL;
+	h->setup.claim_device = "hub-99";
+	assert_int_equal(kt_agent_new(&h->setup, h->now, &h->agent), KT_ERR_OK);
+	hub_claiming(h);
+	assert_string_equal(hub_sent(h)->device.s, "hub-99");
+}
+
+static void a_claim_credential_is_shown_and_no_ticket_sent(void **state)
+{
+	struct hub *h = hub_new_unenrolled(false, "");
+
+	replace(state, h);
+	kt_agent_free(h->agent);
+	h->agent = NULL;
+	h->setup.claim_pem = "/etc/claim.pem";
+	assert_int_equal(kt_agent_new(&h->setup, h->now, &h->agent), KT_ERR_OK);
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "key 2", "save new a=0 p=2 r=0 none",
+		     "open claim claim: /etc/claim.pem");
+	hub_up(h, KT_LINK_CLAIM);
+	assert_false(hub_sent(h)->u.enroll.has_ticket);
+	assert_int_equal(hub_sent(h)->u.enroll.ticket[0], 0);
+}
+
+static void without_ticket_and_claim_it_is_stuck_and_sleeps(void **state)
+{
+	struct hub *h = hub_new_unenrolled(false, "");
+
+	replace(state, h);
+	hub_start(h);
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(hub_health(h), KT_HEALTH_STUCK);
+	assert_int_equal(kt_agent_next_tick_ms(h->agent), INT64_MAX);
+}
+
+static void a_key_that_cannot_be_kept_is_not_shown(void **state)
+{
+	struct hub *h = *state;
+
+	h->disk.keys_to_fail = 1;
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "wipe 2");
+	h->disk.saves_to_fail = 1;
+	hub_pass(h, 1000);
+	TRACE_EXPECT(&h->trace, "key 2", "wipe 2");
+	hub_pass(h, 1000);
+	TRACE_EXPECT(&h->trace, "key 2", "save new a=0 p=2 r=0 none", "open claim claim: -");
+}
+
+static void the_same_key_asks_again_after_a_restart(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	hub_restart(h);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
+	hub_up(h, KT_LINK_CLAIM);
+	assert_int_equal(h->disk.sealed_by, 2);
+}
+
+static void no_entropy_no_enrolment(void **state)
+{
+	struct hub *h = *state;
+
+	hub_start(h);
+	h->trace.count = 0;
+	h->entropy_fails = true;
+	hub_up(h, KT_LINK_CLAIM);
+	TRACE_EXPECT(&h->trace, "close claim");
+	h->entropy_fails = false;
+}
+
+/* --- waiting and refused --- */
+
+static void pending_hangs_up_and_comes_back_when_told(void **state)
+{
+	struct hub *h = *state;
+	struct kt_agent_status status;
+
+	hub_claiming(h);
+	say_pending(h, 30);
+	TRACE_EXPECT(&h->trace, "close claim");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	kt_agent_status(h->agent, &status);
+	assert_string_equal(status.last_reason, "pending");
+	hub_pass(h, 30999); /* and a little, so that a batch does not come back in one moment */
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
+	hub_up(h, KT_LINK_CLAIM);
+	TRACE_EXPECT(&h->trace, "send claim enroll");
+}
+
+static void a_refusal_is_not_the_end(void **state)
+{
+	struct hub *h = *state;
+	struct kt_agent_status status;
+
+	hub_claiming(h);
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
+	TRACE_EXPECT(&h->trace, "close claim");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	kt_agent_status(h->agent, &status);
+	assert_string_equal(status.last_reason, "claim.refused");
+	assert_int_equal(hub_health(h), KT_HEALTH_ENROLLING);
+	hub_pass(h, 60999);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
+	hub_up(h, KT_LINK_CLAIM);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_BUSY, 5, 0);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	TRACE_EXPECT(&h->trace, "close claim");
+	hub_pass(h, 6000);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
+}
+
+static void a_claimant_that_is_cut_off_backs_off(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_LOST);
+	hub_pass(h, 999);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
+}
+
+/* --- enrolled --- */
+
+static void the_first_credential_is_proven_as_any_other(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	h->disk.record.has_ticket = true;
+	say_enrolled(h, "hub-17");
+	TRACE_EXPECT(&h->trace, "cert 2", "save cert a=0 p=2 r=0 none", "close claim",
+		     "open trial hub-17:trial /state/2");
+	assert_string_equal(h->disk.record.device.s, "hub-17");
+	assert_int_equal(h->disk.record.op, 500);
+	assert_int_equal(h->disk.record.pending.op, 500);
+	assert_int_equal(h->disk.record.pending.generation, 1);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	TRACE_EXPECT(&h->trace, "send trial hello", "send trial confirm");
+	assert_int_equal(hub_sent(h)->u.confirm.op, 500);
+	assert_int_equal(hub_sent(h)->u.confirm.nonce.b[0], 0x42);
+	hub_committed(h, KT_LINK_TRIAL, 500, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=0 link", "link 2",
+		     "save stable a=2 p=0 r=0 hooks", "hooks committed",
+		     "open agent hub-17:agent /state/2");
+	assert_false(h->disk.record.has_ticket);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_CLOSED);
+	TRACE_EXPECT(&h->trace, "send agent hello", "close trial");
+	hub_hooks_done(h, true);
+	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=0 wipe", "save stable a=2 p=0 r=0 promoted",
+		     "send agent promoted");
+	hub_noted(h, KT_LINK_AGENT, 500, KT_MESSAGE_PROMOTED);
+	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=0 none");
+	assert_int_equal(kt_agent_next_tick_ms(h->agent), INT64_MAX);
+}
+
+static void an_enrolled_to_another_claim_is_dropped(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	h->dn[KT_LINK_CLAIM].b[3] ^= 4;
+	say_enrolled(h, "hub-17");
+	assert_int_equal(h->refused, 1);
+	assert_non_null(strstr(h->refused_line, "reason=session.nonce"));
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+}
+
+static void a_ticket_for_one_device_makes_no_other(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	say_enrolled(h, "hub-18");
+	assert_non_null(strstr(h->refused_line, "reason=id.mismatch"));
+	say_enrolled(h, "");
+	assert_int_equal(h->refused, 2);
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+}
+
+static void an_operator_may_name_the_holder_of_a_group_ticket(void **state)
+{
+	struct hub *h = hub_new_unenrolled(true, "");
+
+	replace(state, h);
+	hub_claiming(h);
+	say_enrolled(h, "hub-18");
+	assert_string_equal(h->disk.record.device.s, "hub-18");
+	assert_int_equal(h->disk.record.phase, KT_AGENT_CERT);
+}
+
+static void a_certificate_that_is_not_ours_changes_nothing(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	h->disk.bad_cert = KT_REASON_CERT_CHAIN;
+	say_enrolled(h, "hub-17");
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+	h->disk.bad_cert = KT_REASON_NONE;
+	h->disk.saves_to_fail = 1;
+	say_enrolled(h, "hub-17");
+	TRACE_EXPECT(&h->trace, "cert 2");
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+	assert_string_equal(h->disk.record.device.s, "");
+	/* the same ticket and key: the same certificate again */
+	say_enrolled(h, "hub-17");
+	TRACE_EXPECT(&h->trace, "cert 2", "save cert a=0 p=2 r=0 none", "close claim",
+		     "open trial hub-17:trial /state/2");
+}
+
+static void a_claim_obeys_no_orders(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	hub_welcome(h, KT_LINK_CLAIM, KT_NEXT_CONFIRM);
+	hub_rotate(h, KT_LINK_CLAIM, 600, HUB_NEW);
+	hub_cert(h, KT_LINK_CLAIM, 500, HUB_NEW);
+	hub_committed(h, KT_LINK_CLAIM, 500, HUB_NEW);
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+	assert_int_equal(h->disk.record.op, 0);
+}
+
+/* The first trial may take months: the hub lies in a box. */
+static void an_unproven_first_credential_is_tried_for_ever(void **state)
+{
+	struct hub *h = *state;
+
+	hub_claiming(h);
+	say_enrolled(h, "hub-17");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_restart(h);
+	h->trace.count = 0;
+	for (int i = 0; i < 20; i++) {
+		hub_down(h, KT_LINK_TRIAL, i % 2 == 0 ? KT_CAUSE_REFUSED : KT_CAUSE_NO_ANSWER);
+		hub_pass(h, 300000);
+		TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/2");
+	}
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CLOSED); /* no old one to prefer */
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_LOST);
+	h->trace.count = 0;
+	hub_pass(h, 300000);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/2");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(asks_with_a_key_that_is_durable_before),
+		T(a_group_ticket_asks_for_no_id_or_for_the_configured_one),
+		T(a_claim_credential_is_shown_and_no_ticket_sent),
+		T(without_ticket_and_claim_it_is_stuck_and_sleeps),
+		T(a_key_that_cannot_be_kept_is_not_shown),
+		T(the_same_key_asks_again_after_a_restart),
+		T(no_entropy_no_enrolment),
+		T(pending_hangs_up_and_comes_back_when_told),
+		T(a_refusal_is_not_the_end),
+		T(a_claimant_that_is_cut_off_backs_off),
+		T(the_first_credential_is_proven_as_any_other),
+		T(an_enrolled_to_another_claim_is_dropped),
+		T(a_ticket_for_one_device_makes_no_other),
+		T(an_operator_may_name_the_holder_of_a_group_ticket),
+		T(a_certificate_that_is_not_ours_changes_nothing),
+		T(a_claim_obeys_no_orders),
+		T(an_unproven_first_credential_is_tried_for_ever),
+	};
+#undef T
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
