@@ -51,7 +51,7 @@ static bool harden_process(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN); /* the configuration is read once */
 	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
-		(void)unsetenv(unwanted[i]);
+		(void)unsetenv(unwanted[i]); /* NOLINT(concurrency-mt-unsafe): no thread yet */
 	return setrlimit(RLIMIT_CORE, &none) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0;
 }
 
@@ -337,6 +337,7 @@ static bool parse_arguments(int argc, char *argv[], struct arguments *args, int 
 	int option = 0;
 
 	*code = EXIT_USAGE;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread yet */
 	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
 		if (option == 'c') {
 			args->config_path = optarg;
@@ -374,6 +375,7 @@ int main(int argc, char *argv[])
 	struct arguments args = {.config_path = KT_AGENT_CONFIG_PATH};
 	struct kt_agent_config *config = NULL;
 	struct kt_log log;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread yet */
 	bool is_journal = getenv("JOURNAL_STREAM") != NULL;
 	char why[KT_OPTION_WHY_MAX];
 	int code = EXIT_USAGE;

@@ -223,7 +223,7 @@ static int connect_within(const char *host, const char *port, int timeout_ms)
 		return -1;
 	for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next) {
 		const struct timeval limit = {.tv_sec = timeout_ms / 1000,
-					      .tv_usec = (timeout_ms % 1000) * 1000};
+					      .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
 
 		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
 		if (fd < 0)

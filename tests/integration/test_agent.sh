@@ -3,6 +3,7 @@
 # rotated, killed in the middle, its broker killed in the middle, revoked?
 
 # shellcheck disable=SC2016 # $CONTROL is a topic
+# shellcheck disable=SC2119 # scene_start without a command in front
 # shellcheck disable=SC2317 # functions that wait_for and check call
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
