@@ -104,6 +104,9 @@ void kt_agent_link_event(struct kt_agent *agent, struct kt_agent_now now,
 			 const struct kt_link_event *event);
 void kt_agent_hooks_done(struct kt_agent *agent, struct kt_agent_now now, bool succeeded);
 void kt_agent_tick(struct kt_agent *agent, struct kt_agent_now now);
+/* Makes the enrolment's key where there is none; needs no link, so that its id can be told before.
+ * KT_ERR_STATE: enrolled already; else the disk's or the key store's. */
+KT_MUST_CHECK enum kt_err kt_agent_enroll_key(struct kt_agent *agent);
 /* When kt_agent_tick wants to be called next, mono_ms; INT64_MAX: never. */
 int64_t kt_agent_next_tick_ms(const struct kt_agent *agent);
 

@@ -11,27 +11,38 @@ static uint64_t enrolment_dir(const struct kt_agent_record *record)
 	return record->seq + 1;
 }
 
-bool kt_agent_enroll_prepare(struct kt_agent *agent)
+enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
+	enum kt_err err = KT_ERR_INTERNAL;
 	char text[24];
 	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
 
+	if (next.phase != KT_AGENT_NEW)
+		return KT_ERR_STATE;
 	if (next.pending.dir != 0)
-		return true;
+		return KT_ERR_OK;
 	next.pending = (struct kt_slot){.dir = enrolment_dir(&next), .alg = KT_ALG_ES256};
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)next.pending.dir);
-	if (disk->new_key(disk->ctx, next.pending.dir, KT_ALG_ES256) != KT_ERR_OK ||
-	    kt_agent_save(agent, &next) != KT_ERR_OK) {
+	err = disk->new_key(disk->ctx, next.pending.dir, KT_ALG_ES256);
+	if (err == KT_ERR_OK)
+		err = kt_agent_save(agent, &next);
+	if (err != KT_ERR_OK) {
 		(void)disk->wipe(disk->ctx, next.pending.dir);
-		kt_agent_link_retry_in(
-			agent, KT_LINK_CLAIM,
-			kt_agent_backoff_ms(agent, agent->link[KT_LINK_CLAIM].tries));
-		return false;
+		return err;
 	}
 	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
-	return true;
+	return KT_ERR_OK;
+}
+
+bool kt_agent_enroll_prepare(struct kt_agent *agent)
+{
+	if (kt_agent_enroll_key(agent) == KT_ERR_OK)
+		return true;
+	kt_agent_link_retry_in(agent, KT_LINK_CLAIM,
+			       kt_agent_backoff_ms(agent, agent->link[KT_LINK_CLAIM].tries));
+	return false;
 }
 
 /* The id to ask for: the ticket's, else the configured one, else none. */

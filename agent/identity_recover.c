@@ -486,3 +486,50 @@ void kt_identity_close(struct kt_identity_store *store)
 	free(store);
 	errno = saved;
 }
+
+/* --- a look from outside --- */
+
+/* A shared lock that is let go at once: it is refused as long as an agent holds its own. */
+static bool is_locked(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	bool refused = false;
+
+	if (fd < 0)
+		return false;
+	refused = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	(void)close(fd);
+	return refused;
+}
+
+enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out, bool *is_used)
+{
+	struct kt_agent_record record;
+	char path[KT_IDENTITY_PATH];
+	enum kt_err result = KT_ERR_NOT_FOUND;
+
+	memset(out, 0, sizeof(*out));
+	*is_used = false;
+	if (strlen(state_dir) + sizeof("/record.0") > sizeof(path))
+		return KT_ERR_TOO_LONG;
+	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++) {
+		struct kt_secret *text = NULL;
+		struct kt_bytes view;
+		enum kt_err err = KT_ERR_OK;
+
+		(void)snprintf(path, sizeof(path), "%s/%s", state_dir, copies[i]);
+		err = kt_file_read(kt_fs_posix(), path, KT_AGENT_RECORD_BLOCK, &text);
+		if (err == KT_ERR_OK) {
+			view = kt_secret_view(text);
+			err = kt_agent_record_decode(view.p, view.len, &record);
+			kt_secret_free(text);
+		}
+		if (err == KT_ERR_OK && (result != KT_ERR_OK || record.seq > out->seq))
+			*out = record;
+		if (err == KT_ERR_OK || (result != KT_ERR_OK && err != KT_ERR_NOT_FOUND))
+			result = err;
+	}
+	(void)snprintf(path, sizeof(path), "%s/lock", state_dir);
+	*is_used = is_locked(path);
+	return result;
+}

@@ -209,6 +209,17 @@ enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, e
 	return err;
 }
 
+enum kt_err kt_identity_public_key(struct kt_identity_store *store, uint64_t dir,
+				   struct kt_public_key *out)
+{
+	struct kt_key_store *keys = store->config.keys;
+	struct kt_identity_path path;
+	enum kt_err err = kt_identity_dir(store, dir, "", &path);
+
+	memset(out, 0, sizeof(*out));
+	return err == KT_ERR_OK ? keys->public_key(keys->ctx, path.s, out) : err;
+}
+
 enum kt_err kt_identity_csr(struct kt_identity_store *store, uint64_t dir, const char *common_name,
 			    const char *challenge, uint8_t out[static KT_CSR_MAX], size_t *out_len)
 {

@@ -84,6 +84,13 @@ struct kt_identity_config {
 KT_MUST_CHECK enum kt_err kt_identity_open(const struct kt_identity_config *config,
 					   struct kt_identity_store **out, char why[static 512]);
 void kt_identity_close(struct kt_identity_store *store);
+/*
+ * The record as it lies there, for a look from outside: no lock, nothing made or repaired, any
+ * owner. *is_used: an agent holds its lock. KT_ERR_NOT_FOUND: there is none; KT_ERR_CORRUPT,
+ * KT_ERR_VERSION, KT_ERR_SYS, KT_ERR_NOMEM.
+ */
+KT_MUST_CHECK enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out,
+					   bool *is_used);
 /* The record as loaded or last saved. Borrowed. */
 const struct kt_agent_record *kt_identity_record(const struct kt_identity_store *store);
 /*
@@ -96,6 +103,9 @@ KT_MUST_CHECK enum kt_err kt_identity_save(struct kt_identity_store *store,
 /* Makes a key in a new directory, durable. KT_ERR_EXISTS, KT_ERR_SYS, the key store's. */
 KT_MUST_CHECK enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir,
 					      enum kt_alg alg);
+/* The public half of the key of @dir. */
+KT_MUST_CHECK enum kt_err kt_identity_public_key(struct kt_identity_store *store, uint64_t dir,
+						 struct kt_public_key *out);
 /* PKCS#10 by the key of @dir. */
 KT_MUST_CHECK enum kt_err kt_identity_csr(struct kt_identity_store *store, uint64_t dir,
 					  const char *common_name, const char *challenge,

@@ -1,5 +1,6 @@
 #include "transport_paho.h"
 
+#include "secmem.h"
 #include "topic.h"
 
 #include <pthread.h>
@@ -8,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <MQTTClient.h>
 
 enum {
+	SENDS_MAX = 12, /* messages that wait; what opens and closes has room beside them */
 	COMMANDS_MAX = 16,
 	DISCONNECT_TIMEOUT_MS = 500,
+	QUIT_TIMEOUT_S = 3,
 	RC_SESSION_TAKEN_OVER = 0x8e,
 	RC_ADMINISTRATIVE = 0x98,
 	RC_BAD_CLIENT_ID = 0x85,
@@ -61,6 +65,12 @@ struct kt_paho {
 	struct kt_transport port;
 	struct kt_trust trust;
 	pthread_mutex_t lock;
+	/*
+	 * One thread at a time connects or disconnects: with its last connection Paho ends the
+	 * thread that serves all of them, and a connect that begins in that moment waits for it
+	 * until the time-out.
+	 */
+	pthread_mutex_t door;
 	struct link link[KT_LINK_COUNT];
 	struct queued_event *first;
 	struct queued_event **last;
@@ -108,14 +118,38 @@ static void push_down(struct link *link, enum kt_link_cause cause, int code, con
 
 /* --- commands to a link's thread --- */
 
+/* Is the same thing waiting already? Once is enough, and so they cannot fill the queue. */
+static bool is_queued(const struct link *link, const struct command *command)
+{
+	for (size_t i = 0; i < link->queue_len; i++) {
+		if (link->queue[i].kind == command->kind &&
+		    link->queue[i].connection == command->connection)
+			return true;
+	}
+	return false;
+}
+
 /* Under the lock. KT_ERR_BUSY: the queue is full; @text stays the caller's. */
 static enum kt_err push_command(struct link *link, const struct command *command)
 {
-	if (link->queue_len == COMMANDS_MAX)
+	bool is_send = command->kind == COMMAND_SEND;
+
+	if (!is_send && is_queued(link, command))
+		return KT_ERR_OK;
+	if (link->queue_len >= (is_send ? (size_t)SENDS_MAX : (size_t)COMMANDS_MAX))
 		return KT_ERR_BUSY;
 	link->queue[link->queue_len++] = *command;
 	pthread_cond_signal(&link->wake);
 	return KT_ERR_OK;
+}
+
+/* An `enroll` carries the ticket's secret. */
+static void free_text(struct command *command)
+{
+	if (command->text != NULL)
+		kt_wipe(command->text, command->len);
+	free(command->text);
+	command->text = NULL;
 }
 
 static struct command wait_command(struct link *link)
@@ -180,10 +214,12 @@ static void drop_client(struct link *link, bool say_goodbye)
 {
 	if (link->client == NULL)
 		return;
+	pthread_mutex_lock(&link->paho->door);
 	if (say_goodbye)
 		(void)MQTTClient_disconnect5(link->client, DISCONNECT_TIMEOUT_MS,
 					     MQTTREASONCODE_SUCCESS, NULL);
 	MQTTClient_destroy(&link->client);
+	pthread_mutex_unlock(&link->paho->door);
 	link->client = NULL;
 	link->connected = 0;
 }
@@ -215,14 +251,15 @@ static enum kt_link_cause cause_of_loss(int code)
 static int create_client(struct link *link)
 {
 	const struct kt_paho_config *config = &link->paho->config;
+	const struct kt_paho_address *to =
+		link->name == KT_LINK_CLAIM ? &config->claim : &config->broker;
 	MQTTClient_createOptions options = MQTTClient_createOptions_initializer;
-	bool is_ipv6 = strchr(config->host, ':') != NULL;
+	bool is_ipv6 = strchr(to->host, ':') != NULL;
 	char uri[400];
 	int rc = 0;
 
 	options.MQTTVersion = MQTTVERSION_5;
-	snprintf(uri, sizeof(uri), is_ipv6 ? "ssl://[%s]:%s" : "ssl://%s:%s", config->host,
-		 config->port);
+	snprintf(uri, sizeof(uri), is_ipv6 ? "ssl://[%s]:%s" : "ssl://%s:%s", to->host, to->port);
 	rc = MQTTClient_createWithOptions(&link->client, uri, link->client_id,
 					  MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
 	if (rc != MQTTCLIENT_SUCCESS)
@@ -288,9 +325,11 @@ static void run_open(struct link *link)
 	link->watch.min_version = link->paho->config.min_tls;
 	link->watch.trust = link->trust;
 	pthread_mutex_unlock(&link->paho->lock);
+	pthread_mutex_lock(&link->paho->door);
 	rc = create_client(link);
 	if (rc == MQTTCLIENT_SUCCESS)
 		rc = connect_client(link);
+	pthread_mutex_unlock(&link->paho->door);
 	if (rc != MQTTCLIENT_SUCCESS) {
 		enum kt_link_cause cause = cause_of_failure(link, rc);
 
@@ -356,7 +395,7 @@ static void *run_link(void *arg)
 			drop_client(link, true);
 			return NULL;
 		}
-		free(command.text);
+		free_text(&command);
 	}
 }
 
@@ -403,7 +442,7 @@ static enum kt_err port_send(void *ctx, enum kt_link name, const char *text, siz
 	err = push_command(link, &command);
 	pthread_mutex_unlock(&paho->lock);
 	if (err != KT_ERR_OK)
-		free(command.text);
+		free_text(&command);
 	return err;
 }
 
@@ -418,6 +457,28 @@ static void port_close(void *ctx, enum kt_link name)
 }
 
 /* --- life --- */
+
+bool kt_paho_address(const char *host_port, struct kt_paho_address *out)
+{
+	const char *colon = strrchr(host_port, ':');
+	const char *host = host_port;
+	size_t host_len = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (colon == NULL)
+		return false;
+	host_len = (size_t)(colon - host_port);
+	if (host_len >= 2 && host[0] == '[' && host[host_len - 1] == ']') {
+		host++;
+		host_len -= 2;
+	}
+	if (host_len == 0 || host_len >= sizeof(out->host) || colon[1] == '\0' ||
+	    strlen(colon + 1) >= sizeof(out->port))
+		return false;
+	memcpy(out->host, host, host_len);
+	memcpy(out->port, colon + 1, strlen(colon + 1) + 1);
+	return true;
+}
 
 static enum kt_err start_link(struct link *link)
 {
@@ -447,6 +508,7 @@ enum kt_err kt_paho_new(const struct kt_paho_config *config, struct kt_paho **ou
 	paho->port = (struct kt_transport){
 		.ctx = paho, .open = port_open, .send = port_send, .close = port_close};
 	(void)pthread_mutex_init(&paho->lock, NULL);
+	(void)pthread_mutex_init(&paho->door, NULL);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
 		paho->link[i].paho = paho;
 		paho->link[i].name = (enum kt_link)i;
@@ -464,42 +526,50 @@ enum kt_err kt_paho_new(const struct kt_paho_config *config, struct kt_paho **ou
 	*out = paho;
 	paho = NULL; /* moved */
 out:
-	kt_paho_free(paho);
+	(void)kt_paho_free(paho);
 	return err;
 }
 
-static void end_link(struct link *link)
+static void tell_to_quit(struct link *link)
 {
 	const struct command quit = {.kind = COMMAND_QUIT};
 
-	if (link->has_thread) {
-		pthread_mutex_lock(&link->paho->lock);
-		for (size_t i = 0; i < link->queue_len; i++)
-			free(link->queue[i].text);
-		link->queue_len = 0;
-		(void)push_command(link, &quit);
-		pthread_mutex_unlock(&link->paho->lock);
-		(void)pthread_join(link->thread, NULL);
-	}
+	pthread_mutex_lock(&link->paho->lock);
 	for (size_t i = 0; i < link->queue_len; i++)
-		free(link->queue[i].text);
-	(void)pthread_cond_destroy(&link->wake);
+		free_text(&link->queue[i]);
+	link->queue_len = 0;
+	(void)push_command(link, &quit);
+	pthread_mutex_unlock(&link->paho->lock);
 }
 
-void kt_paho_free(struct kt_paho *paho)
+bool kt_paho_free(struct kt_paho *paho)
 {
+	struct timespec deadline;
 	struct kt_link_event event;
 
 	if (paho == NULL)
-		return;
+		return true;
+	(void)clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += QUIT_TIMEOUT_S;
+	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
+		if (paho->link[i].has_thread)
+			tell_to_quit(&paho->link[i]);
+	}
+	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
+		if (paho->link[i].has_thread &&
+		    pthread_timedjoin_np(paho->link[i].thread, NULL, &deadline) != 0)
+			return false;
+	}
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
-		end_link(&paho->link[i]);
+		(void)pthread_cond_destroy(&paho->link[i].wake);
 	while (kt_paho_take(paho, &event))
 		kt_link_event_clear(&event);
 	if (paho->event_fd >= 0)
 		(void)close(paho->event_fd);
+	(void)pthread_mutex_destroy(&paho->door);
 	(void)pthread_mutex_destroy(&paho->lock);
 	free(paho);
+	return true;
 }
 
 const struct kt_transport *kt_paho_transport(struct kt_paho *paho)

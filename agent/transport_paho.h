@@ -14,18 +14,27 @@
 
 struct kt_paho;
 
-struct kt_paho_config { /* borrowed for the life of the transport */
-	const char *host;
-	const char *port;
-	const char *root_pem; /* path of the pinned root */
+struct kt_paho_address {
+	char host[256]; /* a name or an address, IPv6 without brackets */
+	char port[6];
+};
+
+struct kt_paho_config {		       /* borrowed for the life of the transport */
+	struct kt_paho_address broker; /* of :agent and :trial */
+	struct kt_paho_address claim;  /* of a claimant */
+	const char *root_pem;	       /* path of the pinned root */
 	enum kt_tls_version min_tls;
 	int connect_timeout_s;
 	int keep_alive_s;
 };
 
 KT_MUST_CHECK enum kt_err kt_paho_new(const struct kt_paho_config *config, struct kt_paho **out);
-/* Ends all links, joins their threads. NULL is fine. */
-void kt_paho_free(struct kt_paho *paho);
+/* Says goodbye on all links and ends their threads. False: one is in the middle of a connect and
+ * was not waited for any longer; it and all it uses are left, and the process must end by _exit.
+ * NULL is fine. */
+bool kt_paho_free(struct kt_paho *paho);
+/* Splits host:port or [address]:port. False: not of that form. */
+bool kt_paho_address(const char *host_port, struct kt_paho_address *out);
 const struct kt_transport *kt_paho_transport(struct kt_paho *paho);
 /* Readable when kt_paho_take has something. */
 int kt_paho_fd(const struct kt_paho *paho);
