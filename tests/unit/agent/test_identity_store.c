@@ -837,6 +837,49 @@ static void a_root_that_is_not_the_pinned_one_is_not_used(void **state)
 	assert_int_equal(kt_identity_root(w->store, der, &len), KT_ERR_CORRUPT);
 }
 
+/* --- a look from outside --- */
+
+static void a_look_sees_the_record_and_whether_it_is_used(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record seen;
+	bool is_used = true;
+
+	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_NOT_FOUND);
+	assert_false(is_used);
+	assert_false(is_there(w, "")); /* nothing is made */
+	stable(w);
+	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_OK);
+	assert_true(is_used);
+	assert_int_equal(seen.seq, kt_identity_record(w->store)->seq);
+	assert_int_equal(seen.active.dir, FIRST);
+	close_store(w);
+	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_OK);
+	assert_false(is_used);
+	damage(w, "record.0");
+	damage(w, "record.1");
+	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_CORRUPT);
+	assert_int_equal(seen.seq, 0);
+}
+
+static void a_look_refuses_a_newer_version_as_the_agent_does(void **state)
+{
+	static const char *const copies[] = {"record.0", "record.1"};
+	struct world *w = *state;
+	struct kt_agent_record seen;
+	bool is_used = true;
+
+	for (size_t i = 0; i < 2; i++) {
+		stable(w);
+		close_store(w);
+		copy_vector(w, copies[i], KT_VECTORS "/formats/agent-record-v2.block");
+		assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_VERSION);
+		assert_int_equal(seen.seq, 0);
+		assert_string_equal(seen.device.s, "");
+		assert_int_equal(nftw(w->state_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	}
+}
+
 static void a_path_that_does_not_fit_is_none(void **state)
 {
 	struct world *w = *state;
@@ -889,6 +932,8 @@ int main(void)
 		T(a_record_that_cannot_be_is_not_saved),
 		T(the_root_is_pinned_once),
 		T(a_root_that_is_not_the_pinned_one_is_not_used),
+		T(a_look_sees_the_record_and_whether_it_is_used),
+		T(a_look_refuses_a_newer_version_as_the_agent_does),
 		T(a_path_that_does_not_fit_is_none),
 	};
 #undef T
