@@ -524,6 +524,11 @@ enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out,
 			err = kt_agent_record_decode(view.p, view.len, &record);
 			kt_secret_free(text);
 		}
+		if (err == KT_ERR_VERSION) { /* as kt_identity_open: whatever the other copy says */
+			memset(out, 0, sizeof(*out));
+			result = err;
+			break;
+		}
 		if (err == KT_ERR_OK && (result != KT_ERR_OK || record.seq > out->seq))
 			*out = record;
 		if (err == KT_ERR_OK || (result != KT_ERR_OK && err != KT_ERR_NOT_FOUND))

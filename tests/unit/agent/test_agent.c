@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "hub.h"
+#include "lone_hub.h"
 
 /* A session, and a rotation from its order to its end. Enrolment and the choice of credentials have
  * files of their own. */

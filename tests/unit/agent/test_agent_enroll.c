@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "hub.h"
+#include "lone_hub.h"
 
 /* The first credential: asked for, waited for, refused, given, proven. */
 

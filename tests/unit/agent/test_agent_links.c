@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "hub.h"
+#include "lone_hub.h"
 
 /* When to connect, and with which of two credentials (PROTOCOL: the new one first; on a refusal or
  * silence the old one once; never give up, never drop a key for it). */

@@ -1,4 +1,4 @@
-#include "hub.h"
+#include "lone_hub.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

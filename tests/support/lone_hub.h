@@ -1,11 +1,11 @@
 /*
- * hub - the agent's core with every port faked, under the test's hand.
+ * lone_hub - the agent's core with every port faked, under the test's hand.
  *
  * Nothing happens by itself: the test brings links up and down, says what the plugin says, lets
  * time pass, tells how the hooks went. What the core does is read from the trace.
  */
-#ifndef KT_TEST_HUB_H
-#define KT_TEST_HUB_H
+#ifndef KT_TEST_LONE_HUB_H
+#define KT_TEST_LONE_HUB_H
 
 #include "agent.h"
 #include "fake_disk.h"
