@@ -1,9 +1,12 @@
 #include "status.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "durable_file.h"
 #include "json.h"
@@ -34,6 +37,7 @@ enum kt_err kt_status_save(const char *state_dir, const struct kt_agent_status *
 		return err;
 	kt_json_open_object(w, NULL);
 	kt_json_put_number(w, "v", VERSION);
+	kt_json_put_number(w, "pid", getpid());
 	kt_json_put_string(w, "health", kt_agent_health_name(now->health));
 	kt_json_put_string(w, "reason", now->last_reason);
 	kt_json_put_number(w, "session", now->last_session_s);
@@ -48,12 +52,19 @@ enum kt_err kt_status_save(const char *state_dir, const struct kt_agent_status *
 	return err;
 }
 
+/* The one that wrote the file; a later one may hold the lock and not have written yet. */
+static bool is_alive(int64_t pid)
+{
+	return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
 /* What the last agent wrote; nothing is believed but text to show. */
 static void load_file(const char *state_dir, struct kt_status *out)
 {
 	static const struct kt_json_limits limits = {FILE_MAX, 2, 32};
 	static const struct kt_json_rule rules[] = {
 		{"v", KT_JSON_NUMBER, true, 0},
+		{"pid", KT_JSON_NUMBER, true, 0},
 		{"health", KT_JSON_STRING, true, sizeof(out->health) - 1},
 		{"reason", KT_JSON_STRING, true, sizeof(out->last_reason) - 1},
 		{"session", KT_JSON_NUMBER, true, 0},
@@ -75,7 +86,9 @@ static void load_file(const char *state_dir, struct kt_status *out)
 	if (kt_json_check(root, rules, sizeof(rules) / sizeof(rules[0]), &bad) != KT_ERR_OK ||
 	    kt_json_number(root, "v") != VERSION)
 		goto out;
-	(void)snprintf(out->health, sizeof(out->health), "%s", kt_json_string(root, "health"));
+	if (is_alive(kt_json_number(root, "pid")))
+		(void)snprintf(out->health, sizeof(out->health), "%s",
+			       kt_json_string(root, "health"));
 	(void)snprintf(out->last_reason, sizeof(out->last_reason), "%s",
 		       kt_json_string(root, "reason"));
 	out->last_session_s = kt_json_number(root, "session");
@@ -92,6 +105,8 @@ enum kt_err kt_status_load(const char *state_dir, struct kt_status *out)
 	err = kt_identity_peek(state_dir, &out->record, &out->is_running);
 	if (err != KT_ERR_OK)
 		return err;
+	(void)snprintf(out->health, sizeof(out->health), "%s",
+		       kt_agent_health_name(KT_HEALTH_CONNECTING));
 	load_file(state_dir, out);
 	if (!out->is_running)
 		(void)snprintf(out->health, sizeof(out->health), "stopped");

@@ -111,6 +111,9 @@ check_fails 'a wait that is no number' 2 "$AGENT" enroll --wait 1h
 check_fails 'a configuration that is not there' 1 "$AGENT" run -c "$KT_TMP/none.conf"
 check_line 'is named' <(echo "$KT_OUT") "$KT_TMP/none.conf"
 check 'help' "$AGENT" --help
+check_eq 'nothing of the process goes into a core file or a debugger' "$(grep -cE \
+	'RLIMIT_CORE.*rlim_cur=0, rlim_max=0|PR_SET_DUMPABLE, SUID_DUMP_DISABLE' <(strace -e \
+	trace=prctl,setrlimit,prlimit64 "$AGENT" check -c "$KT_TMP/hub-a/agent.conf" 2>&1))" 2
 check 'version' "$AGENT" --version
 
 # --- by ticket -------------------------------------------------------------------------------------------
@@ -178,6 +181,30 @@ check 'SIGHUP is handled' wait_for_line 10 "$KT_TMP/broker.log" 'event=plugin\.r
 command_ok 'a challenge after SIGHUP' '{"command":"challenge","device":"hub-a"}'
 check 'is answered' wait_for_lines 10 "$KT_TMP/broker.log" 'event=challenge\.answered device=hub-a' 2
 check_eq 'SIGHUP has disturbed nobody' "$(grep -c 'event=link.up' "$KT_TMP/hub-a.log")" "$ups"
+
+# --- as a service: ready, alive, stopping ----------------------------------------------------------------
+
+stop_pid "${HUB_PID[hub-a]}" 10
+cat >"$KT_TMP/notify.py" <<'END'
+import os, socket, subprocess, sys, time
+path = sys.argv[1]
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.bind(path)
+sock.settimeout(15)
+env = dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000", JOURNAL_STREAM="1:1")
+agent = subprocess.Popen(sys.argv[2:], env=env)
+got = []
+while "STATUS=in_session" not in got or got.count("WATCHDOG=1") < 3:
+    got += sock.recv(4096).decode().splitlines()
+agent.terminate()
+while "STOPPING=1" not in got:
+    got += sock.recv(4096).decode().splitlines()
+sys.exit(agent.wait(10) or got.index("READY=1") > got.index("STATUS=in_session"))
+END
+check 'ready, in session, alive and stopping are notified' timeout 40 /usr/bin/python3 "$KT_TMP/notify.py" \
+	"$KT_TMP/notify" "$AGENT" run -c "$KT_TMP/hub-a/agent.conf"
+start_hub hub-a
+check 'and in session again' wait_for 15 is_in_session hub-a
 
 # --- kill -9 of the hub in the middle of a rotation ------------------------------------------------------
 
