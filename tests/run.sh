@@ -6,14 +6,14 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit integration unit-asan fuzz'
+STAGES='lint unit integration unit-asan integration-asan fuzz'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, unit, unit-asan, integration, fuzz), or, where NAME is none of them,
-               the lint scripts, unit tests, stories and fuzz targets whose name contains it
+--only NAME    one stage (lint, unit, unit-asan, integration, integration-asan, fuzz), or, where
+               NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of fuzzing per target, and the long form of stories that have one
 USAGE
@@ -149,21 +149,33 @@ stage_unit_asan() {
 	run_ctest asan
 }
 
+run_story() { # SCRIPT NAME [COMMAND...]: what stands before bash
+	local script=$1 name=$2 log=$KT_TMP/story.$2 code=0
+	shift 2
+	"$@" timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
+		bash "$script" >"$log" 2>&1 || code=$?
+	say "$name: $(tail -n 1 "$log")"
+	awk '/^not ok / { bad = 1 } /^ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
+	add_counts "$name" "$log" "$code"
+}
+
 stage_integration() {
-	local script name log code
+	local script name
 	for script in "$KT_ROOT"/tests/integration/test_*.sh; do
 		name=$(basename "$script" .sh)
 		name=${name#test_}
 		matches "$name" || continue
 		need_build dev || return
-		log=$KT_TMP/story.$name
-		code=0
-		timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
-			bash "$script" >"$log" 2>&1 || code=$?
-		say "$name: $(tail -n 1 "$log")"
-		awk '/^not ok / { bad = 1 } /^ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
-		add_counts "$name" "$log" "$code"
+		run_story "$script" "$name"
 	done
+}
+
+# A hub's whole life, with the plugin (in the stock broker) and the agent under the sanitizers.
+stage_integration_asan() {
+	matches agent-asan || return
+	need_build asan || return
+	KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_agent.sh" agent-asan \
+		plain_addresses
 }
 
 # One target, in the background: its result is a file, for stage_fuzz to count.

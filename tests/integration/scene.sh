@@ -11,6 +11,9 @@
 #   scene_stop
 #   probe FILE.py [ARG...]    a story's part in Python (probe/scene.py); its checks are counted here
 #
+# With a build of the sanitizers (KT_BUILD=build/asan) broker and agents report into $KT_TMP/asan.*;
+# scene_stop fails for every report.
+#
 # Listeners: $PORT asks for certificates, $CLAIM_PORT does not, $KT_TMP/op.sock is an admin's socket.
 # Log: $KT_TMP/broker.log. Nothing listens on anything but 127.0.0.1.
 # shellcheck shell=bash
@@ -23,8 +26,19 @@ TD=${TD:-scene.example}
 BROKER=
 SO=$KT_BUILD/mosquitto_keyturn.so
 
+# The stock broker was built without the sanitizers: their run-time has to be there before the plugin.
+# Its own leaks are not ours; what the plugin leaks has a frame of the plugin.
+BROKER_BEFORE=()
+prepare_sanitizers() {
+	readelf -d "$SO" | grep -q 'NEEDED.*libasan' || return
+	BROKER_BEFORE=(env "LD_PRELOAD=$(gcc -print-file-name=libasan.so)")
+	export ASAN_OPTIONS=log_path=$KT_TMP/asan LSAN_OPTIONS=print_suppressions=0
+	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$KT_TMP/asan
+}
+
 scene_pki() {
 	[ -e "$SO" ] || fatal "mosquitto_keyturn.so is not built in $KT_BUILD"
+	prepare_sanitizers
 	{
 		"$KT_PKI" init "$KT_TMP/pki" --trust-domain "$TD" &&
 			"$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1 &&
@@ -111,7 +125,7 @@ scene_write() {
 scene_start() {
 	local before
 	before=$(grep -c 'event=plugin\.started' "$KT_TMP/broker.log" 2>/dev/null)
-	run_bg broker "$@" "$KT_BROKER" -c "$KT_TMP/mosquitto.conf"
+	run_bg broker "$@" "${BROKER_BEFORE[@]}" "$KT_BROKER" -c "$KT_TMP/mosquitto.conf"
 	BROKER=$BG_PID
 	wait_for_lines 30 "$KT_TMP/broker.log" 'event=plugin\.started' $((${before:-0} + 1)) ||
 		fatal "the plugin does not start: $(tail -n 5 "$KT_TMP/broker.log")"
@@ -120,7 +134,12 @@ scene_start() {
 }
 
 scene_stop() {
-	stop_pid "$BROKER" 10
+	local status=0 report
+	stop_pid "$BROKER" 10 || status=$?
+	for report in "$KT_TMP"/asan.*; do
+		[ ! -e "$report" ] || not_ok "$(basename "$report"): a sanitizer's report" "$(head -n 60 "$report")"
+	done
+	return "$status"
 }
 
 probe() {

@@ -111,10 +111,11 @@ check_fails 'a wait that is no number' 2 "$AGENT" enroll --wait 1h
 check_fails 'a configuration that is not there' 1 "$AGENT" run -c "$KT_TMP/none.conf"
 check_line 'is named' <(echo "$KT_OUT") "$KT_TMP/none.conf"
 check 'help' "$AGENT" --help
-check_eq 'nothing of the process goes into a core file or a debugger' "$(grep -cE \
+check 'version' "$AGENT" --version
+
+[ "${#BROKER_BEFORE[@]}" -gt 0 ] || check_eq 'nothing of the process goes into a core file or a debugger' "$(grep -cE \
 	'RLIMIT_CORE.*rlim_cur=0, rlim_max=0|PR_SET_DUMPABLE, SUID_DUMP_DISABLE' <(strace -e \
 	trace=prctl,setrlimit,prlimit64 "$AGENT" check -c "$KT_TMP/hub-a/agent.conf" 2>&1))" 2
-check 'version' "$AGENT" --version
 
 # --- by ticket -------------------------------------------------------------------------------------------
 
@@ -171,6 +172,7 @@ check 'the new certificate gets in' gets_in hub-a "$KT_TMP/hub-a/state/current/i
 check_fails 'the old one does not' any gets_in hub-a "$KT_TMP/hub-a/before.pem"
 check 'and is noticed' wait_for_line 5 "$KT_TMP/broker.log" 'event=clone\.alarmed device=hub-a'
 check 'the hub is still in session' wait_for 10 is_in_session hub-a
+check 'by its own connection' wait_for_lines 15 "$KT_TMP/hub-a.log" 'event=link\.up link=agent' 2
 check_eq 'no link was refused' "$(grep -c 'event=link.refused' "$KT_TMP/hub-a.log")" 0
 
 # --- log rotation ----------------------------------------------------------------------------------------
@@ -269,7 +271,8 @@ long_way() {
 	check_eq 'with one credential' "$(find "$KT_TMP/hub-a/state/identity" -name key.pem | wc -l)" 1
 	check 'deaths there were' test "$deaths" -gt 0
 }
-if strace -f -o /dev/null true 2>/dev/null; then
+# The sanitizers' search for leaks and strace cannot trace one process both.
+if [ "${#BROKER_BEFORE[@]}" -eq 0 ]; then
 	long_way "$([ "${KT_LONG-}" = 1 ] && echo 60 || echo 6)"
 fi
 
