@@ -270,8 +270,6 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 		return;
 	}
 	log_down(agent, event);
-	if (was_ready)
-		l->tries = 0;
 	kt_agent_link_retry_in(agent, event->link, kt_agent_backoff_ms(agent, l->tries));
 	if (event->link == KT_LINK_TRIAL)
 		note_trial_failure(agent, event->cause);
