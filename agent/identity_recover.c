@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +41,7 @@ static void say_err(char why[static WHY_MAX], const char *what, const char *path
 /* On the kernel's file system alone: the tests' file system in memory has one process. */
 static enum kt_err take_lock(struct kt_identity_store *store, char why[static WHY_MAX])
 {
+	struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct kt_identity_path path;
 	enum kt_err err = kt_identity_path(store, "lock", &path);
 
@@ -52,9 +52,9 @@ static enum kt_err take_lock(struct kt_identity_store *store, char why[static WH
 		say_err(why, "open", path.s, KT_ERR_SYS);
 		return KT_ERR_SYS;
 	}
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	if (fcntl(store->lock_fd, F_OFD_SETLK, &whole_file) == 0)
 		return KT_ERR_OK;
-	err = errno == EWOULDBLOCK ? KT_ERR_BUSY : KT_ERR_SYS;
+	err = errno == EAGAIN || errno == EACCES ? KT_ERR_BUSY : KT_ERR_SYS;
 	if (err == KT_ERR_BUSY)
 		say(why, "another agent uses %s", store->state_dir);
 	else
@@ -489,17 +489,18 @@ void kt_identity_close(struct kt_identity_store *store)
 
 /* --- a look from outside --- */
 
-/* A shared lock that is let go at once: it is refused as long as an agent holds its own. */
+/* Asks, and takes nothing: an agent that starts in this moment is not in the way of a look. */
 static bool is_locked(const char *path)
 {
+	struct flock held = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool refused = false;
+	bool is_held = false;
 
 	if (fd < 0)
 		return false;
-	refused = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	is_held = fcntl(fd, F_OFD_GETLK, &held) == 0 && held.l_type != F_UNLCK;
 	(void)close(fd);
-	return refused;
+	return is_held;
 }
 
 enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out, bool *is_used)
