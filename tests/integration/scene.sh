@@ -10,6 +10,7 @@
 #   scene_start               starts the broker, waits for event=plugin.started; pid in $BROKER
 #   scene_stop
 #   probe FILE.py [ARG...]    a story's part in Python (probe/scene.py); its checks are counted here
+#                             (it may start the broker itself, in place of scene_start: probe/broker.py)
 #
 # Listeners: $PORT asks for certificates, $CLAIM_PORT does not, $KT_TMP/op.sock is an admin's socket.
 # Log: $KT_TMP/broker.log. Nothing listens on anything but 127.0.0.1.
@@ -34,7 +35,7 @@ scene_pki() {
 		>"$KT_TMP/claim.pem")
 	PORT=$(free_port)
 	CLAIM_PORT=$(free_port)
-	export KT_TMP KT_BUILD PORT CLAIM_PORT TD
+	export KT_TMP KT_BUILD KT_BROKER PORT CLAIM_PORT TD
 }
 
 # scene_operator NAME ROLE: an operator's certificate; NAME.pem holds chain and key, KEYTURN_LINES
