@@ -71,10 +71,8 @@ scene_write() {
 		esac
 		printf '%s\n' "$line" >>"$KT_TMP/keyturn.conf"
 	done
-	case "${KEYTURN_LINES[*]}" in
-	*'acl = '*) ;;
-	*) echo 'acl = readwrite devices/%d/#' >>"$KT_TMP/keyturn.conf" ;;
-	esac
+	grep -q '^acl = ' "$KT_TMP/keyturn.conf" ||
+		echo 'acl = readwrite devices/%d/#' >>"$KT_TMP/keyturn.conf"
 	chmod 600 "$KT_TMP/keyturn.conf"
 	{
 		[ "$(id -u)" != 0 ] || echo 'user root'
