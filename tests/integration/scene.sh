@@ -10,6 +10,7 @@
 #   scene_start               starts the broker, waits for event=plugin.started; pid in $BROKER
 #   scene_stop
 #   probe FILE.py [ARG...]    a story's part in Python (probe/scene.py); its checks are counted here
+#                             (it may start the broker itself, in place of scene_start: probe/broker.py)
 #
 # With a build of the sanitizers (KT_BUILD=build/asan) broker and agents report into $KT_TMP/asan.*;
 # scene_stop fails for every report.
@@ -48,7 +49,7 @@ scene_pki() {
 		>"$KT_TMP/claim.pem")
 	PORT=$(free_port)
 	CLAIM_PORT=$(free_port)
-	export KT_TMP KT_BUILD PORT CLAIM_PORT TD
+	export KT_TMP KT_BUILD KT_BROKER PORT CLAIM_PORT TD
 }
 
 # scene_operator NAME ROLE: an operator's certificate; NAME.pem holds chain and key, KEYTURN_LINES
@@ -84,10 +85,8 @@ scene_write() {
 		esac
 		printf '%s\n' "$line" >>"$KT_TMP/keyturn.conf"
 	done
-	case "${KEYTURN_LINES[*]}" in
-	*'acl = '*) ;;
-	*) echo 'acl = readwrite devices/%d/#' >>"$KT_TMP/keyturn.conf" ;;
-	esac
+	grep -q '^acl = ' "$KT_TMP/keyturn.conf" ||
+		echo 'acl = readwrite devices/%d/#' >>"$KT_TMP/keyturn.conf"
 	chmod 600 "$KT_TMP/keyturn.conf"
 	{
 		[ "$(id -u)" != 0 ] || echo 'user root'

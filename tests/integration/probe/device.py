@@ -38,9 +38,10 @@ def sign_raw(key, data):
 
 
 def jws(key, payload, header=None):
-    """Flattened JSON. payload: dict or raw JSON text."""
+    """Flattened JSON. payload: dict, or JSON as it shall be (text or bytes)."""
     head = json.dumps(header or {"alg": "ES256", "typ": "keyturn-dev+1"}, separators=(",", ":")).encode()
-    body = (payload if isinstance(payload, str) else json.dumps(payload, separators=(",", ":"))).encode()
+    body = payload if isinstance(payload, (str, bytes)) else json.dumps(payload, separators=(",", ":"))
+    body = body.encode() if isinstance(body, str) else body
     signing_input = (b64u(head) + "." + b64u(body)).encode()
     return json.dumps({"protected": b64u(head), "payload": b64u(body), "signature": b64u(sign_raw(key, signing_input))},
                       separators=(",", ":"))

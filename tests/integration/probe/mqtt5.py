@@ -38,7 +38,10 @@ def _packet(kind, flags, body):
 
 
 class Client:
-    """One connection. connack, disconnect_reason: reason codes, None before they came."""
+    """One connection. connack, disconnect_reason: reason codes, None before they came.
+
+    source: address to connect from, "" for any.
+    """
 
     def __init__(self, timeout=10):
         self.timeout = timeout
@@ -48,12 +51,13 @@ class Client:
         self.disconnect_reason = None
         self.messages = []
         self.packet_id = 0
+        self.source = ""
         self.session = None
 
     # --- transports
 
     def tcp(self, port):
-        self.sock = socket.create_connection(("127.0.0.1", port), self.timeout)
+        self.sock = socket.create_connection(("127.0.0.1", port), self.timeout, (self.source, 0))
 
     def unix(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -68,7 +72,7 @@ class Client:
             if identity:
                 context.load_cert_chain(identity)
         self.context = context
-        raw = socket.create_connection(("127.0.0.1", port), self.timeout)
+        raw = socket.create_connection(("127.0.0.1", port), self.timeout, (self.source, 0))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.sock = context.wrap_socket(raw, server_hostname="localhost", session=session)
