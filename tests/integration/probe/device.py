@@ -121,7 +121,8 @@ class Device(Client):
 
     def open_claim(self, port, identity_path=None, client_id=None):
         self.tls(port, self.scene.root, identity_path)
-        return self.connect(client_id or "claim:" + b64u(os.urandom(16)))
+        self.client_id = client_id or "claim:" + b64u(os.urandom(16))
+        return self.connect(self.client_id)
 
     def payload(self, kind, **fields):
         common = {"v": 1, "type": kind, "td": self.scene.td, "device": self.device}
