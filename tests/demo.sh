@@ -35,8 +35,16 @@ run() {
 	"$@" 2>&1 | sed 's/^/   /'
 	return "${PIPESTATUS[0]}"
 }
+# As one would type it: quoted where a shell needs that.
 printable() {
-	local text="$*"
+	local word text=
+	for word in "$@"; do
+		case $word in
+		*[!A-Za-z0-9_./:@%+,=-]*) text+=" '$word'" ;;
+		*) text+=" $word" ;;
+		esac
+	done
+	text=${text# }
 	text=${text//"$KT_BUILD/"/}
 	text=${text//"$KT_ROOT/"/}
 	printf '%s' "${text//"$KT_TMP"/\$T}"
@@ -59,7 +67,7 @@ write_broker_conf() {
 		broker_address = localhost:$CLAIM_PORT
 		operator = unix:$KT_TMP/op.sock admin
 		acl = readwrite devices/%d/#
-		enroll_retry = 1
+		enroll_retry = 1s
 	END
 	chmod 600 "$KT_TMP/keyturn.conf"
 	{
@@ -143,7 +151,7 @@ start_broker() {
 	run "$KT_PKI" init "$KT_TMP/pki" --trust-domain "$TD" || fatal "no PKI"
 	run "$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1 || fatal "no broker certificate"
 	run "$KT_PKI" claim "$KT_TMP/pki" --batch factory-7 || fatal "no claim certificate"
-	cat "$KT_TMP/pki/claim-factory-7.pem" "$KT_TMP/pki/claim-factory-7.key" >"$KT_TMP/claim.pem"
+	(umask 077 && cat "$KT_TMP/pki/claim-factory-7.pem" "$KT_TMP/pki/claim-factory-7.key" >"$KT_TMP/claim.pem")
 	PORT=$(free_port)
 	CLAIM_PORT=$(free_port)
 	write_broker_conf
@@ -173,7 +181,7 @@ enrol_by_key() {
 	local key_id
 	step "hub-b enrols with a key that was registered beforehand"
 	agent_conf hub-b "claim_identity = $KT_TMP/claim.pem"
-	key_id=$("$KT_BUILD/keyturn-agent" key-id -c "$KT_TMP/hub-b/agent.conf") || fatal "key-id failed"
+	key_id=$("$KT_BUILD/keyturn-agent" key-id -c "$KT_TMP/hub-b/agent.conf" 2>"$KT_TMP/hub-b.log") || fatal "key-id failed"
 	# shellcheck disable=SC2016 # a literal $
 	printf '   $ keyturn-agent key-id -c $T/hub-b/agent.conf\n   %s\n' "$key_id"
 	show_ctl create-device hub-b --key-id "$key_id" || fatal "create-device failed"
