@@ -9,7 +9,7 @@
 
 /* A page of 200 devices is some 40 KB; whatever is larger than this is no answer of the plugin. */
 static const struct kt_json_limits limits = {
-	.size_max = 1024 * 1024, .depth_max = KT_JSON_DEPTH_MAX, .tokens_max = 65536};
+	.size_max = 1048576, .depth_max = KT_JSON_DEPTH_MAX, .tokens_max = 65536};
 
 void kt_ctl_message_clear(struct kt_ctl_message *message)
 {

@@ -152,6 +152,7 @@ static enum kt_err take_all(const struct parse *parse, int argc, char *const arg
 	optind = 0;
 	opterr = 0;
 	while (err == KT_ERR_OK) {
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread, see the head of options.h */
 		const int c = getopt_long(argc, argv, "-:h", table, NULL);
 
 		if (c == -1)

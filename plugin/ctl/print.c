@@ -215,6 +215,8 @@ enum kt_err kt_ctl_table_print(const struct kt_ctl_table *table, FILE *file)
 
 	if (table->has_failed)
 		return KT_ERR_NOMEM;
+	if (columns == 0)
+		return KT_ERR_INVALID;
 	for (size_t i = 0; i < columns; i++)
 		widths[i] = strlen(table->columns[i]);
 	for (size_t i = 0; i < table->count; i++) {

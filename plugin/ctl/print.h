@@ -34,7 +34,7 @@ KT_MUST_CHECK enum kt_err kt_ctl_table_new(const char *const *columns, struct kt
 void kt_ctl_table_free(struct kt_ctl_table *table); /* NULL is fine */
 /* The next cell, left to right. Copied. Without memory nothing is printed at all. */
 void kt_ctl_table_add(struct kt_ctl_table *table, const char *text);
-/* With a line of headings. KT_ERR_NOMEM. */
+/* With a line of headings. KT_ERR_NOMEM; KT_ERR_INVALID: no column at all. */
 KT_MUST_CHECK enum kt_err kt_ctl_table_print(const struct kt_ctl_table *table, FILE *file);
 
 #endif
