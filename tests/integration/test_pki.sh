@@ -62,7 +62,7 @@ check_eq 'the controller is no CA' "$(extension "$P/controller-1.pem" 'Basic Con
 	'critical CA:FALSE'
 check_eq "the controller's key usage" "$(extension "$P/controller-1.pem" 'Key Usage')" \
 	'critical Digital Signature'
-check_eq "the controller's extended key usage is that of common/crypto.h alone" \
+check_eq "the controller's extended key usage is that of common/crypto/crypto.h alone" \
 	"$(extension "$P/controller-1.pem" 'Extended Key Usage')" "plain $EKU"
 check_eq "the controller's only name" "$(extension "$P/controller-1.pem" 'Subject Alternative Name')" \
 	"plain URI:spiffe://$TD/controller/1"

@@ -13,13 +13,13 @@ mosquitto.h|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
 mosquitto_*.h|plugin/plugin_mosquitto*.[ch]
 mosquitto/*|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
 mqtt_protocol.h|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
-openssl/*|plugin/plugin_mosquitto*.c agent/tls_openssl.c
-MQTT*.h|agent/transport_paho.c
+openssl/*|plugin/plugin_mosquitto*.c agent/transport/tls_openssl.c
+MQTT*.h|agent/transport/transport_paho.c
 cJSON.h|common/json.c
 cjson/*|common/json.c
 wolfssl/openssl/*|
 wolfssl/ssl.h|
-wolfssl/*|common/crypto_wolfssl*.[ch]
+wolfssl/*|common/crypto/crypto_wolfssl*.[ch]
 sqlite3.h|plugin/store/index_sqlite.c
 systemd/*|agent/*
 '
