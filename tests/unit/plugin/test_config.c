@@ -546,6 +546,28 @@ static void the_defaults_that_the_example_shows_are_the_defaults(void **state)
 	free(text);
 }
 
+/* The page has one .It Ic NAME per option, in the order of the table; no other. */
+static void the_manual_lists_exactly_the_options(void **state)
+{
+	char *text = slurp(KT_SOURCE "/docs/keyturn-plugin.5");
+	const char *at = text;
+	const char *name = NULL;
+	const char *help = NULL;
+
+	(void)state;
+	for (size_t i = 0; kt_config_option(i, &name, &help); i++) {
+		char item[64];
+		const char *found = strstr(at, "\n.It Ic ");
+
+		snprintf(item, sizeof(item), "\n.It Ic %s ", name);
+		if (found == NULL || strncmp(found, item, strlen(item)) != 0)
+			fail_msg("the next option of the page is not %s", name);
+		at = found + 1;
+	}
+	assert_null(strstr(at, "\n.It Ic "));
+	free(text);
+}
+
 static void the_table_ends(void **state)
 {
 	(void)state;
@@ -579,6 +601,7 @@ int main(void)
 		cmocka_unit_test(a_file_is_read_unless_others_can_write_it),
 		cmocka_unit_test(the_example_parses_and_names_every_option),
 		cmocka_unit_test(the_defaults_that_the_example_shows_are_the_defaults),
+		cmocka_unit_test(the_manual_lists_exactly_the_options),
 		cmocka_unit_test(the_table_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
