@@ -505,7 +505,7 @@ static bool is_locked(const char *path)
 
 enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out, bool *is_used)
 {
-	struct kt_agent_record record;
+	struct kt_agent_record record = {0};
 	char path[KT_IDENTITY_PATH];
 	enum kt_err result = KT_ERR_NOT_FOUND;
 

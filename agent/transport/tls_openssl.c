@@ -4,6 +4,7 @@
 
 #include <netdb.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -274,6 +275,7 @@ enum kt_err kt_tls_fetch_root(const char *host, const char *port, int timeout_ms
 	enum kt_err err = KT_ERR_NOMEM;
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	SSL *ssl = NULL;
+	char name[256];
 	int fd = -1;
 
 	*der = NULL;
@@ -287,7 +289,9 @@ enum kt_err kt_tls_fetch_root(const char *host, const char *port, int timeout_ms
 	fd = connect_within(host, port, timeout_ms);
 	if (fd < 0 || SSL_set_fd(ssl, fd) != 1)
 		goto out;
-	(void)SSL_set_tlsext_host_name(ssl, host);
+	/* SSL_set_tlsext_host_name, with a name that it may take without const */
+	(void)snprintf(name, sizeof(name), "%s", host);
+	(void)SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name);
 	/* believes nothing: the chain is only searched for the certificate whose hash we know */
 	SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
 	(void)SSL_connect(ssl);

@@ -173,8 +173,8 @@ static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *w
 {
 	return refuse(s, KT_ERR_ROLLED_BACK,
 		      "the ledger in %s %s: it was restored, removed or altered, and revoked "
-		      "credentials could come back. Put the newest ledger back. If it is lost for "
-		      "good: keyturnctl restore (reads the head and accepts it)",
+		      "credentials could come back. Put the newest ledger back (if it is lost for "
+		      "good: docs/OPERATIONS.md, Backup and restore)",
 		      s->config->ledger_dir, what);
 }
 

@@ -473,7 +473,7 @@ static void a_repeated_confirm_is_committed_again(void **state)
 {
 	struct fake *f = *state;
 	uint64_t op = issued(f);
-	size_t records;
+	size_t records = 0;
 
 	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
 	say_confirm(f, TRIAL, op, NEXT);
@@ -526,7 +526,7 @@ static void promoted_is_recorded_once_and_noted_every_time(void **state)
 {
 	struct fake *f = *state;
 	uint64_t op = issued(f);
-	size_t records;
+	size_t records = 0;
 
 	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
 	say_promoted(f, TRIAL, op, NEXT);
@@ -548,7 +548,7 @@ static void failed_closes_nothing_and_is_recorded_once(void **state)
 {
 	struct fake *f = *state;
 	uint64_t op = issued(f);
-	size_t records;
+	size_t records = 0;
 
 	for (int i = 0; i < 2; i++) {
 		struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_FAILED);

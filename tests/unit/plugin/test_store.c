@@ -390,7 +390,7 @@ static void an_older_ledger_is_a_rollback(void **state)
 	truncate_ledger(w, size);
 	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
 	assert_non_null(strstr(w->why, "is older than the index"));
-	assert_non_null(strstr(w->why, "keyturnctl restore"));
+	assert_non_null(strstr(w->why, "Backup and restore"));
 	assert_int_equal(ledger_size(w), size);
 }
 
