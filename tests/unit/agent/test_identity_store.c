@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +17,7 @@
 #include "agent_pki.h"
 #include "bytes.h"
 #include "jws.h"
+#include "temp_dir.h"
 
 /* On the kernel's file system: modes, owners, the lock, what lies there at a start. Power cuts are
  * test_identity_crash's. */
@@ -42,8 +42,7 @@ static int setup(void **state)
 
 	assert_non_null(w);
 	w->umask = umask(0); /* the modes are the store's own, whatever the shell's mask is */
-	(void)snprintf(w->root, sizeof(w->root), "/tmp/keyturn-store.XXXXXX");
-	assert_non_null(mkdtemp(w->root));
+	temp_dir_make(w->root);
 	(void)snprintf(w->state_dir, sizeof(w->state_dir), "%s/state", w->root);
 	w->pki = agent_pki_new();
 	w->chain = calloc(1, sizeof(*w->chain));
@@ -58,14 +57,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static int teardown(void **state)
 {
 	struct world *w = *state;
@@ -74,7 +65,7 @@ static int teardown(void **state)
 	kt_key_store_close(w->keys);
 	agent_pki_free(w->pki);
 	(void)umask(w->umask);
-	assert_int_equal(nftw(w->root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	temp_dir_remove(w->root);
 	free(w->chain);
 	free(w);
 	return 0;
@@ -876,7 +867,7 @@ static void a_look_refuses_a_newer_version_as_the_agent_does(void **state)
 		assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_VERSION);
 		assert_int_equal(seen.seq, 0);
 		assert_string_equal(seen.device.s, "");
-		assert_int_equal(nftw(w->state_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+		temp_dir_remove(w->state_dir);
 	}
 }
 

@@ -1,6 +1,5 @@
 #include "status.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 
 #include "crypto.h"
 #include "durable_file.h"
+#include "temp_dir.h"
 
 struct world {
 	char dir[64];
@@ -47,21 +47,12 @@ static int setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/keyturn-status.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
+	temp_dir_make(w->dir);
 	(void)snprintf(w->file, sizeof(w->file), "%s/status", w->dir);
 	assert_int_equal(kt_crypto_new(&w->crypto), KT_ERR_OK);
 	assert_int_equal(kt_key_store_file_new(kt_fs_posix(), w->crypto, &w->keys), KT_ERR_OK);
 	*state = w;
 	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
 }
 
 static int teardown(void **state)
@@ -71,7 +62,7 @@ static int teardown(void **state)
 	close_store(w);
 	kt_key_store_close(w->keys);
 	kt_crypto_free(w->crypto);
-	assert_int_equal(nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	temp_dir_remove(w->dir);
 	free(w);
 	return 0;
 }
