@@ -267,7 +267,7 @@ static void a_message_is_verified_with_its_sessions_certificate(void **state)
 	kt_job_free(job);
 }
 
-static void size_comes_before_everything(void **state)
+static void size_comes_before_the_signature(void **state)
 {
 	struct fake *f = *state;
 	char *big = calloc(1, KT_MESSAGE_MAX + 2);
@@ -322,6 +322,18 @@ static void a_flood_costs_no_signature(void **state)
 	for (int i = 0; i < 10; i++)
 		fake_raw(f, AGENT, "x");
 	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 26);
+}
+
+static void a_flood_of_what_is_too_large_costs_no_signature_of_ours(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	for (int i = 0; i < 30; i++)
+		fake_raw(f, AGENT, "");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 9);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 21);
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 9);
 }
 
 static void a_bad_signature_is_told_to_who_said_hello(void **state)
@@ -721,9 +733,10 @@ int main(void)
 		T(commands_are_authorised_by_the_session_alone),
 		T(messages_are_for_the_agents_sessions_alone),
 		T(a_message_is_verified_with_its_sessions_certificate),
-		T(size_comes_before_everything),
+		T(size_comes_before_the_signature),
 		T(one_is_in_work_four_wait_and_the_next_is_told_busy),
 		T(a_flood_costs_no_signature),
+		T(a_flood_of_what_is_too_large_costs_no_signature_of_ours),
 		T(a_bad_signature_is_told_to_who_said_hello),
 		T(a_message_must_be_of_its_session),
 		T(a_message_must_be_of_this_connection),
