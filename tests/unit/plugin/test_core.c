@@ -457,6 +457,25 @@ static void an_answer_for_a_session_that_is_gone_reaches_nobody(void **state)
 
 /* --- time --- */
 
+static void strangers_cannot_fill_the_log_by_coming_and_going(void **state)
+{
+	struct fake *f = *state;
+	char client_id[KT_CLIENT_ID_MAX];
+
+	for (unsigned i = 0; i < 100; i++) {
+		(void)snprintf(client_id, sizeof(client_id), "claim:AAAAAAAAAAAAAAAAAAA%03u", i);
+		assert_int_equal(fake_connect(f, 4096 + i * 16, client_id, NULL, NULL),
+				 KT_ANSWER_ACCEPT);
+	}
+	fake_later(f, 60000);
+	fake_ticks(f, 2);
+	assert_int_equal(f->kicked_count, 100);
+	assert_int_equal(f->logged[KT_EVENT_SESSION_STARTED], 0);
+	assert_int_equal(f->logged[KT_EVENT_SESSION_ENDED], 0);
+	assert_int_equal(f->logged[KT_EVENT_CLAIM_STARTED], KT_LOG_BURST);
+	assert_int_equal(f->logged[KT_EVENT_CLAIM_ENDED], KT_LOG_BURST);
+}
+
 static void who_says_no_hello_is_ended(void **state)
 {
 	struct fake *f = *state;
@@ -744,6 +763,7 @@ int main(void)
 		T(who_may_say_what),
 		T(an_answer_for_a_session_that_is_gone_reaches_nobody),
 		T(who_says_no_hello_is_ended),
+		T(strangers_cannot_fill_the_log_by_coming_and_going),
 		T(a_session_ends_with_its_certificate),
 		T(gauges_are_retained_and_told_when_they_change),
 		T(an_emergency_revoke_ends_everything_in_the_same_call),
