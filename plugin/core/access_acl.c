@@ -49,6 +49,12 @@ static bool is_revoked(const struct kt_device *device)
 	return device->state == KT_DEVICE_DELETED || device->state == KT_DEVICE_REVOKED;
 }
 
+/* Until its end is durable, too: a right that is lost with the power must not have been used. */
+static bool is_quarantined(const struct kt_access *access, const struct kt_device *device)
+{
+	return device->quarantined || device->released_seq > access->durable_seq;
+}
+
 static void who_of_session(const struct kt_access *access, const struct kt_session *session,
 			   struct who *out)
 {
@@ -68,7 +74,7 @@ static void who_of_session(const struct kt_access *access, const struct kt_sessi
 	case KT_SESSION_DEVICE:
 		out->kind = WHO_DEVICE;
 		out->has_site_topics = session->device != NULL && !is_revoked(session->device) &&
-				       !session->device->quarantined &&
+				       !is_quarantined(access, session->device) &&
 				       is_credential_good(access, session);
 		return;
 	case KT_SESSION_OPERATOR:
@@ -101,7 +107,8 @@ static bool who_of_names(const struct kt_access *access, const struct kt_acl_que
 			return true;
 		}
 		out->kind = WHO_DEVICE;
-		out->has_site_topics = device->state == KT_DEVICE_ACTIVE && !device->quarantined &&
+		out->has_site_topics = device->state == KT_DEVICE_ACTIVE &&
+				       !is_quarantined(access, device) &&
 				       !kt_access_is_over_age(access, device);
 		return name.kind == KT_CLIENT_DEVICE || name.kind == KT_CLIENT_TAGGED;
 	}
