@@ -33,7 +33,10 @@ static enum kt_right deny(enum kt_reason *reason, enum kt_reason why)
 	return KT_RIGHT_DENY;
 }
 
-/* A superseded credential keeps its site topics for a while: the hub's programs must reload. */
+/*
+ * A superseded credential keeps its site topics for a while: the hub's programs must reload. And
+ * until that is durable: the disk still calls it current.
+ */
 static bool is_credential_good(const struct kt_access *access, const struct kt_session *session)
 {
 	if (session->credential == NULL || session->device == NULL)
@@ -41,7 +44,8 @@ static bool is_credential_good(const struct kt_access *access, const struct kt_s
 	if (session->credential->status == KT_CREDENTIAL_CURRENT)
 		return session->device->frozen || !session->rotate_only;
 	return session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
-	       access->now.mono_ms < session->drain_until_ms;
+	       (access->now.mono_ms < session->drain_until_ms ||
+		session->credential->changed_seq > access->durable_seq);
 }
 
 static bool is_revoked(const struct kt_device *device)

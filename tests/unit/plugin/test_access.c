@@ -608,6 +608,8 @@ static void a_superseded_credential_keeps_its_topics_while_it_drains(void **stat
 	fleet_open(w->registry, "hub-17", 5);
 	fleet_issue(w->registry, "hub-17", NEXT);
 	fleet_commit(w->registry, "hub-17");
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x"); /* the disk still calls it current */
+	durable(w);
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
 	s.drain_until_ms = w->access.now.mono_ms + 1;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
