@@ -21,7 +21,8 @@ enum {
 	FETCH_TIMEOUT_MS = 10000,
 	FETCH_RETRY_MS = 5000,
 	POLL_MAX_MS = 3600000,
-	EVENTS_A_TURN = 64 /* a broker that floods must not keep us from signals, hooks and timers */
+	EVENTS_A_TURN =
+		64 /* a broker that floods must not keep us from signals, hooks and timers */
 };
 
 struct daemon {
