@@ -187,7 +187,7 @@ for name, error, command in (
         ("an unknown state", "json.field", dict(command="listDevices", state="lost")),
         ("a page of 201", "json.field", dict(command="listDevices", count=201)),
         ("a page before the first", "json.field", dict(command="listDevices", offset=-1)),
-        ("a device that has a key", "exists", dict(command="approve", keyId="a" * 64, device="hub-4")),
+        ("another hub's key", "key.known", dict(command="approve", keyId=key_id(hub.key), device="hub-8")),
         ("a command in another case", "command.unknown", dict(command="Status"))):
     refused(f"{command['command']} with {name}: {error}", error, admin, **command)
 
