@@ -196,6 +196,66 @@ refused 'an unknown option' "keyturn\\.conf:$((LINES + 1))"
 sed -i '/^listener 8/,/^tls/s/^require_certificate.*/&\nuse_identity_as_username true/; /^require_certificate true/a use_identity_as_username true' \
 	"$KT_TMP/etc/mosquitto.conf"
 refused 'a broker that lets certificates in by itself' 'use_identity_as_username'
+
+# --- every other door of the broker's own file: file and line are named, in an included file as well
+DYNSEC=$(find /usr/lib -name mosquitto_dynamic_security.so -print -quit)
+[ -n "$DYNSEC" ] || fatal 'no mosquitto_dynamic_security.so'
+mosquitto_ctrl dynsec init "$KT_TMP/dynsec.json" admin secret >/dev/null 2>&1 || fatal 'mosquitto_ctrl dynsec init'
+chmod 600 "$KT_TMP/dynsec.json"
+
+# add_line FILE ADDRESS TEXT...: behind the line that the sed address names; prints the number of the first
+add_line() {
+	local file=$1 address=$2 line
+	shift 2
+	line=$(($(sed -n "$address=" "$file" | tail -n 1) + 1))
+	sed -i "$((line - 1))r /dev/stdin" "$file" < <(printf '%s\n' "$@")
+	printf '%s\n' "$line"
+}
+
+# in_conf NAME REGEX ADDRESS TEXT...: mosquitto.conf with these lines there is refused at the first.
+in_conf() {
+	local name=$1 says=$2 line
+	shift 2
+	line=$(add_line "$KT_TMP/etc/mosquitto.conf" "$@")
+	refused "$name" "etc/mosquitto\\.conf:$line: $says"
+}
+
+# in_included NAME REGEX ADDRESS TEXT...: in a file of an include_dir that stands there.
+in_included() {
+	local name=$1 says=$2 address=$3
+	shift 3
+	mkdir "$KT_TMP/etc/conf.d"
+	printf '%s\n' '# a comment' "$@" >"$KT_TMP/etc/conf.d/more.conf"
+	add_line "$KT_TMP/etc/mosquitto.conf" "$address" "include_dir $KT_TMP/etc/conf.d" >/dev/null
+	refused "$name, in an included file" "etc/conf\\.d/more\\.conf:2: $says"
+	rm -rf "$KT_TMP/etc/conf.d"
+}
+
+for setting in use_identity_as_username use_subject_as_username; do
+	in_conf "$setting" "$setting true: .*lets in every certificate" /^require_certificate.true/ "$setting true"
+done
+in_conf use_username_as_clientid 'use_username_as_clientid true: ' /^allow_anonymous/ 'use_username_as_clientid true'
+in_included use_username_as_clientid 'use_username_as_clientid true: ' '$' 'use_username_as_clientid true'
+sed -i '/^per_listener_settings/d' "$KT_TMP/etc/mosquitto.conf"
+in_conf per_listener_settings 'per_listener_settings true: ' 1 'per_listener_settings true'
+sed -i '/^per_listener_settings/d' "$KT_TMP/etc/mosquitto.conf"
+in_included per_listener_settings 'per_listener_settings true: ' 1 'per_listener_settings true'
+in_conf memory_limit 'memory_limit 100000000: ' /^allow_anonymous/ 'memory_limit 100000000'
+in_included memory_limit 'memory_limit 100000000: ' '$' 'memory_limit 100000000'
+in_conf 'another plugin before ours' 'plugin: .*asked before Keyturn' /^allow_anonymous/ "plugin $DYNSEC" \
+	"plugin_opt_config_file $KT_TMP/dynsec.json"
+in_conf 'another auth_plugin before ours' 'auth_plugin: .*asked before Keyturn' /^allow_anonymous/ "auth_plugin $DYNSEC" \
+	"auth_opt_config_file $KT_TMP/dynsec.json"
+in_included 'another plugin before ours' 'plugin: .*asked before Keyturn' /^allow_anonymous/ "plugin $DYNSEC" \
+	"plugin_opt_config_file $KT_TMP/dynsec.json"
+in_included 'Keyturn once more' 'plugin: Keyturn is loaded twice' '$' "plugin $SO" "plugin_opt_config $KT_TMP/etc/keyturn.conf"
+if "$KT_BROKER" -h | grep -q '^mosquitto version 2\.1'; then
+	in_conf 'another global_plugin before ours' 'global_plugin: .*asked before Keyturn' /^allow_anonymous/ \
+		"global_plugin $DYNSEC" "plugin_opt_config_file $KT_TMP/dynsec.json"
+fi
+sed -i 's/^require_certificate true/require_certificate false/' "$KT_TMP/etc/mosquitto.conf"
+refused 'no listener that asks for certificates' 'mosquitto\.conf:[0-9]+: require_certificate: no listener'
+
 set_option issuer_key "$P/none.key"
 refused 'a missing key' 'issuer_key: .*/none\.key'
 cp "$P/issuing.key" "$KT_TMP/open.key"
