@@ -479,6 +479,13 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 			       reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0, op);
 }
 
+static uint32_t retry_of(enum kt_reason reason)
+{
+	if (reason == KT_REASON_BUSY)
+		return KT_NEWS_EVERY_S;
+	return reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0;
+}
+
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m)
 {
 	const struct kt_device *device = session->device;
@@ -492,14 +499,15 @@ void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, str
 	    (failed->op != device->failed_op || failed->reason != device->failed_reason)) {
 		record.op = failed->op;
 		record.reason = failed->reason;
-		if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK)
+		if (!kt_rotation_may_write_news(core, device))
+			reason = KT_REASON_BUSY;
+		else if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK)
 			tell(core, KT_EVENT_ROTATION_FAILED, device, NULL, &record);
 	}
 	if (reason == KT_REASON_NONE)
 		kt_rotation_send_noted(core, session, failed->op, KT_MESSAGE_FAILED);
 	else
-		kt_core_reject(core, session, reason,
-			       reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0, failed->op);
+		kt_core_reject(core, session, reason, retry_of(reason), failed->op);
 }
 
 /* --- time --- */

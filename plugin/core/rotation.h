@@ -38,6 +38,13 @@ enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 
 /* --- rotation_messages.c --- */
 
+/*
+ * May this device make us write news of its own (`failed`, a newer op) now? Each is a record with
+ * its sync, and a hub must not be able to fill the ledger's disk. KT_NEWS_EVERY_S in between.
+ */
+enum { KT_NEWS_EVERY_S = 10 };
+bool kt_rotation_may_write_news(const struct kt_core *core, const struct kt_device *device);
+
 /* op=, fp= and gen= of a log line; fp and generation may be left out. */
 struct kt_rotation_words {
 	char op[24];

@@ -103,6 +103,13 @@ void kt_rotation_reject_after(struct kt_core *core, struct kt_session *session,
 
 /* --- hello --- */
 
+bool kt_rotation_may_write_news(const struct kt_core *core, const struct kt_device *device)
+{
+	const int64_t since_us = core->now.wall_us - device->told_us;
+
+	return since_us < 0 || since_us >= (int64_t)KT_NEWS_EVERY_S * 1000000;
+}
+
 enum says { /* hello's phase, and whether its op is the one that counts */
 	    SAYS_STABLE,
 	    SAYS_KEY_SAME,
@@ -161,6 +168,10 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 
 	if (latest_us < 0 || op > (uint64_t)latest_us + DAY_US) {
 		kt_core_reject(core, session, KT_REASON_OP_RANGE, 0, op);
+		return false;
+	}
+	if (!kt_rotation_may_write_news(core, device)) {
+		kt_core_reject(core, session, KT_REASON_BUSY, KT_NEWS_EVERY_S, op);
 		return false;
 	}
 	memset(&record, 0, sizeof(record));
