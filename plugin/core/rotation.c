@@ -325,14 +325,7 @@ static void record_issue(struct kt_core *core, struct kt_session *session,
 	char actor[KT_ACTOR_MAX + 1];
 	enum kt_reason reason;
 
-	record.nonce = job->nonce;
-	record.alg = job->key.alg;
-	record.fp = job->leaf_fp;
-	record.key_id = job->key_id;
-	record.has_key_id = true;
-	record.generation = job->generation;
-	record.not_after_s = job->not_after_s;
-	record.der = (struct kt_bytes){job->leaf_der, job->leaf_len};
+	kt_rotation_fill_issue(job, &record);
 	(void)snprintf(actor, sizeof(actor), "device:%s", device->id.s);
 	if (kt_core_change(core, &record, actor, &reason) != KT_ERR_OK) {
 		if (session != NULL)

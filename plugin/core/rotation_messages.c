@@ -26,6 +26,18 @@ void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
 		words->fields[words->count++] = (struct kt_field){"reason", kt_reason_name(reason)};
 }
 
+void kt_rotation_fill_issue(const struct kt_job *job, struct kt_record *record)
+{
+	record->nonce = job->nonce;
+	record->alg = job->key.alg;
+	record->fp = job->leaf_fp;
+	record->key_id = job->key_id;
+	record->has_key_id = true;
+	record->generation = job->generation;
+	record->not_after_s = job->not_after_s;
+	record->der = (struct kt_bytes){job->leaf_der, job->leaf_len};
+}
+
 void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session)
 {
 	struct kt_message *message = kt_core_message(core, session, KT_MESSAGE_ROTATE);
