@@ -5,6 +5,7 @@
 
 #include "encoding.h"
 #include "secmem.h"
+#include "topic.h"
 
 enum { TICKET_DEFAULT_S = 604800, TICKET_MAX_S = 31536000 };
 
@@ -70,6 +71,21 @@ static bool ticket_subject(struct kt_control *c, struct kt_ticket *ticket)
 	return true;
 }
 
+/*
+ * The answer goes by client id, and later than the question: an id that is not reserved to
+ * operators could be somebody else's by then.
+ */
+static bool may_get_secrets(struct kt_control *c)
+{
+	struct kt_client_name name;
+
+	kt_client_name_decode(c->session->client_id, &name);
+	if (name.kind == KT_CLIENT_OPERATOR)
+		return true;
+	return kt_refuse(&c->refusal, KT_REASON_DENIED, "",
+			 "a ticket goes to a client id that begins with op: alone");
+}
+
 /* The ticket is in the answer and nowhere else: not in a log line, an event or the ledger. */
 void kt_command_create_ticket(struct kt_control *c)
 {
@@ -80,7 +96,7 @@ void kt_command_create_ticket(struct kt_control *c)
 
 	memset(&ticket, 0, sizeof(ticket));
 	memset(text, 0, sizeof(text));
-	if (!ticket_subject(c, &ticket) || !ticket_broker(c, &ticket) ||
+	if (!may_get_secrets(c) || !ticket_subject(c, &ticket) || !ticket_broker(c, &ticket) ||
 	    !kt_field_number(c->item, "validFor", range, &valid_s, &c->refusal)) {
 		return;
 	}
