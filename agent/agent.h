@@ -28,7 +28,7 @@ struct kt_agent_timers {       /* milliseconds; defaults of DESIGN section 4 */
 	int64_t repeat_first;  /* 10 s, doubling */
 	int64_t repeat_max;    /* 10 min */
 	int64_t trial_timeout; /* 30 s without `committed` */
-	int64_t silence_min;   /* 60 s and 3 tries, then the old key once */
+	int64_t silence_min;   /* 60 s and 3 tries, then the old key once; 60 s for a welcome */
 	int64_t backoff_min;   /* 1 s */
 	int64_t backoff_max;   /* 300 s, full jitter */
 	int64_t hook_retry;    /* 60 s after a failed hook */

@@ -156,6 +156,15 @@ later:
 	kt_agent_link_retry_in(agent, link, kt_agent_backoff_ms(agent, l->tries));
 }
 
+/* The old one did not get in (the loss of a session says nothing): after `closed` the new one's
+ * turn.
+ */
+static void note_agent_failure(struct kt_agent *agent)
+{
+	if (kt_agent_record(agent)->phase == KT_AGENT_CERT && agent->old_first)
+		agent->other_turn = true;
+}
+
 /* The trial takes too long: nothing is lost by hanging up and trying again. */
 static void end_overdue_trial(struct kt_agent *agent)
 {
@@ -165,6 +174,27 @@ static void end_overdue_trial(struct kt_agent *agent)
 		return;
 	if (agent->now.mono_ms - trial->up_at_ms >= agent->setup.timers.trial_timeout)
 		kt_agent_link_close(agent, KT_LINK_TRIAL);
+}
+
+static bool waits_for_welcome(const struct kt_agent_link *l)
+{
+	return l->state == KT_LINK_STATE_UP && !l->is_closing;
+}
+
+/*
+ * The hello or its answer was lost in the plugin, which repeats nothing by itself: without this the
+ * hub would stay connected and out of session for as long as the connection holds.
+ */
+static void end_unanswered_session(struct kt_agent *agent)
+{
+	const struct kt_agent_link *l = &agent->link[KT_LINK_AGENT];
+
+	if (!waits_for_welcome(l) ||
+	    agent->now.mono_ms - l->up_at_ms < agent->setup.timers.silence_min)
+		return;
+	note_agent_failure(agent);
+	kt_agent_link_retry_in(agent, KT_LINK_AGENT, kt_agent_backoff_ms(agent, l->tries));
+	kt_agent_link_close(agent, KT_LINK_AGENT);
 }
 
 /* A link whose credential is not the one it should have: after a commit, or the trial's end. */
@@ -189,6 +219,7 @@ void kt_agent_links_drive(struct kt_agent *agent)
 	if (agent->is_revoked)
 		return;
 	end_overdue_trial(agent);
+	end_unanswered_session(agent);
 	end_outdated_links(agent);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
 		enum kt_link link = (enum kt_link)i;
@@ -220,15 +251,6 @@ static void note_trial_failure(struct kt_agent *agent, enum kt_link_cause cause)
 		agent->silent = 0;
 		agent->link[KT_LINK_AGENT].retry_at_ms = agent->now.mono_ms;
 	}
-}
-
-/* The old one did not get in (the loss of a session says nothing): after `closed` the new one's
- * turn.
- */
-static void note_agent_failure(struct kt_agent *agent)
-{
-	if (kt_agent_record(agent)->phase == KT_AGENT_CERT && agent->old_first)
-		agent->other_turn = true;
 }
 
 static void log_down(struct kt_agent *agent, const struct kt_link_event *event)
@@ -281,6 +303,7 @@ int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
 {
 	int64_t next = INT64_MAX;
 	const struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
+	const struct kt_agent_link *main_link = &agent->link[KT_LINK_AGENT];
 
 	if (agent->is_revoked)
 		return next;
@@ -295,5 +318,8 @@ int64_t kt_agent_links_next_ms(const struct kt_agent *agent)
 	    kt_agent_record(agent)->phase == KT_AGENT_CERT &&
 	    trial->up_at_ms + agent->setup.timers.trial_timeout < next)
 		next = trial->up_at_ms + agent->setup.timers.trial_timeout;
+	if (waits_for_welcome(main_link) &&
+	    main_link->up_at_ms + agent->setup.timers.silence_min < next)
+		next = main_link->up_at_ms + agent->setup.timers.silence_min;
 	return next;
 }

@@ -17,7 +17,13 @@
 #include "status.h"
 #include "topic.h"
 
-enum { FETCH_TIMEOUT_MS = 10000, FETCH_RETRY_MS = 5000, POLL_MAX_MS = 3600000 };
+enum {
+	FETCH_TIMEOUT_MS = 10000,
+	FETCH_RETRY_MS = 5000,
+	POLL_MAX_MS = 3600000,
+	EVENTS_A_TURN =
+		64 /* a broker that floods must not keep us from signals, hooks and timers */
+};
 
 struct daemon {
 	const struct kt_daemon_request *request;
@@ -235,7 +241,7 @@ static void take_events(struct daemon *d)
 	struct kt_link_event event;
 	enum kt_hooks_state hooks = KT_HOOKS_IDLE;
 
-	while (kt_paho_take(d->paho, &event)) {
+	for (unsigned i = 0; i < EVENTS_A_TURN && kt_paho_take(d->paho, &event); i++) {
 		keep_floor(d);
 		set_trust(d);
 		kt_agent_link_event(d->agent, now(), &event);

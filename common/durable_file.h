@@ -26,6 +26,9 @@ struct kt_fs {
 	int (*ftruncate)(void *ctx, int fd, off_t len);
 	int (*fsync)(void *ctx, int fd);
 	int (*fdatasync)(void *ctx, int fd);
+	/* Reads of the file that @fd is open for come from the disk from here on, as far as the
+	 * kernel follows advice. What is not written yet is not given up. */
+	int (*drop_cache)(void *ctx, int fd);
 	int (*close)(void *ctx, int fd);
 	int (*fstat)(void *ctx, int fd, struct stat *st);
 	int (*lstat)(void *ctx, const char *path, struct stat *st);

@@ -50,6 +50,13 @@ static int posix_fdatasync(void *ctx, int fd)
 	return fdatasync(fd);
 }
 
+static int posix_drop_cache(void *ctx, int fd)
+{
+	(void)ctx;
+	errno = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return errno == 0 ? 0 : -1;
+}
+
 static int posix_close(void *ctx, int fd)
 {
 	(void)ctx;
@@ -155,6 +162,7 @@ const struct kt_fs *kt_fs_posix(void)
 		.ftruncate = posix_ftruncate,
 		.fsync = posix_fsync,
 		.fdatasync = posix_fdatasync,
+		.drop_cache = posix_drop_cache,
 		.close = posix_close,
 		.fstat = posix_fstat,
 		.lstat = posix_lstat,

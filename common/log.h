@@ -34,6 +34,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(CLIENT_REFUSED, "client.refused", WARN, 1, "a client was not let in")                    \
 	X(SESSION_STARTED, "session.started", INFO, 0, "a client was let in")                      \
 	X(SESSION_ENDED, "session.ended", INFO, 0, "a session was ended by the plugin")            \
+	X(CLAIM_STARTED, "claim.started", INFO, 1, "a claimant was let in")                        \
+	X(CLAIM_ENDED, "claim.ended", INFO, 1, "a claimant's session was ended by the plugin")     \
 	X(SESSION_CONTENDED, "session.contended", WARN, 1,                                         \
 	  "one client id is taken over again and again")                                           \
 	X(ACCESS_DENIED, "access.denied", WARN, 1, "a topic was denied")                           \

@@ -14,7 +14,8 @@
 
 enum {
 	KT_PAHO_SENDS_MAX = 12, /* messages that wait; what opens and closes has room beside them */
-	KT_PAHO_COMMANDS_MAX = 16
+	KT_PAHO_COMMANDS_MAX = 16,
+	KT_PAHO_MESSAGES_MAX = 64 /* of the broker, that wait for the main thread */
 };
 
 enum kt_paho_command_kind { KT_PAHO_OPEN, KT_PAHO_SEND, KT_PAHO_CLOSE, KT_PAHO_GONE, KT_PAHO_QUIT };
@@ -66,13 +67,18 @@ struct kt_paho {
 	struct kt_paho_link link[KT_LINK_COUNT];
 	struct kt_paho_event *first;
 	struct kt_paho_event **last;
+	size_t messages; /* among them */
 	int event_fd;
 	uint64_t connections;
 	int64_t floor_s;
 	bool clock_ahead;
 };
 
-/* Takes @event over; out of memory loses it, as the network may. Any thread. */
+/*
+ * Takes @event over; out of memory loses it, as the network may. So does a message that finds
+ * KT_PAHO_MESSAGES_MAX others: a broker that floods must not eat the hub's memory, and what an
+ * honest one sent is asked for again. Any thread.
+ */
 void kt_paho_push_event(struct kt_paho *paho, struct kt_link_event *event);
 /* Under the lock. KT_ERR_BUSY: the queue is full; the text stays the caller's. */
 enum kt_err kt_paho_push_command(struct kt_paho_link *link, const struct kt_paho_command *command);

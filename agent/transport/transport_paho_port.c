@@ -24,17 +24,24 @@ void kt_link_event_clear(struct kt_link_event *event)
 void kt_paho_push_event(struct kt_paho *paho, struct kt_link_event *event)
 {
 	struct kt_paho_event *queued = calloc(1, sizeof(*queued));
+	const bool is_message = event->kind == KT_LINK_MESSAGE;
 	const uint64_t one = 1;
+	bool has_room = false;
 
-	if (queued == NULL) {
+	pthread_mutex_lock(&paho->lock);
+	has_room = queued != NULL && !(is_message && paho->messages >= KT_PAHO_MESSAGES_MAX);
+	if (has_room) {
+		queued->event = *event;
+		*paho->last = queued;
+		paho->last = &queued->next;
+		paho->messages += is_message ? 1 : 0;
+	}
+	pthread_mutex_unlock(&paho->lock);
+	if (!has_room) {
+		free(queued);
 		kt_link_event_clear(event);
 		return;
 	}
-	queued->event = *event;
-	pthread_mutex_lock(&paho->lock);
-	*paho->last = queued;
-	paho->last = &queued->next;
-	pthread_mutex_unlock(&paho->lock);
 	if (write(paho->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
 		return; /* the counter is full: it is readable anyway */
 }
@@ -283,6 +290,7 @@ bool kt_paho_take(struct kt_paho *paho, struct kt_link_event *out)
 		paho->first = first->next;
 		if (paho->first == NULL)
 			paho->last = &paho->first;
+		paho->messages -= first->event.kind == KT_LINK_MESSAGE ? 1 : 0;
 	} else if (paho->event_fd >= 0 && read(paho->event_fd, &count, sizeof(count)) < 0) {
 		count = 0; /* nothing was signalled */
 	}

@@ -153,6 +153,14 @@ static enum kt_err on_date_checks(struct reading *r, const char *name, char *res
 			      "certificates past their end would be let in (remove the line)");
 }
 
+/* A header of the PROXY protocol may name any address, that of the operators' socket as well. */
+static enum kt_err on_proxy_protocol(struct reading *r, const char *name, char *rest)
+{
+	return refuse(r, name, rest_of_line(rest),
+		      "whoever reaches that listener says what his address is, and the operators' "
+		      "socket is known by it (remove the line)");
+}
+
 static enum kt_err on_memory_limit(struct reading *r, const char *name, char *rest)
 {
 	return refuse(r, name, rest_of_line(rest),
@@ -285,6 +293,7 @@ static const struct setting {
 	{{"use_username_as_clientid", NULL}, on_username_as_clientid},
 	{{"per_listener_settings", NULL}, on_per_listener_settings},
 	{{"disable_client_cert_date_checks", NULL}, on_date_checks},
+	{{"enable_proxy_protocol", NULL}, on_proxy_protocol},
 	{{"memory_limit", NULL}, on_memory_limit},
 	{{"protocol", NULL}, on_protocol},
 	{{"listener", NULL}, on_listener},

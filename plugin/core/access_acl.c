@@ -33,7 +33,10 @@ static enum kt_right deny(enum kt_reason *reason, enum kt_reason why)
 	return KT_RIGHT_DENY;
 }
 
-/* A superseded credential keeps its site topics for a while: the hub's programs must reload. */
+/*
+ * A superseded credential keeps its site topics for a while: the hub's programs must reload. And
+ * until that is durable: the disk still calls it current.
+ */
 static bool is_credential_good(const struct kt_access *access, const struct kt_session *session)
 {
 	if (session->credential == NULL || session->device == NULL)
@@ -41,12 +44,19 @@ static bool is_credential_good(const struct kt_access *access, const struct kt_s
 	if (session->credential->status == KT_CREDENTIAL_CURRENT)
 		return session->device->frozen || !session->rotate_only;
 	return session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
-	       access->now.mono_ms < session->drain_until_ms;
+	       (access->now.mono_ms < session->drain_until_ms ||
+		session->credential->changed_seq > access->durable_seq);
 }
 
 static bool is_revoked(const struct kt_device *device)
 {
 	return device->state == KT_DEVICE_DELETED || device->state == KT_DEVICE_REVOKED;
+}
+
+/* Until its end is durable, too: a right that is lost with the power must not have been used. */
+static bool is_quarantined(const struct kt_access *access, const struct kt_device *device)
+{
+	return device->quarantined || device->released_seq > access->durable_seq;
 }
 
 static void who_of_session(const struct kt_access *access, const struct kt_session *session,
@@ -68,7 +78,7 @@ static void who_of_session(const struct kt_access *access, const struct kt_sessi
 	case KT_SESSION_DEVICE:
 		out->kind = WHO_DEVICE;
 		out->has_site_topics = session->device != NULL && !is_revoked(session->device) &&
-				       !session->device->quarantined &&
+				       !is_quarantined(access, session->device) &&
 				       is_credential_good(access, session);
 		return;
 	case KT_SESSION_OPERATOR:
@@ -101,7 +111,8 @@ static bool who_of_names(const struct kt_access *access, const struct kt_acl_que
 			return true;
 		}
 		out->kind = WHO_DEVICE;
-		out->has_site_topics = device->state == KT_DEVICE_ACTIVE && !device->quarantined &&
+		out->has_site_topics = device->state == KT_DEVICE_ACTIVE &&
+				       !is_quarantined(access, device) &&
 				       !kt_access_is_over_age(access, device);
 		return name.kind == KT_CLIENT_DEVICE || name.kind == KT_CLIENT_TAGGED;
 	}

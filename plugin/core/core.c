@@ -185,7 +185,10 @@ static void log_start(struct kt_core *core, const struct kt_connect *connect,
 					  {"address", connect->address},
 					  {"rotate_only", admission->rotate_only ? "yes" : NULL}};
 
-	(void)kt_log_event(core->ports.log, KT_EVENT_SESSION_STARTED, fields, 4);
+	(void)kt_log_event(core->ports.log,
+			   admission->kind == KT_SESSION_CLAIM ? KT_EVENT_CLAIM_STARTED
+							       : KT_EVENT_SESSION_STARTED,
+			   fields, 4);
 }
 
 /*

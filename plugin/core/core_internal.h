@@ -76,7 +76,10 @@ void kt_core_kick(struct kt_core *core, struct kt_session *session, enum kt_reas
 		  unsigned in_ticks);
 /* The same, within this call: for CONTROL and TICK alone, never a session that is being served. */
 void kt_core_kick_now(struct kt_core *core, struct kt_session *session, enum kt_reason reason);
-/* The same, once @after_seq is durable, or at once where it never will be. */
+/*
+ * The same, once @after_seq is durable; where it never will be, at once, or (CERT_SUPERSEDED) not
+ * at all.
+ */
 void kt_core_kick_after(struct kt_core *core, const struct kt_session *session,
 			enum kt_reason reason, uint64_t after_seq);
 /* A fact: log line now, event on keyturn/v1/events/<name> once durable. @device may be NULL. */

@@ -1,4 +1,4 @@
-/* A device's message: its size, its rate, its turn, its signature; then who may say what. */
+/* A device's message: its rate, its size, its turn, its signature; then who may say what. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,12 +132,12 @@ void kt_core_device_message(struct kt_core *core, struct kt_now now, uintptr_t c
 		drop(core, session, KT_REASON_DENIED);
 		return;
 	}
-	if (payload.len == 0 || payload.len > KT_MESSAGE_MAX) {
-		kt_core_reject(core, session, KT_REASON_MSG_SIZE, 0, 0);
-		return;
-	}
 	if (!is_within_rate(core, session)) {
 		drop(core, session, KT_REASON_MSG_RATE); /* no signature for who floods */
+		return;
+	}
+	if (payload.len == 0 || payload.len > KT_MESSAGE_MAX) {
+		kt_core_reject(core, session, KT_REASON_MSG_SIZE, 0, 0);
 		return;
 	}
 	reason = credential_refusal(session);

@@ -265,7 +265,8 @@ static void give_up(struct kt_core *core, struct effect *effect)
 {
 	static const char lost[] = "{\"responses\":[{\"error\":\"not_durable\"}]}";
 
-	if (effect->kind == EFFECT_KICK) {
+	/* what the disk still calls current keeps the session it has: there would be no other */
+	if (effect->kind == EFFECT_KICK && effect->reason != KT_REASON_CERT_SUPERSEDED) {
 		run(core, effect);
 		return;
 	}

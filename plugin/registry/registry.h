@@ -74,7 +74,8 @@ struct kt_device { /* read-only outside the registry */
 	int64_t created_us;
 	int64_t committed_us; /* of the current credential */
 	int64_t revoked_us;
-	uint64_t changed_seq; /* last record about it */
+	uint64_t released_seq; /* record that ended the last quarantine; not indexed */
+	uint64_t changed_seq;  /* last record about it */
 };
 
 struct kt_ticket_entry { /* read-only */

@@ -273,6 +273,7 @@ static void apply_quarantine(struct change *c)
 static void apply_release(struct change *c)
 {
 	c->row->d.quarantined = false;
+	c->row->d.released_seq = c->rec->seq;
 }
 
 /*

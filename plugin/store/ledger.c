@@ -281,6 +281,11 @@ enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir, kt_ledger_vi
 	in.fd = fs->open(fs->ctx, path.s, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (in.fd < 0)
 		return errno == ENOENT ? KT_ERR_NOT_FOUND : KT_ERR_SYS;
+	/*
+	 * What a failed sync of an earlier process lost may still be read from the cache, and no
+	 * later sync writes it: a record must not count as durable on the strength of that.
+	 */
+	(void)fs->drop_cache(fs->ctx, in.fd);
 	in.buf = malloc(LEDGER_LINE_MAX + 1 + BLOCK);
 	if (in.buf == NULL) {
 		err = KT_ERR_NOMEM;

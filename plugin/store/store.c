@@ -28,6 +28,7 @@ struct kt_store {
 	void (*wake)(void *ctx);
 	void *wake_ctx;
 	int lock_fd;
+	int ledger_lock_fd;
 	bool has_thread;
 	bool has_lock;
 	pthread_t thread;
@@ -289,6 +290,7 @@ static enum kt_err store_new(const struct kt_store_config *config, struct kt_log
 	if (store == NULL)
 		return KT_ERR_NOMEM;
 	store->lock_fd = -1;
+	store->ledger_lock_fd = -1;
 	store->log = log;
 	store->wake = config->wake;
 	store->wake_ctx = config->wake_ctx;
@@ -318,6 +320,7 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 
 	*out = NULL;
 	start.lock_fd = -1;
+	start.ledger_lock_fd = -1;
 	why[0] = '\0';
 	err = store_new(config, log, &store);
 	if (err == KT_ERR_OK)
@@ -325,6 +328,7 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 	if (err != KT_ERR_OK)
 		goto out;
 	store->lock_fd = start.lock_fd;
+	store->ledger_lock_fd = start.ledger_lock_fd;
 	store->ledger = start.ledger;
 	store->index = start.index;
 	store->status.index_failed = start.index_failed;
@@ -359,8 +363,10 @@ void kt_store_close(struct kt_store *store)
 	free_items(store->first);
 	kt_index_close(store->index);
 	kt_ledger_close(store->ledger);
+	if (store->ledger_lock_fd >= 0)
+		(void)close(store->ledger_lock_fd); /* the locks go with them */
 	if (store->lock_fd >= 0)
-		(void)close(store->lock_fd); /* the lock goes with it */
+		(void)close(store->lock_fd);
 	if (store->has_lock) {
 		(void)pthread_cond_destroy(&store->cond);
 		(void)pthread_mutex_destroy(&store->mutex);

@@ -75,16 +75,13 @@ static enum kt_err check_dir(const struct kt_store_start *s, const char *path)
 	return KT_ERR_OK;
 }
 
-static enum kt_err take_lock(struct kt_store_start *s)
+/* Held until *fd is closed; what was opened stays with the caller also on an error. */
+static enum kt_err take_lock(const struct kt_store_start *s, const char *path, int flags, int *fd)
 {
-	char path[PATH_CAP];
-
-	if (!make_path(path, s->config->state_dir, "lock"))
-		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
-	if (s->lock_fd < 0)
+	*fd = open(path, flags | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	if (*fd < 0)
 		return refuse_err(s, KT_ERR_SYS, "cannot open the lock", path);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
 		return KT_ERR_OK;
 	if (errno == EWOULDBLOCK)
 		return refuse(s, KT_ERR_BUSY,
@@ -92,6 +89,28 @@ static enum kt_err take_lock(struct kt_store_start *s)
 			      "broker per registry",
 			      path);
 	return refuse_err(s, KT_ERR_SYS, "cannot lock", path);
+}
+
+/* Each by itself: two registries with one ledger between them would ruin it for both. */
+static enum kt_err take_locks(struct kt_store_start *s)
+{
+	char path[PATH_CAP];
+	enum kt_err err;
+
+	if (!make_path(path, s->config->state_dir, "lock"))
+		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
+	err = take_lock(s, path, O_RDWR | O_CREAT | O_NOFOLLOW, &s->lock_fd);
+	if (err == KT_ERR_OK)
+		err = take_lock(s, s->config->ledger_dir, O_RDONLY | O_DIRECTORY,
+				&s->ledger_lock_fd);
+	return err;
+}
+
+static void release_lock(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd); /* the lock goes with it */
+	*fd = -1;
 }
 
 /* --- the index -------------------------------------------------------------------------------- */
@@ -281,7 +300,7 @@ enum kt_err kt_store_recover(struct kt_store_start *start)
 	if (err == KT_ERR_OK)
 		err = check_dir(start, start->config->ledger_dir);
 	if (err == KT_ERR_OK)
-		err = take_lock(start);
+		err = take_locks(start);
 	if (err == KT_ERR_OK)
 		err = open_index(start);
 	if (err == KT_ERR_OK)
@@ -296,10 +315,9 @@ enum kt_err kt_store_recover(struct kt_store_start *start)
 	}
 	kt_index_close(start->index);
 	kt_ledger_close(start->ledger);
-	if (start->lock_fd >= 0)
-		(void)close(start->lock_fd); /* the lock goes with it */
+	release_lock(&start->ledger_lock_fd);
+	release_lock(&start->lock_fd);
 	start->index = NULL;
 	start->ledger = NULL;
-	start->lock_fd = -1;
 	return err;
 }

@@ -19,6 +19,7 @@ struct kt_store_start {
 	char *why; /* 512 bytes */
 	/* out, owned by the caller after KT_ERR_OK */
 	int lock_fd;
+	int ledger_lock_fd;
 	struct kt_ledger *ledger;
 	struct kt_index *index;
 	struct kt_ledger_state state;

@@ -18,8 +18,10 @@ struct kt_worker_pool {
 	pthread_cond_t work;	/* something to do, or stop */
 	pthread_cond_t started; /* a thread has its bench, or failed */
 	struct queue waiting;
+	struct queue strangers; /* waiting, too, but last */
 	struct queue done;
-	size_t count; /* jobs between submit and take */
+	size_t count;	       /* jobs between submit and take */
+	size_t stranger_count; /* of them */
 	bool stop;
 	const struct kt_signing *signing; /* during kt_worker_pool_new only */
 	unsigned started_count;
@@ -61,16 +63,21 @@ static void queue_clear(struct queue *queue)
 		kt_job_free(job);
 }
 
+static bool is_strangers(const struct kt_job *job)
+{
+	return job->kind == KT_JOB_OPEN && job->is_claim;
+}
+
 /* NULL: the pool stops. What waits then is dropped by kt_worker_pool_free. */
 static struct kt_job *next_job(struct kt_worker_pool *pool)
 {
 	struct kt_job *job = NULL;
 
 	pthread_mutex_lock(&pool->lock);
-	while (!pool->stop && pool->waiting.head == NULL)
+	while (!pool->stop && pool->waiting.head == NULL && pool->strangers.head == NULL)
 		pthread_cond_wait(&pool->work, &pool->lock);
 	if (!pool->stop)
-		job = queue_pop(&pool->waiting);
+		job = queue_pop(pool->waiting.head != NULL ? &pool->waiting : &pool->strangers);
 	pthread_mutex_unlock(&pool->lock);
 	return job;
 }
@@ -116,12 +123,15 @@ static void *run_worker(void *arg)
 static enum kt_err submit(void *ctx, struct kt_job *job)
 {
 	struct kt_worker_pool *pool = ctx;
+	const bool is_stranger = is_strangers(job);
 	enum kt_err err = KT_ERR_BUSY;
 
 	pthread_mutex_lock(&pool->lock);
-	if (pool->count < KT_JOBS_MAX) {
+	if (pool->count < KT_JOBS_MAX &&
+	    !(is_stranger && pool->stranger_count >= KT_CLAIM_JOBS_MAX)) {
 		pool->count++;
-		queue_push(&pool->waiting, job);
+		pool->stranger_count += is_stranger ? 1 : 0;
+		queue_push(is_stranger ? &pool->strangers : &pool->waiting, job);
 		pthread_cond_signal(&pool->work);
 		err = KT_ERR_OK;
 	}
@@ -205,6 +215,7 @@ void kt_worker_pool_free(struct kt_worker_pool *pool)
 	for (unsigned i = 0; i < pool->thread_count; i++)
 		pthread_join(pool->threads[i], NULL);
 	queue_clear(&pool->waiting);
+	queue_clear(&pool->strangers);
 	queue_clear(&pool->done);
 	pthread_cond_destroy(&pool->started);
 	pthread_cond_destroy(&pool->work);
@@ -224,8 +235,10 @@ struct kt_job *kt_worker_pool_take(struct kt_worker_pool *pool)
 
 	pthread_mutex_lock(&pool->lock);
 	job = queue_pop(&pool->done);
-	if (job != NULL)
+	if (job != NULL) {
 		pool->count--;
+		pool->stranger_count -= is_strangers(job) ? 1 : 0;
+	}
 	pthread_mutex_unlock(&pool->lock);
 	return job;
 }

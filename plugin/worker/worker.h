@@ -15,7 +15,11 @@
 #include "message.h"
 #include "types.h"
 
-enum { KT_JOBS_MAX = 1024 };
+/*
+ * Jobs between submit and take. Strangers' first words (OPEN of a claimant) take half of the room
+ * at most, and their turn comes when nothing else waits: who floods the claim lane stops no hub.
+ */
+enum { KT_JOBS_MAX = 1024, KT_CLAIM_JOBS_MAX = KT_JOBS_MAX / 2 };
 
 enum kt_job_kind {
 	KT_JOB_OPEN,  /* a device's JWS: verify, decode; csr and enroll: the request too */

@@ -38,6 +38,13 @@ static ssize_t input_read(void *ctx, int fd, void *buf, size_t len)
 	return (ssize_t)len;
 }
 
+static int input_drop_cache(void *ctx, int fd)
+{
+	(void)ctx;
+	(void)fd;
+	return 0;
+}
+
 static int input_close(void *ctx, int fd)
 {
 	(void)ctx;
@@ -60,8 +67,11 @@ static enum kt_err count(void *arg, const struct kt_record *record, const uint8_
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct input in = {.bytes = bytes, .len = len};
-	struct kt_fs fs = {
-		.ctx = &in, .open = input_open, .read = input_read, .close = input_close};
+	struct kt_fs fs = {.ctx = &in,
+			   .open = input_open,
+			   .read = input_read,
+			   .drop_cache = input_drop_cache,
+			   .close = input_close};
 	struct kt_ledger_state state;
 	struct kt_ledger_state again;
 	uint64_t bad_line = 0;

@@ -79,7 +79,7 @@ def patience():
     scene.check("an agent without hello is ended", mute.is_closed_within(4))
     scene.event_since("for that", start, "session.ended", "client=hub-1:agent", "reason=hello.timeout")
     scene.check("a claimant without enroll, too", claim.is_closed_within(4))
-    scene.event_since("for that", start, "session.ended", f"client={claim.client_id}", "reason=claim.timeout")
+    scene.event_since("for that", start, "claim.ended", f"client={claim.client_id}", "reason=claim.timeout")
 
     # An op that nobody answers, and a certificate that nobody confirms
     agent = scene.agent("hub-1", hub)

@@ -6,7 +6,7 @@
 make_tmp
 P=$KT_TMP/pki
 TD=example.org
-EKU=$(sed -n 's/^#define KT_EKU_CONTROLLER_OID "\(.*\)"/\1/p' "$KT_ROOT/common/crypto.h")
+EKU=$(sed -n 's/^#define KT_EKU_CONTROLLER_OID "\(.*\)"/\1/p' "$KT_ROOT/common/crypto/crypto.h")
 SHOW='-certopt no_pubkey,no_sigdump,no_serial,no_version,no_signame'
 
 # extension FILE NAME: the lines under one extension's heading, one space apart; "critical" first.

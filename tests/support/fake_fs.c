@@ -241,6 +241,24 @@ static int fake_fdatasync(void *ctx, int fd)
 	return fake_finish(ctx, sync_fd(ctx, fd, true));
 }
 
+/* The pages that an fsync lost are clean: the kernel lets go of them. */
+static int fake_drop_cache(void *ctx, int fd)
+{
+	struct fake_fs *fs = ctx;
+	const struct fake_fd *of = fd_find(fs, fd);
+	struct fake_inode *inode;
+
+	if (of == NULL)
+		return -1;
+	inode = &fs->inodes[of->inode];
+	if (!inode->is_lost)
+		return 0;
+	fake_buffer_set(&inode->content, inode->durable.p, inode->durable.len);
+	inode->is_lost = false;
+	inode->is_dirty = inode->mode != inode->durable_mode || inode->gid != inode->durable_gid;
+	return 0;
+}
+
 /* --- attributes --- */
 
 static void fill_stat(const struct fake_fs *fs, size_t index, struct stat *st)
@@ -325,6 +343,7 @@ void fake_fill_table(struct fake_fs *fs)
 		.ftruncate = fake_ftruncate,
 		.fsync = fake_fsync,
 		.fdatasync = fake_fdatasync,
+		.drop_cache = fake_drop_cache,
 		.close = fake_close,
 		.fstat = fake_fstat,
 		.lstat = fake_lstat,

@@ -13,7 +13,9 @@
  * (what was synced before, or an empty file), kept, or torn: the front new and the back old, or the
  * other way round. What a crash drops or keeps does not follow the order of the calls.
  * After an fsync that failed, a file's content can never become durable any more (the kernel has
- * dropped the dirty pages): a caller that tries again and believes it is found out.
+ * dropped the dirty pages): a caller that tries again and believes it is found out. Reads still
+ * show it, until drop_cache; then what is durable is there again. drop_cache is no call that
+ * counts.
  *
  * Not modelled: permissions (all is allowed; owner is the caller's), hard links, time.
  * Paths: absolute, or taken from "/"; symbolic links are followed as the kernel does; ".." works.

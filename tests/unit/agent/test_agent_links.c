@@ -149,6 +149,36 @@ static void a_down_of_a_link_that_is_down_is_ignored(void **state)
 	assert_int_equal(kt_agent_next_tick_ms(h->agent), h->now.mono_ms + 1000);
 }
 
+/* The hello or its answer got lost in the plugin: nobody else would ever end this connection. */
+static void a_session_without_a_welcome_is_closed_and_tried_again_later(void **state)
+{
+	struct hub *h = *state;
+
+	hub_start(h);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	assert_int_equal(kt_agent_next_tick_ms(h->agent), h->now.mono_ms + 60000);
+	hub_pass(h, 59999);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "close agent");
+	kt_agent_tick(h->agent, h->now);
+	TRACE_NOTHING(&h->trace);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_CLOSED);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1000);
+	TRACE_EXPECT(&h->trace, old_opens);
+}
+
+static void a_session_with_a_welcome_may_be_silent_for_ever(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_pass(h, 86400000);
+	TRACE_NOTHING(&h->trace);
+}
+
 /* --- the trial beside the live link --- */
 
 static void the_live_link_stays_while_the_new_one_is_tried(void **state)
@@ -416,6 +446,8 @@ int main(void)
 		T(an_open_that_fails_is_tried_again_later),
 		T(a_refused_hub_with_one_credential_comes_back_as_well),
 		T(a_down_of_a_link_that_is_down_is_ignored),
+		T(a_session_without_a_welcome_is_closed_and_tried_again_later),
+		T(a_session_with_a_welcome_may_be_silent_for_ever),
 		T(the_live_link_stays_while_the_new_one_is_tried),
 		T(the_live_link_is_not_reopened_while_the_new_one_goes_first),
 		T(an_overdue_trial_is_closed_once),

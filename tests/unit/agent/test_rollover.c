@@ -4,9 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "vector_file.h"
 
 static struct kt_agent_record record_in(enum kt_agent_phase phase)
 {
@@ -160,10 +164,44 @@ static void the_op_in_hand_once_more_is_the_same(void **state)
 	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_SAME);
 }
 
+static void cell_text(enum kt_agent_phase phase, enum kt_rollover_event event, char out[48])
+{
+	const struct kt_rollover_cell cell = kt_rollover(phase, event);
+
+	if (cell.action == KT_ACT_IGNORE)
+		(void)snprintf(out, 48, "-");
+	else if (cell.next == phase)
+		(void)snprintf(out, 48, "%s", kt_rollover_action_name(cell.action));
+	else
+		(void)snprintf(out, 48, "%s: %s", kt_rollover_action_name(cell.action),
+			       kt_agent_phase_name(cell.next));
+}
+
+static void the_protocol_page_prints_the_table_that_runs(void **state)
+{
+	char *page = vector_file_load("../../docs/PROTOCOL.md");
+
+	(void)state;
+	for (int e = 0; e < (int)KT_EV_COUNT; e++) {
+		char cells[4][48];
+		char row[256];
+
+		for (int p = (int)KT_AGENT_NEW; p <= (int)KT_AGENT_CERT; p++)
+			cell_text((enum kt_agent_phase)p, (enum kt_rollover_event)e, cells[p]);
+		(void)snprintf(row, sizeof(row), "\n| %s | %s | %s | %s | %s |\n",
+			       kt_rollover_event_name((enum kt_rollover_event)e), cells[0],
+			       cells[1], cells[2], cells[3]);
+		if (strstr(page, row) == NULL)
+			fail_msg("docs/PROTOCOL.md does not say: %s", row);
+	}
+	free(page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cell_has_names),
+		cmocka_unit_test(the_protocol_page_prints_the_table_that_runs),
 		cmocka_unit_test(only_commit_leads_from_a_pending_credential_to_stable),
 		cmocka_unit_test(an_ignored_event_changes_no_phase),
 		cmocka_unit_test(a_bad_rotate_is_ignored_everywhere),

@@ -575,11 +575,28 @@ static void quarantine_age_and_revoke_take_the_site_topics(void **state)
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "devices/hub-17/x");
 	ASSERT_RIGHT(ALLOW, &agent, WRITE, KT_TOPIC_DEVICE_IN);
 	fleet_simple(w->registry, KT_RECORD_RELEASE, "hub-17", 0);
+	durable(w);
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
 	fleet_simple(w->registry, KT_RECORD_REVOKE, "hub-17", 0);
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
 	ASSERT_RIGHT(DENY, &agent, WRITE, KT_TOPIC_DEVICE_IN);
 	ASSERT_RIGHT(DENY, &agent, SUBSCRIBE, "keyturn/v1/device/hub-17/cmd");
+}
+
+static void a_release_gives_nothing_back_before_it_is_durable(void **state)
+{
+	struct world *w = *state;
+	struct kt_session s = session_of(w, KT_SESSION_DEVICE);
+
+	add_rule(w, KT_ACL_READWRITE, "devices/%d/#");
+	fleet_simple(w->registry, KT_RECORD_QUARANTINE, "hub-17", 0);
+	durable(w);
+	fleet_simple(w->registry, KT_RECORD_RELEASE, "hub-17", 0);
+	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
+	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "devices/hub-17/x");
+	durable(w);
+	fleet_open(w->registry, "hub-17", 5); /* another record about it takes nothing away */
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
 }
 
 static void a_superseded_credential_keeps_its_topics_while_it_drains(void **state)
@@ -591,6 +608,8 @@ static void a_superseded_credential_keeps_its_topics_while_it_drains(void **stat
 	fleet_open(w->registry, "hub-17", 5);
 	fleet_issue(w->registry, "hub-17", NEXT);
 	fleet_commit(w->registry, "hub-17");
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x"); /* the disk still calls it current */
+	durable(w);
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
 	s.drain_until_ms = w->access.now.mono_ms + 1;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
@@ -752,6 +771,7 @@ int main(void)
 		T(a_device_has_its_site_topics),
 		T(no_pattern_opens_keyturns_own_topics_to_a_device),
 		T(quarantine_age_and_revoke_take_the_site_topics),
+		T(a_release_gives_nothing_back_before_it_is_durable),
 		T(a_superseded_credential_keeps_its_topics_while_it_drains),
 		T(operators_command_and_read),
 		T(others_are_left_alone_outside_keyturns_namespace),

@@ -130,6 +130,8 @@ static const struct refusal refusals[] = {
 	{"per_listener_settings 1\n" OURS LISTENER, ":1: per_listener_settings true: "},
 	{OURS LISTENER "disable_client_cert_date_checks true\n",
 	 ":8: disable_client_cert_date_checks true: "},
+	{OURS LISTENER "enable_proxy_protocol 2\n", ":8: enable_proxy_protocol 2: "},
+	{OURS LISTENER "listener 1883\nenable_proxy_protocol 1\n", ":9: enable_proxy_protocol 1: "},
 	{"# a comment\n\nmemory_limit 100000000\n" OURS LISTENER, ":3: memory_limit 100000000: "},
 	{"memory_limit 0\n" OURS LISTENER, ":1: memory_limit 0: "},
 	{OURS LISTENER OURS, ":8: plugin: Keyturn is loaded twice"},

@@ -267,7 +267,7 @@ static void a_message_is_verified_with_its_sessions_certificate(void **state)
 	kt_job_free(job);
 }
 
-static void size_comes_before_everything(void **state)
+static void size_comes_before_the_signature(void **state)
 {
 	struct fake *f = *state;
 	char *big = calloc(1, KT_MESSAGE_MAX + 2);
@@ -322,6 +322,18 @@ static void a_flood_costs_no_signature(void **state)
 	for (int i = 0; i < 10; i++)
 		fake_raw(f, AGENT, "x");
 	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 26);
+}
+
+static void a_flood_of_what_is_too_large_costs_no_signature_of_ours(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	for (int i = 0; i < 30; i++)
+		fake_raw(f, AGENT, "");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 9);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 21);
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 9);
 }
 
 static void a_bad_signature_is_told_to_who_said_hello(void **state)
@@ -444,6 +456,25 @@ static void an_answer_for_a_session_that_is_gone_reaches_nobody(void **state)
 }
 
 /* --- time --- */
+
+static void strangers_cannot_fill_the_log_by_coming_and_going(void **state)
+{
+	struct fake *f = *state;
+	char client_id[KT_CLIENT_ID_MAX];
+
+	for (unsigned i = 0; i < 100; i++) {
+		(void)snprintf(client_id, sizeof(client_id), "claim:AAAAAAAAAAAAAAAAAAA%03u", i);
+		assert_int_equal(fake_connect(f, 4096 + i * 16, client_id, NULL, NULL),
+				 KT_ANSWER_ACCEPT);
+	}
+	fake_later(f, 60000);
+	fake_ticks(f, 2);
+	assert_int_equal(f->kicked_count, 100);
+	assert_int_equal(f->logged[KT_EVENT_SESSION_STARTED], 0);
+	assert_int_equal(f->logged[KT_EVENT_SESSION_ENDED], 0);
+	assert_int_equal(f->logged[KT_EVENT_CLAIM_STARTED], KT_LOG_BURST);
+	assert_int_equal(f->logged[KT_EVENT_CLAIM_ENDED], KT_LOG_BURST);
+}
 
 static void who_says_no_hello_is_ended(void **state)
 {
@@ -721,9 +752,10 @@ int main(void)
 		T(commands_are_authorised_by_the_session_alone),
 		T(messages_are_for_the_agents_sessions_alone),
 		T(a_message_is_verified_with_its_sessions_certificate),
-		T(size_comes_before_everything),
+		T(size_comes_before_the_signature),
 		T(one_is_in_work_four_wait_and_the_next_is_told_busy),
 		T(a_flood_costs_no_signature),
+		T(a_flood_of_what_is_too_large_costs_no_signature_of_ours),
 		T(a_bad_signature_is_told_to_who_said_hello),
 		T(a_message_must_be_of_its_session),
 		T(a_message_must_be_of_this_connection),
@@ -731,6 +763,7 @@ int main(void)
 		T(who_may_say_what),
 		T(an_answer_for_a_session_that_is_gone_reaches_nobody),
 		T(who_says_no_hello_is_ended),
+		T(strangers_cannot_fill_the_log_by_coming_and_going),
 		T(a_session_ends_with_its_certificate),
 		T(gauges_are_retained_and_told_when_they_change),
 		T(an_emergency_revoke_ends_everything_in_the_same_call),

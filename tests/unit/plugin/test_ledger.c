@@ -452,6 +452,35 @@ static void an_interrupted_write_is_repeated_and_a_failed_sync_is_not(void **sta
 	fake_fs_free(fs);
 }
 
+/* The page cache still shows what never reached the disk, also to the next process. */
+static void a_start_after_a_failed_sync_believes_the_disk_alone(void **state)
+{
+	struct fake_fs *fs = fake_fs_new();
+	const struct kt_fs *table = fake_fs_table(fs);
+	struct kt_record records[RECORDS];
+	struct kt_ledger_state s = {0};
+	struct kt_ledger *ledger = NULL;
+	uint64_t bad_line = 0;
+
+	(void)state;
+	make_records(records);
+	assert_int_equal(kt_ledger_open(table, DIR, &s, &ledger), KT_ERR_OK);
+	assert_int_equal(append(ledger, records, 0, 1, &s), KT_ERR_OK);
+	fake_fs_fail_at(fs, 2, EIO); /* write, then fdatasync */
+	assert_int_equal(append(ledger, records, 1, 2, &s), KT_ERR_SYS);
+	kt_ledger_close(ledger);
+	fake_fs_fail_at(fs, 0, 0);
+	assert_int_equal(kt_ledger_scan(table, DIR, NULL, NULL, &s, &bad_line), KT_ERR_OK);
+	assert_true(s.seq == 1);
+	assert_int_equal(kt_ledger_open(table, DIR, &s, &ledger), KT_ERR_OK);
+	assert_int_equal(append(ledger, records, 1, RECORDS, &s), KT_ERR_OK);
+	kt_ledger_close(ledger);
+	fake_fs_crash(fs, 1);
+	assert_int_equal(kt_ledger_scan(table, DIR, NULL, NULL, &s, &bad_line), KT_ERR_OK);
+	assert_true(s.seq == RECORDS);
+	fake_fs_free(fs);
+}
+
 /* --- power cuts --------------------------------------------------------------------------------
  */
 
@@ -625,6 +654,7 @@ int main(void)
 		cmocka_unit_test(open_cuts_the_tail_and_goes_on),
 		cmocka_unit_test(short_writes_are_continued),
 		cmocka_unit_test(an_interrupted_write_is_repeated_and_a_failed_sync_is_not),
+		cmocka_unit_test(a_start_after_a_failed_sync_believes_the_disk_alone),
 		cmocka_unit_test(no_power_cut_loses_an_acknowledged_record),
 		cmocka_unit_test(no_failed_call_loses_an_acknowledged_record),
 		cmocka_unit_test(writes_version_1_as_it_always_did),

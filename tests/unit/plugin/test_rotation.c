@@ -221,6 +221,29 @@ static void a_lost_ledger_means_no_certificate_and_no_commit(void **state)
 	assert_false(fake_was_kicked(f, "hub-17:agent"));
 }
 
+/* The disk still says that the old credential is current, and nobody else gets in until a restart:
+ * whoever is in session stays. */
+static void a_ledger_lost_in_the_middle_of_a_commit_ends_no_session(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	struct kt_acl_event acl = {
+		.client = APP, .action = KT_ACL_DO_WRITE, .topic = "devices/hub-17/x"};
+
+	f->config.acl[f->config.acl_count++] =
+		(struct kt_acl_rule){.access = KT_ACL_READWRITE, .pattern = "devices/%d/#"};
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	f->sync_at_once = false;
+	say_confirm(f, TRIAL, op, NEXT);
+	fake_fail(f);
+	fake_later(f, 60000);
+	fake_ticks(f, 20);
+	assert_int_equal(f->kicked_count, 0);
+	assert_int_equal(kt_core_acl(f->core, f->now, &acl), KT_RIGHT_ALLOW);
+	assert_null(fake_sent(f, "hub-17:trial", "committed"));
+}
+
 static void messages_keep_their_order_whichever_worker_is_first(void **state)
 {
 	struct fake *f = *state;
@@ -759,6 +782,7 @@ int main(void)
 		T(a_whole_rotation),
 		T(nothing_leaves_before_it_is_durable),
 		T(a_lost_ledger_means_no_certificate_and_no_commit),
+		T(a_ledger_lost_in_the_middle_of_a_commit_ends_no_session),
 		T(messages_keep_their_order_whichever_worker_is_first),
 		T(what_the_full_queue_refused_goes_out_a_tick_later),
 		T(the_same_key_gets_the_same_bytes_again),

@@ -317,6 +317,31 @@ static void a_second_open_is_refused_while_the_first_lives(void **state)
 	assert_int_equal(open_world(w), KT_ERR_OK);
 }
 
+/* Two lines of records in one file would be one that nobody can read. */
+static void two_registries_cannot_share_a_ledger(void **state)
+{
+	struct world *w = *state;
+	char other_state[96];
+	char why[512];
+	struct kt_store_config other = w->config;
+	struct kt_registry *registry = NULL;
+	struct kt_store *store = NULL;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	(void)snprintf(other_state, sizeof(other_state), "%s/other", w->root);
+	other.state_dir = other_state;
+	assert_int_equal(kt_registry_new(&registry), KT_ERR_OK);
+	assert_int_equal(kt_store_open(&other, &w->log, TIME_0, registry, &store, why),
+			 KT_ERR_BUSY);
+	assert_null(store);
+	assert_non_null(strstr(why, "/ledger"));
+	close_world(w);
+	assert_int_equal(kt_store_open(&other, &w->log, TIME_0, registry, &store, why), KT_ERR_OK);
+	kt_store_close(store);
+	kt_registry_free(registry);
+	remove_dir(other_state);
+}
+
 static void a_lost_index_is_rebuilt(void **state)
 {
 	struct world *w = *state;
@@ -589,6 +614,7 @@ int main(void)
 		T(close_flushes_what_waits),
 		T(ten_thousand_records_go_in_groups),
 		T(a_second_open_is_refused_while_the_first_lives),
+		T(two_registries_cannot_share_a_ledger),
 		T(a_lost_index_is_rebuilt),
 		T(a_corrupt_index_is_rebuilt),
 		T(an_index_that_lags_is_caught_up),

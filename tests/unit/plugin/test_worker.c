@@ -583,6 +583,66 @@ static void a_full_queue_takes_no_more_until_a_result_is_taken(void **state)
 	kt_worker_pool_free(pool);
 }
 
+static struct kt_job *claim_job(uint64_t session)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_OPEN, session);
+
+	assert_non_null(job);
+	job->is_claim = true; /* without a text: quickly refused */
+	return job;
+}
+
+static void strangers_never_fill_the_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	const struct kt_jobs *jobs;
+	struct kt_job *extra = claim_job(9999);
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 1, NULL, NULL, &pool), KT_ERR_OK);
+	jobs = kt_worker_pool_jobs(pool);
+	for (uint64_t i = 0; i < KT_CLAIM_JOBS_MAX; i++)
+		submit(pool, claim_job(i));
+	assert_int_equal(jobs->submit(jobs->ctx, extra), KT_ERR_BUSY);
+	submit(pool, kt_job_new(KT_JOB_SEAL, 5000)); /* a hub's */
+	kt_job_free(take(pool));
+	kt_job_free(take(pool)); /* of two one was a stranger's */
+	submit(pool, extra);
+	kt_worker_pool_free(pool);
+}
+
+/* The worker that has a first result stands here until the test opens the door. */
+static void wait_at_the_door(void *ctx)
+{
+	(void)pthread_mutex_lock(ctx);
+	(void)pthread_mutex_unlock(ctx);
+}
+
+static void hubs_are_served_before_strangers(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;
+	const uint64_t order[] = {1, 4, 2, 3};
+
+	assert_int_equal(kt_worker_pool_new(&f->signing, 1, wait_at_the_door, &door, &pool),
+			 KT_ERR_OK);
+	assert_int_equal(pthread_mutex_lock(&door), 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		submit(pool, claim_job(i));
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		struct kt_job *job = take(pool);
+
+		assert_int_equal(job->session, order[i]);
+		kt_job_free(job);
+		if (i > 0)
+			continue;
+		submit(pool, kt_job_new(KT_JOB_SEAL, 4));
+		assert_int_equal(pthread_mutex_unlock(&door), 0);
+	}
+	kt_worker_pool_free(pool);
+}
+
 static void wake(void *ctx)
 {
 	__atomic_add_fetch((unsigned *)ctx, 1, __ATOMIC_RELAXED);
@@ -705,6 +765,8 @@ int main(void)
 		cmocka_unit_test(a_bench_wants_matching_keys),
 		cmocka_unit_test(a_pool_with_a_wrong_key_does_not_start),
 		cmocka_unit_test(a_full_queue_takes_no_more_until_a_result_is_taken),
+		cmocka_unit_test(strangers_never_fill_the_queue),
+		cmocka_unit_test(hubs_are_served_before_strangers),
 		cmocka_unit_test(a_thousand_jobs_come_back_once_each),
 		cmocka_unit_test(one_thread_keeps_the_order),
 		cmocka_unit_test(a_pool_is_freed_while_jobs_wait),

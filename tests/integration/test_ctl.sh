@@ -1,0 +1,174 @@
+#!/bin/bash
+# Does keyturnctl do with a real broker what its manual says: over the socket and over TLS, with what
+# exit code, and whatever the plugin, the broker or the disk answers?
+
+# shellcheck disable=SC2119 # scene_start without a command in front
+# shellcheck disable=SC2016 # $CONTROL is a topic
+# shellcheck disable=SC2317 # functions that check and wait_for call
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/integration/scene.sh
+. "$(dirname "$0")/scene.sh"
+make_tmp
+
+CTL=$KT_BUILD/keyturnctl
+[ -x "$CTL" ] || fatal "keyturnctl is not built in $KT_BUILD"
+scene_pki
+scene_operator alice admin
+scene_operator vera viewer
+scene_write
+scene_start
+KEY_ID=$(printf 'ab%.0s' {1..32})
+
+ctl() { "$CTL" --unix "$KT_TMP/op.sock" "$@"; }
+over_tls() { # NAME ARG...
+	local name=$1
+	shift
+	"$CTL" --host localhost --port "$PORT" --cafile "$KT_TMP/pki/root.pem" \
+		--cert "$KT_TMP/pki/operator-$name.pem" --key "$KT_TMP/pki/operator-$name.key" "$@"
+}
+# says NAME EXIT_CODE TEXT COMMAND...: exit code, and a line of its output that matches
+says() {
+	local name=$1 code=$2 text=$3
+	shift 3
+	if [ "$code" = 0 ]; then
+		check "$name" "$@"
+		KT_OUT=$("$@" 2>&1 </dev/null)
+	else
+		check_fails "$name" "$code" "$@"
+	fi
+	check_line "$name: says so" <(printf '%s\n' "$KT_OUT") "$text"
+}
+once() { # NAME EXIT_CODE TEXT COMMAND...: the same for what can be done once
+	local name=$1 code=$2 text=$3 got=0
+	shift 3
+	KT_OUT=$("$@" 2>&1 </dev/null) || got=$?
+	check_eq "$name" "$got" "$code"
+	check_line "$name: says so" <(printf '%s\n' "$KT_OUT") "$text"
+}
+
+# --- no broker needed ------------------------------------------------------------------------------------
+
+check 'help' "$CTL" --help
+check 'help of a command' "$CTL" rotate --help
+says 'version' 0 '^keyturnctl [0-9]' "$CTL" --version
+says 'no command' 2 'which command' "$CTL"
+says 'an unknown command' 2 "there is no command 'explode'" "$CTL" explode
+says 'an unknown option' 2 'no option' "$CTL" list --frob
+says 'an option of another command' 2 'list does not take --wipe' "$CTL" list --wipe
+says 'a device id that is none' 2 'is no device id' ctl show 'a b'
+says 'a key id that is none' 2 'is no key id' ctl deny abc
+says 'a device twice' 2 'named twice' ctl rotate hub-1 hub-1
+says 'all without how many' 2 'needs --expect' ctl rotate --all
+says 'a revoke that nobody confirms' 2 'give --yes' ctl revoke hub-1
+says 'TLS without its files' 2 'needs --cafile' "$CTL" --host localhost list
+says 'both ways at once' 2 'not both' "$CTL" --unix /x --host localhost list
+says 'nobody there' 3 'No such file' "$CTL" --unix "$KT_TMP/nobody" list
+says 'a closed port' 3 'localhost: ' "$CTL" --host localhost --port "$(free_port)" \
+	--cafile "$KT_TMP/pki/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" \
+	--key "$KT_TMP/pki/operator-alice.key" list
+says 'a key file that is not there' 3 "$KT_TMP/none: No such file" "$CTL" --host localhost --port "$PORT" \
+	--cafile "$KT_TMP/pki/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" --key "$KT_TMP/none" list
+run_bg silent /usr/bin/python3 -c "
+import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind('$KT_TMP/silent'); s.listen(4); time.sleep(60)"
+wait_for_socket 5 "$KT_TMP/silent"
+says 'somebody who says nothing' 3 'nothing within 1 s' "$CTL" --unix "$KT_TMP/silent" --timeout 1s list
+
+# --- devices, tickets, keys ----------------------------------------------------------------------------------
+
+run_bg events "$CTL" --unix "$KT_TMP/op.sock" events --follow
+EVENTS=$BG_PID
+check 'a watcher subscribes' wait_for_line 10 "$KT_TMP/broker.log" 'keyturn/v1/events/# \(QoS'
+once 'a device is created' 0 '^hub-1: created$' ctl create-device hub-1 --group north
+once 'not twice' 1 '^keyturnctl: hub-1: exists' ctl create-device hub-1
+once 'nor in other letters' 1 'HUB-1: exists' ctl create-device HUB-1
+check 'the watcher sees it' wait_for_line 10 "$KT_TMP/events.log" 'device\.created device=hub-1'
+once 'with a registered key' 0 '^hub-2: created$' ctl create-device hub-2 --key-id "$KEY_ID"
+once 'one key for two' 1 'key.known' ctl create-device hub-3 --key-id "$KEY_ID"
+says 'show' 0 '^group +north$' ctl show hub-1
+says 'show as JSON' 0 '^\{"device":"hub-1","group":"north","state":"new"' ctl --json show hub-1
+says 'an unknown device' 1 'hub-9: not_found|not.found' ctl show hub-9
+says 'an error as JSON' 1 '^\{"error":"' ctl --json show hub-9
+ticket=$(ctl create-ticket hub-1 --raw 2>"$KT_TMP/raw.err")
+check_eq 'a ticket alone on the output' "$(grep -c '^keyturn-ticket-1\.' <<<"$ticket")" 1
+check_eq 'and nothing beside it' "$(cat "$KT_TMP/raw.err")" ''
+says 'a ticket with a word about it' 0 'usable once, until 20' ctl create-ticket hub-1 --valid-for 1h
+says 'a ticket for a group' 0 '^keyturn-ticket-1\.' ctl create-ticket --group north --pattern 'n-*'
+says 'a group without a pattern' 2 'a device, or --group and --pattern' ctl create-ticket --group north
+check_fails 'a ticket that cannot be written down' 6 bash -c "'$CTL' --unix '$KT_TMP/op.sock' create-ticket hub-1 --raw >/dev/full"
+check_no_line 'no ticket in the broker'"'"'s log' "$KT_TMP/broker.log" 'keyturn-ticket-1'
+says 'nobody waits' 0 '^KEY ID' ctl pending
+says 'an approval of nobody' 1 '^keyturnctl: hub-4: ' ctl approve "$KEY_ID" hub-4
+once 'a key is refused for good' 0 ': denied$' ctl deny "$(printf 'cd%.0s' {1..32})"
+says 'a device that is not active cannot rotate' 1 'hub-1: state' ctl rotate hub-1
+says 'or be challenged' 1 'hub-1: state' ctl challenge hub-1
+says 'a challenge that could not be sent is no outcome' 1 'hub-1: state' ctl challenge hub-1 --wait
+says 'nothing to cancel' 1 'hub-1: state' ctl cancel hub-1
+says 'the clock is confirmed' 0 'the clock is confirmed' ctl confirm-clock
+
+# --- batches -----------------------------------------------------------------------------------------------------
+
+once 'half a batch' 1 '^hub-1: quarantined$' ctl quarantine hub-1 hub-8 hub-2 --note 'a look'
+check_line 'names who failed' <(printf '%s\n' "$KT_OUT") '^keyturnctl: hub-8: '
+check_line 'and does the rest' <(printf '%s\n' "$KT_OUT") '^hub-2: quarantined$'
+once 'the same as JSON' 1 '"devices":\[\{"device":"hub-1"\},\{"device":"hub-8","error":"' ctl --json release hub-1 hub-8
+says 'what it did is seen' 0 '^hub-2 .* yes +no +' ctl list --state quarantined
+once 'a revoke' 0 '^hub-2: revoked$' ctl revoke hub-2 --emergency --yes --note lost
+once 'a deletion' 0 '^hub-2: deleted$' ctl delete-device hub-2 --yes
+check_eq 'a list does not show it' "$(ctl list | grep -c '^hub-2 ')" 0
+says 'unless it is asked for' 0 '^hub-2 +deleted' ctl list --state deleted
+says 'a state that is none' 1 'json.field' ctl list --state happy
+
+/usr/bin/python3 - <<'END' | while read -r line; do mosquitto_pub --unix "$KT_TMP/op.sock" -i op:many -q 1 \
+	-t '$CONTROL/keyturn/v1' -m "$line"; done
+import json
+for start in range(0, 450, 90):
+    print(json.dumps({"commands": [{"command": "createDevice", "device": f"many-{i:03}"} for i in range(start, start + 90)]}))
+END
+check 'there are many devices' wait_for 10 bash -c "'$CTL' --unix '$KT_TMP/op.sock' show many-449"
+check_eq 'a list of more than two pages is whole' "$(ctl list | grep -c '^many-')" 450
+check_eq 'each once' "$(ctl list | grep '^many-' | cut -d' ' -f1 | sort -u | wc -l)" 450
+says 'as JSON, too' 0 '"total":451\}$' ctl --json list
+
+# --- over TLS ------------------------------------------------------------------------------------------------------
+
+says 'a viewer looks' 0 '^hub-1 ' over_tls vera list
+says 'and sees the whole' 0 '^counts.devices +' over_tls vera status
+once 'but changes nothing' 1 'hub-7: denied' over_tls vera create-device hub-7
+check_fails 'not even a ticket' 1 over_tls vera create-ticket hub-1
+once 'an admin does' 0 '^hub-7: created$' over_tls alice create-device hub-7
+"$KT_PKI" operator "$KT_TMP/pki" --name mallory >>"$KT_TMP/pki.log" 2>&1
+says 'an operator who is in no configuration' 3 'refuses' over_tls mallory list
+"$KT_PKI" init "$KT_TMP/other" --trust-domain "$TD" >>"$KT_TMP/pki.log" 2>&1
+says 'a broker of another root' 3 'certificate verify failed' "$CTL" --host localhost --port "$PORT" \
+	--cafile "$KT_TMP/other/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" \
+	--key "$KT_TMP/pki/operator-alice.key" list
+says 'a broker of another name' 3 '^keyturnctl: ip6-localhost|^keyturnctl: ' "$CTL" --host "$(hostname)" --port "$PORT" \
+	--cafile "$KT_TMP/pki/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" \
+	--key "$KT_TMP/pki/operator-alice.key" list
+check_no_line 'a claimant is no operator' <("$CTL" --host localhost --port "$PORT" --cafile "$KT_TMP/pki/root.pem" \
+	--cert "$KT_TMP/claim.pem" --key "$KT_TMP/claim.pem" list 2>&1) '^hub-1'
+
+# --- the ledger, without the broker ----------------------------------------------------------------------------------
+
+says 'a ledger that is written to' 0 '^verdict +whole$' "$CTL" ledger verify "$KT_TMP/ledger"
+scene_stop
+wait_for_exit 10 "$EVENTS"
+check_eq 'the watcher ends with a lost connection' "$?" 3
+check_line 'and says so' "$KT_TMP/events.log" '^keyturnctl: events: the broker '
+says 'its last record is on the disk' 0 '"verdict":"whole"' "$CTL" --json ledger verify "$KT_TMP/ledger"
+says 'a directory without one' 6 'there is no ledger' "$CTL" ledger verify "$KT_TMP/pki"
+cp -r "$KT_TMP/ledger" "$KT_TMP/torn"
+truncate -s -5 "$KT_TMP/torn/ledger.kt"
+says 'a torn one' 0 '^verdict +torn$' "$CTL" ledger verify "$KT_TMP/torn"
+check_eq 'is left as it is' "$(stat -c %s "$KT_TMP/torn/ledger.kt")" "$(($(stat -c %s "$KT_TMP/ledger/ledger.kt") - 5))"
+cp -r "$KT_TMP/ledger" "$KT_TMP/altered"
+sed -i '2s/hub-1/hub-9/' "$KT_TMP/altered/ledger.kt"
+says 'an altered one' 5 'line [0-9]+ of .*ledger.kt does not verify' "$CTL" ledger verify "$KT_TMP/altered"
+says 'also as JSON' 5 '"verdict":"bad"' "$CTL" --json ledger verify "$KT_TMP/altered"
+cp -r "$KT_TMP/ledger" "$KT_TMP/shorter"
+sed -i 2d "$KT_TMP/shorter/ledger.kt"
+says 'one with a record taken out' 5 'does not verify' "$CTL" ledger verify "$KT_TMP/shorter"
+check_no_line 'no secret went to any log' <(cat "$KT_TMP"/*.log) "keyturn-ticket-1|PRIVATE KEY"
+finish
