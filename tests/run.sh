@@ -185,13 +185,17 @@ stage_integration() {
 	done
 }
 
-# A hub's whole life, with the plugin (in the stock broker) and the agent under the sanitizers.
+# A hub's whole life, and what the plugin is told at its worst, with the plugin (in the stock broker) and
+# the agent under the sanitizers.
 stage_integration_asan() {
-	matches agent-asan || return
-	need_build asan || return
-	KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_agent.sh" agent-asan \
-		plain_addresses
-	report_story agent-asan
+	local name
+	for name in agent messages enrol rotation revoke; do
+		matches "$name-asan" || continue
+		need_build asan || return
+		KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name-asan" \
+			plain_addresses
+		report_story "$name-asan"
+	done
 }
 
 # One target, in the background: its result is a file, for stage_fuzz to count.
