@@ -135,12 +135,20 @@ struct kt_ctl_table {
 	bool has_failed;
 };
 
+static void put_text(const char *text, char out[static KT_CELL_MAX])
+{
+	static const char cut[] = "...";
+
+	if (snprintf(out, KT_CELL_MAX, "%s", text) >= (int)KT_CELL_MAX)
+		memcpy(out + KT_CELL_MAX - sizeof(cut), cut, sizeof(cut));
+}
+
 void kt_cell_of(const struct kt_json_value *value, char out[static KT_CELL_MAX])
 {
 	if (value == NULL)
 		(void)snprintf(out, KT_CELL_MAX, "-");
 	else if (kt_json_is(value, KT_JSON_STRING))
-		(void)snprintf(out, KT_CELL_MAX, "%s", kt_json_value_string(value));
+		put_text(kt_json_value_string(value), out);
 	else if (kt_json_is(value, KT_JSON_NUMBER))
 		(void)snprintf(out, KT_CELL_MAX, "%lld", (long long)kt_json_value_number(value));
 	else if (kt_json_is(value, KT_JSON_BOOL))

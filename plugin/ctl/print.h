@@ -25,7 +25,10 @@ void kt_print_json_text(FILE *file, const char *json);
 
 enum { KT_TABLE_COLUMNS_MAX = 8, KT_CELL_MAX = 96 };
 
-/* Text, number or yes/no of a JSON value as a cell; "-" for NULL, "?" for an object or array. */
+/*
+ * Text, number or yes/no of a JSON value as a cell; "-" for NULL, "?" for an object or array. What
+ * is too long is cut, and ends in "...".
+ */
 void kt_cell_of(const struct kt_json_value *value, char out[static KT_CELL_MAX]);
 
 struct kt_ctl_table; /* owned, opaque */
