@@ -496,7 +496,7 @@ static enum kt_ctl_exit print_ticket(const struct kt_ctl *ctl, const struct kt_j
 	}
 	if (kt_ctl_has(ctl->args, KT_CTL_JSON))
 		return kt_ctl_print_data(ctl, data);
-	kt_print(ctl->env->out, "%s", kt_json_value_string(ticket));
+	kt_print_text(ctl->env->out, kt_json_value_string(ticket));
 	kt_cell_of(kt_json_member(data, "expires"), expires);
 	if (!kt_ctl_has(ctl->args, KT_CTL_RAW))
 		kt_print(ctl->env->err, "usable once, until %s; a secret until then", expires);

@@ -24,49 +24,47 @@ static void wipe_free(char *text)
 	free(text);
 }
 
-/* @text as printable ASCII, malloc'ed; NULL without memory. */
-static char *escaped(const char *text)
+enum { ESCAPED_MAX = 5 }; /* "\xNN" */
+
+static void escape(unsigned char c, char out[static ESCAPED_MAX])
 {
-	static const char digits[] = "0123456789abcdef";
-	char *out = malloc(strlen(text) * 4 + 1);
-	char *at = out;
+	if (c == '\\')
+		(void)snprintf(out, ESCAPED_MAX, "\\\\");
+	else if (is_plain(c))
+		(void)snprintf(out, ESCAPED_MAX, "%c", c);
+	else
+		(void)snprintf(out, ESCAPED_MAX, "\\x%02x", (unsigned)c);
+}
 
-	if (out == NULL)
-		return NULL;
-	for (const char *from = text; *from != '\0'; from++) {
-		const unsigned char c = (unsigned char)*from;
+/* Needs no memory: what is to be said is said whole, or the stream says that it was not. */
+static void put_escaped(FILE *file, const char *text)
+{
+	char bytes[ESCAPED_MAX];
 
-		if (c == '\\') {
-			*at++ = '\\';
-			*at++ = '\\';
-		} else if (is_plain(c)) {
-			*at++ = (char)c;
-		} else {
-			*at++ = '\\';
-			*at++ = 'x';
-			*at++ = digits[c >> 4];
-			*at++ = digits[c & 15];
-		}
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, bytes);
+		put(file, bytes);
 	}
-	*at = '\0';
-	return out;
 }
 
 void kt_print(FILE *file, const char *format, ...)
 {
 	char *raw = NULL;
-	char *line = NULL;
 	va_list args;
 
 	va_start(args, format);
 	if (vasprintf(&raw, format, args) < 0)
 		raw = NULL;
 	va_end(args);
-	line = raw == NULL ? NULL : escaped(raw);
-	put(file, line != NULL ? line : "(out of memory)");
+	put_escaped(file, raw != NULL ? raw : "(out of memory)");
 	put(file, "\n");
-	wipe_free(line);
 	wipe_free(raw);
+}
+
+void kt_print_text(FILE *file, const char *text)
+{
+	put_escaped(file, text);
+	put(file, "\n");
 }
 
 void kt_print_pair(FILE *file, const char *name, const char *value)
@@ -193,6 +191,23 @@ static bool table_reserve(struct kt_ctl_table *table)
 	table->cells = bigger;
 	table->room = room;
 	return true;
+}
+
+/* @text as printable ASCII, malloc'ed; NULL without memory. */
+static char *escaped(const char *text)
+{
+	const size_t size = strlen(text) * (ESCAPED_MAX - 1) + ESCAPED_MAX;
+	char *out = malloc(size);
+	size_t len = 0;
+
+	if (out == NULL)
+		return NULL;
+	out[0] = '\0';
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, out + len);
+		len += strlen(out + len);
+	}
+	return out;
 }
 
 void kt_ctl_table_add(struct kt_ctl_table *table, const char *text)

@@ -16,6 +16,8 @@
 
 /* One line; everything in it but printable ASCII becomes \xNN, a backslash two. */
 void kt_print(FILE *file, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A line of @text alone. Needs no memory: for what must not be lost. */
+void kt_print_text(FILE *file, const char *text);
 /* "name            value" */
 void kt_print_pair(FILE *file, const char *name, const char *value);
 /* One compact document and a newline; what is not ASCII becomes \uNNNN. KT_ERR_NOMEM. */
