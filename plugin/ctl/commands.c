@@ -28,35 +28,49 @@ static void complain(const struct kt_ctl *ctl, const char *subject, const struct
 		 reply->error, reply->detail[0] != '\0' ? ": " : "", reply->detail);
 }
 
+static enum kt_ctl_exit no_memory(const struct kt_ctl *ctl)
+{
+	kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
+	return KT_CTL_EXIT_LOCAL;
+}
+
+/* What was written to @w is the output. */
+static enum kt_ctl_exit finish_document(const struct kt_ctl *ctl, struct kt_json_writer *w,
+					enum kt_ctl_exit code)
+{
+	char *text = NULL;
+	size_t len;
+
+	if (kt_json_writer_take(w, &text, &len) != KT_ERR_OK)
+		return no_memory(ctl);
+	kt_print_json_text(ctl->env->out, text);
+	free(text);
+	return code;
+}
+
 enum kt_ctl_exit kt_ctl_report_error(const struct kt_ctl *ctl, const char *subject,
 				     const struct kt_reply *reply)
 {
 	struct kt_json_writer *w = NULL;
-	char *text = NULL;
-	size_t len;
+	enum kt_ctl_exit code = KT_CTL_EXIT_REFUSED;
 
 	complain(ctl, subject, reply);
 	if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
-		return KT_CTL_EXIT_REFUSED;
-	if (kt_json_writer_new(&w) == KT_ERR_OK) {
-		kt_json_open_object(w, NULL);
-		kt_json_put_string(w, "error", reply->error);
-		kt_json_put_string(w, "detail", reply->detail);
-		kt_json_close_object(w);
-		if (kt_json_writer_take(w, &text, &len) == KT_ERR_OK)
-			kt_print_json_text(ctl->env->out, text);
-	}
-	free(text);
+		return code;
+	if (kt_json_writer_new(&w) != KT_ERR_OK)
+		return no_memory(ctl);
+	kt_json_open_object(w, NULL);
+	kt_json_put_string(w, "error", reply->error);
+	kt_json_put_string(w, "detail", reply->detail);
+	kt_json_close_object(w);
+	code = finish_document(ctl, w, code);
 	kt_json_writer_free(w);
-	return KT_CTL_EXIT_REFUSED;
+	return code;
 }
 
 enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_json_value *data)
 {
-	if (kt_print_json(ctl->env->out, data) == KT_ERR_OK)
-		return KT_CTL_EXIT_OK;
-	kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-	return KT_CTL_EXIT_LOCAL;
+	return kt_print_json(ctl->env->out, data) == KT_ERR_OK ? KT_CTL_EXIT_OK : no_memory(ctl);
 }
 
 /* One command was sent: its error, or its data as JSON, or that it is done. */
@@ -87,21 +101,6 @@ static void put_reply(struct kt_json_writer *w, const char *device, const struct
 	kt_json_close_object(w);
 }
 
-static enum kt_ctl_exit finish_document(const struct kt_ctl *ctl, struct kt_json_writer *w,
-					enum kt_ctl_exit code)
-{
-	char *text = NULL;
-	size_t len;
-
-	if (kt_json_writer_take(w, &text, &len) != KT_ERR_OK) {
-		kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-		return KT_CTL_EXIT_LOCAL;
-	}
-	kt_print_json_text(ctl->env->out, text);
-	free(text);
-	return code;
-}
-
 /* Several commands: every failure is named, whatever the others did. */
 static enum kt_ctl_exit report_each(const struct kt_ctl *ctl, const struct kt_answer *answer)
 {
@@ -109,10 +108,8 @@ static enum kt_ctl_exit report_each(const struct kt_ctl *ctl, const struct kt_an
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 	struct kt_json_writer *w = NULL;
 
-	if (is_json && kt_json_writer_new(&w) != KT_ERR_OK) {
-		kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-		return KT_CTL_EXIT_LOCAL;
-	}
+	if (is_json && kt_json_writer_new(&w) != KT_ERR_OK)
+		return no_memory(ctl);
 	if (is_json) {
 		kt_json_open_object(w, NULL);
 		kt_json_open_array(w, "devices");
@@ -269,7 +266,7 @@ static enum kt_ctl_exit await(struct kt_ctl *ctl, const struct kt_answer *answer
 	size_t count = 0;
 
 	if (devices == NULL)
-		return KT_CTL_EXIT_LOCAL;
+		return no_memory(ctl);
 	for (size_t i = 0; i < ctl->args->operand_count; i++) {
 		if (kt_answer_reply(answer, i).error == NULL)
 			devices[count++] = ctl->args->operands[i];

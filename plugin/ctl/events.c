@@ -97,12 +97,12 @@ static enum kt_ctl_exit next_event(struct kt_ctl *ctl, int64_t until_ms, const c
 		return kt_ctl_explain(ctl, err, what);
 	if (strncmp(message.topic, KT_TOPIC_EVENTS_PREFIX, strlen(KT_TOPIC_EVENTS_PREFIX)) == 0) {
 		err = kt_json_parse(message.payload, message.len, &limits, out);
-		if (err != KT_ERR_OK)
+		if (err != KT_ERR_OK && err != KT_ERR_NOMEM)
 			kt_print(ctl->env->err, "keyturnctl: %s: cannot be understood",
 				 message.topic);
 	}
 	kt_ctl_message_clear(&message);
-	return KT_CTL_EXIT_OK;
+	return err == KT_ERR_NOMEM ? kt_ctl_explain(ctl, err, what) : KT_CTL_EXIT_OK;
 }
 
 enum kt_ctl_exit kt_ctl_events(struct kt_ctl *ctl)
