@@ -58,8 +58,9 @@ enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_jso
 
 /* Connects, once. */
 enum kt_ctl_exit kt_ctl_connect(struct kt_ctl *ctl);
-/* Explains an error of the transport; the exit code for it. */
-enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what);
+/* Explains an error of the transport after a wait of @wait_ms; the exit code for it. */
+enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what,
+				int64_t wait_ms);
 /* When the wait that begins now ends. */
 int64_t kt_ctl_until(const struct kt_ctl *ctl, int64_t wait_ms);
 
