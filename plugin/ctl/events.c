@@ -13,8 +13,6 @@
 static const struct kt_json_limits limits = {
 	.size_max = 65536, .depth_max = KT_JSON_DEPTH_MAX, .tokens_max = KT_JSON_TOKENS_MAX};
 
-enum { LINE_MAX_LEN = 2048 };
-
 /* Microseconds as "2026-11-22T12:00:00.123456Z"; what is no such number stays as it is. */
 static void show_time(const char *digits, char out[static KT_CELL_MAX])
 {
@@ -32,45 +30,20 @@ static void show_time(const char *digits, char out[static KT_CELL_MAX])
 		(void)snprintf(out, KT_CELL_MAX, "%s.%06uZ", day, (unsigned)(us % 1000000));
 }
 
-static bool is_word(const char *text)
-{
-	return text[0] != '\0' && strpbrk(text, " \t\"=") == NULL;
-}
-
-static void add_field(char line[static LINE_MAX_LEN], size_t *len,
-		      const struct kt_json_value *field)
-{
-	char cell[KT_CELL_MAX];
-	const char *quote;
-	int n;
-
-	kt_cell_of(field, cell);
-	quote = is_word(cell) ? "" : "\"";
-	n = snprintf(line + *len, LINE_MAX_LEN - *len, " %s=%s%s%s", kt_json_name(field), quote,
-		     cell, quote);
-	if (n > 0 && (size_t)n < LINE_MAX_LEN - *len)
-		*len += (size_t)n;
-	else
-		line[*len] = '\0'; /* too long to show: the fields before it stand */
-}
-
 /* "TIME EVENT name=value ..." */
 static void show_event(FILE *file, const struct kt_json_value *event)
 {
-	char line[LINE_MAX_LEN] = "";
+	static const char *const first[] = {"time", "event", NULL};
+	char head[2 * KT_CELL_MAX + 1];
 	char when[KT_CELL_MAX];
 	char what[KT_CELL_MAX];
 	char digits[KT_CELL_MAX];
-	size_t len = 0;
 
 	kt_cell_of(kt_json_member(event, "time"), digits);
 	kt_cell_of(kt_json_member(event, "event"), what);
 	show_time(digits, when);
-	for (const struct kt_json_value *v = kt_json_first(event); v != NULL; v = kt_json_next(v)) {
-		if (strcmp(kt_json_name(v), "time") != 0 && strcmp(kt_json_name(v), "event") != 0)
-			add_field(line, &len, v);
-	}
-	kt_print(file, "%s %s%s", when, what, line);
+	(void)snprintf(head, sizeof(head), "%s %s", when, what);
+	kt_print_members(file, head, event, first);
 }
 
 static enum kt_ctl_exit subscribe(struct kt_ctl *ctl, const char *filter)

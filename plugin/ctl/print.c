@@ -155,6 +155,61 @@ void kt_cell_of(const struct kt_json_value *value, char out[static KT_CELL_MAX])
 		(void)snprintf(out, KT_CELL_MAX, "?");
 }
 
+/* As common/log.c: every other byte is quoted. */
+static bool is_word(const char *text)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789._:/@+-";
+
+	return text[0] != '\0' && text[strspn(text, plain)] == '\0';
+}
+
+static void put_quoted(FILE *file, const char *text)
+{
+	char bytes[ESCAPED_MAX];
+
+	put(file, "\"");
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, bytes);
+		put(file, *text == '"' ? "\\\"" : bytes);
+	}
+	put(file, "\"");
+}
+
+static bool is_listed(const char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++) {
+		if (strcmp(*names, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void kt_print_members(FILE *file, const char *head, const struct kt_json_value *object,
+		      const char *const *except)
+{
+	char cell[KT_CELL_MAX];
+
+	put_escaped(file, head);
+	for (const struct kt_json_value *v = kt_json_first(object); v != NULL;
+	     v = kt_json_next(v)) {
+		if (is_listed(except, kt_json_name(v)))
+			continue;
+		kt_cell_of(v, cell);
+		put(file, " ");
+		if (is_word(kt_json_name(v)))
+			put(file, kt_json_name(v));
+		else
+			put_quoted(file, kt_json_name(v));
+		put(file, "=");
+		if (is_word(cell) || !kt_json_is(v, KT_JSON_STRING))
+			put(file, cell);
+		else
+			put_quoted(file, cell);
+	}
+	put(file, "\n");
+}
+
 enum kt_err kt_ctl_table_new(const char *const *columns, struct kt_ctl_table **out)
 {
 	struct kt_ctl_table *table = calloc(1, sizeof(*table));

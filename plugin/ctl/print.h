@@ -33,6 +33,14 @@ enum { KT_TABLE_COLUMNS_MAX = 8, KT_CELL_MAX = 96 };
  */
 void kt_cell_of(const struct kt_json_value *value, char out[static KT_CELL_MAX]);
 
+/*
+ * "head name=value name=value": every member of @object whose name is not in @except (ends in NULL;
+ * may be NULL). Quoted as in the plugin's log where a text is no plain word, so that no text looks
+ * like another member.
+ */
+void kt_print_members(FILE *file, const char *head, const struct kt_json_value *object,
+		      const char *const *except);
+
 struct kt_ctl_table; /* owned, opaque */
 /* @columns ends in NULL; borrowed. KT_ERR_NOMEM. */
 KT_MUST_CHECK enum kt_err kt_ctl_table_new(const char *const *columns, struct kt_ctl_table **out);

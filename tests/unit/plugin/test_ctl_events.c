@@ -167,8 +167,8 @@ static void no_text_of_an_event_looks_like_another_field(void **state)
 		{"{\"client\":\"\"}", "client=\"\""},
 		{"{\"client\":\"a\\u001bb\"}", "client=\"a\\x1bb\""},
 		{"{\"client\":\"a.b:c/d@e+f-g_1\"}", "client=a.b:c/d@e+f-g_1"},
-		{"{\"n\":5,\"b\":true,\"o\":{}}", "n=5 b=yes o=\"?\""},
-		{"{\"a b\\\"=\":1}", "a b\"==1"},
+		{"{\"n\":5,\"b\":true,\"o\":{}}", "n=5 b=yes o=?"},
+		{"{\"a b\\\"=\":1}", "\"a b\\\"=\"=1"},
 	};
 
 	(void)state;
