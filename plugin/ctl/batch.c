@@ -169,6 +169,14 @@ static bool is_answer(const struct kt_batch *batch, struct kt_answer *answer)
 	return true;
 }
 
+enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl)
+{
+	kt_print(ctl->env->err,
+		 "keyturnctl: the answer cannot be understood; was the command carried out? "
+		 "(is this keyturnctl as new as the plugin?)");
+	return KT_CTL_EXIT_LOCAL;
+}
+
 static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 				    const struct kt_ctl_message *message, struct kt_answer *out)
 {
@@ -181,10 +189,7 @@ static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 	if (err == KT_ERR_OK && is_answer(batch, out))
 		return KT_CTL_EXIT_OK;
 	kt_answer_clear(out);
-	kt_print(batch->ctl->env->err,
-		 "keyturnctl: the answer cannot be understood; was the command carried out? "
-		 "(is this keyturnctl as new as the plugin?)");
-	return KT_CTL_EXIT_LOCAL;
+	return kt_ctl_not_understood(batch->ctl);
 }
 
 /* What comes on another topic meanwhile is an event, and older than the answer. */

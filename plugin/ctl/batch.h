@@ -53,6 +53,8 @@ struct kt_reply kt_answer_reply(const struct kt_answer *answer, size_t index);
  */
 enum kt_ctl_exit kt_ctl_report_error(const struct kt_ctl *ctl, const char *subject,
 				     const struct kt_reply *reply);
+/* The answer is none to what was asked; says so. KT_CTL_EXIT_LOCAL. */
+enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl);
 /* The data as it is. */
 enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_json_value *data);
 

@@ -316,37 +316,68 @@ enum kt_ctl_exit kt_ctl_challenge(struct kt_ctl *ctl)
 
 /* --- rotate ----------------------------------------------------------------------------------- */
 
-/* One device's op, or why there is none. */
+static bool is_text(const struct kt_json_value *row, const char *name)
+{
+	const struct kt_json_value *value = kt_json_member(row, name);
+
+	return value != NULL && kt_json_is(value, KT_JSON_STRING);
+}
+
+/* A device and its op, or why there is none. */
+static bool is_rotation(const struct kt_json_value *row)
+{
+	return is_text(row, "device") &&
+	       is_text(row, kt_json_member(row, "error") != NULL ? "error" : "op");
+}
+
+/* Of one device that was named the data is its row, of several it has rows: as many as were meant,
+ * or nobody knows what was done. */
+static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
+{
+	const struct kt_ctl_args *args = ctl->args;
+	const struct kt_json_value *rows = kt_json_member(data, "devices");
+	const size_t meant = args->operand_count > 0 ? args->operand_count : (size_t)args->expect;
+
+	if (args->operand_count == 1)
+		return is_rotation(data);
+	if (kt_json_array_len(rows) != meant)
+		return false;
+	for (size_t i = 0; i < meant; i++) {
+		if (!is_rotation(kt_json_array_item(rows, i)))
+			return false;
+	}
+	return true;
+}
+
 static enum kt_ctl_exit report_rotation(const struct kt_ctl *ctl, const struct kt_json_value *row)
 {
-	char device[KT_CELL_MAX];
-	char error[KT_CELL_MAX];
-	char op[KT_CELL_MAX];
+	const char *device = kt_json_string(row, "device");
 
-	kt_cell_of(kt_json_member(row, "device"), device);
-	kt_cell_of(kt_json_member(row, "error"), error);
-	kt_cell_of(kt_json_member(row, "op"), op);
 	if (kt_json_member(row, "error") != NULL) {
-		kt_print(ctl->env->err, "keyturnctl: %s: %s", device, error);
+		kt_print(ctl->env->err, "keyturnctl: %s: %s", device, kt_json_string(row, "error"));
 		return KT_CTL_EXIT_REFUSED;
 	}
 	if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
-		kt_print(ctl->env->out, "%s: %s, op %s", device, ctl->args->command->done, op);
+		kt_print(ctl->env->out, "%s: %s, op %s", device, ctl->args->command->done,
+			 kt_json_string(row, "op"));
 	return KT_CTL_EXIT_OK;
 }
 
-/* Of one device the data is its row, of several it has rows. */
 static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
 {
 	const struct kt_json_value *rows = kt_json_member(data, "devices");
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
-	if (rows == NULL)
-		return report_rotation(ctl, data);
+	if (!are_rotations(ctl, data))
+		return kt_ctl_not_understood(ctl);
+	if (ctl->args->operand_count == 1)
+		code = report_rotation(ctl, data);
 	for (size_t i = 0; i < kt_json_array_len(rows); i++) {
 		if (report_rotation(ctl, kt_json_array_item(rows, i)) != KT_CTL_EXIT_OK)
 			code = KT_CTL_EXIT_REFUSED;
 	}
+	if (kt_ctl_has(ctl->args, KT_CTL_JSON) && kt_ctl_print_data(ctl, data) != KT_CTL_EXIT_OK)
+		code = KT_CTL_EXIT_LOCAL;
 	return code;
 }
 
@@ -387,9 +418,6 @@ enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
 
 		code = reply.error != NULL ? kt_ctl_report_error(ctl, subject, &reply)
 					   : report_rotations(ctl, reply.data);
-		if (reply.error == NULL && kt_ctl_has(ctl->args, KT_CTL_JSON) &&
-		    kt_ctl_print_data(ctl, reply.data) != KT_CTL_EXIT_OK)
-			code = KT_CTL_EXIT_LOCAL;
 	}
 	kt_answer_clear(&answer);
 	kt_batch_free(&batch);
