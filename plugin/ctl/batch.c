@@ -26,7 +26,8 @@ int64_t kt_ctl_until(const struct kt_ctl *ctl, int64_t wait_ms)
 	return ctl->transport.now_ms(ctl->transport.ctx) + wait_ms;
 }
 
-enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what)
+enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what,
+				int64_t wait_ms)
 {
 	FILE *file = ctl->env->err;
 
@@ -36,7 +37,7 @@ enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const
 	}
 	if (err == KT_ERR_AGAIN) {
 		kt_print(file, "keyturnctl: %s: nothing within %lld s", what,
-			 (long long)(ctl->args->timeout_ms / 1000));
+			 (long long)(wait_ms / 1000));
 		return KT_CTL_EXIT_TIMEOUT;
 	}
 	kt_print(file, "keyturnctl: %s: %s", what, ctl->transport.why(ctl->transport.ctx));
@@ -60,7 +61,7 @@ enum kt_ctl_exit kt_ctl_connect(struct kt_ctl *ctl)
 	err = ctl->transport.connect(ctl->transport.ctx, kt_ctl_until(ctl, ctl->args->timeout_ms));
 	if (err == KT_ERR_OK)
 		return KT_CTL_EXIT_OK;
-	code = kt_ctl_explain(ctl, err, where);
+	code = kt_ctl_explain(ctl, err, where, ctl->args->timeout_ms);
 	/* who cannot be reached is not late with an answer */
 	return code == KT_CTL_EXIT_TIMEOUT ? KT_CTL_EXIT_CONNECTION : code;
 }
@@ -168,6 +169,14 @@ static bool is_answer(const struct kt_batch *batch, struct kt_answer *answer)
 	return true;
 }
 
+enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl)
+{
+	kt_print(ctl->env->err,
+		 "keyturnctl: the answer cannot be understood; was the command carried out? "
+		 "(is this keyturnctl as new as the plugin?)");
+	return KT_CTL_EXIT_LOCAL;
+}
+
 static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 				    const struct kt_ctl_message *message, struct kt_answer *out)
 {
@@ -180,10 +189,7 @@ static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 	if (err == KT_ERR_OK && is_answer(batch, out))
 		return KT_CTL_EXIT_OK;
 	kt_answer_clear(out);
-	kt_print(batch->ctl->env->err,
-		 "keyturnctl: the answer cannot be understood; was the command carried out? "
-		 "(is this keyturnctl as new as the plugin?)");
-	return KT_CTL_EXIT_LOCAL;
+	return kt_ctl_not_understood(batch->ctl);
 }
 
 /* What comes on another topic meanwhile is an event, and older than the answer. */
@@ -218,7 +224,7 @@ enum kt_ctl_exit kt_batch_exchange(struct kt_batch *batch, struct kt_answer *out
 		return KT_CTL_EXIT_USAGE;
 	}
 	if (err != KT_ERR_OK)
-		return kt_ctl_explain(ctl, err, "the command");
+		return kt_ctl_explain(ctl, err, "the command", 0);
 	code = kt_ctl_connect(ctl);
 	if (code != KT_CTL_EXIT_OK)
 		goto out;
@@ -230,7 +236,7 @@ enum kt_ctl_exit kt_batch_exchange(struct kt_batch *batch, struct kt_answer *out
 		kt_print(ctl->env->err, "keyturnctl: the command was sent; whether it was carried "
 					"out is not known. Does the broker load the plugin?");
 	code = err == KT_ERR_OK ? read_answer(batch, &message, out)
-				: kt_ctl_explain(ctl, err, "the answer");
+				: kt_ctl_explain(ctl, err, "the answer", ctl->args->timeout_ms);
 out:
 	kt_ctl_message_clear(&message);
 	free(text);

@@ -53,13 +53,16 @@ struct kt_reply kt_answer_reply(const struct kt_answer *answer, size_t index);
  */
 enum kt_ctl_exit kt_ctl_report_error(const struct kt_ctl *ctl, const char *subject,
 				     const struct kt_reply *reply);
+/* The answer is none to what was asked; says so. KT_CTL_EXIT_LOCAL. */
+enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl);
 /* The data as it is. */
 enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_json_value *data);
 
 /* Connects, once. */
 enum kt_ctl_exit kt_ctl_connect(struct kt_ctl *ctl);
-/* Explains an error of the transport; the exit code for it. */
-enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what);
+/* Explains an error of the transport after a wait of @wait_ms; the exit code for it. */
+enum kt_ctl_exit kt_ctl_explain(const struct kt_ctl *ctl, enum kt_err err, const char *what,
+				int64_t wait_ms);
 /* When the wait that begins now ends. */
 int64_t kt_ctl_until(const struct kt_ctl *ctl, int64_t wait_ms);
 

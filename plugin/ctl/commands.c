@@ -28,35 +28,49 @@ static void complain(const struct kt_ctl *ctl, const char *subject, const struct
 		 reply->error, reply->detail[0] != '\0' ? ": " : "", reply->detail);
 }
 
+static enum kt_ctl_exit no_memory(const struct kt_ctl *ctl)
+{
+	kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
+	return KT_CTL_EXIT_LOCAL;
+}
+
+/* What was written to @w is the output. */
+static enum kt_ctl_exit finish_document(const struct kt_ctl *ctl, struct kt_json_writer *w,
+					enum kt_ctl_exit code)
+{
+	char *text = NULL;
+	size_t len;
+
+	if (kt_json_writer_take(w, &text, &len) != KT_ERR_OK)
+		return no_memory(ctl);
+	kt_print_json_text(ctl->env->out, text);
+	free(text);
+	return code;
+}
+
 enum kt_ctl_exit kt_ctl_report_error(const struct kt_ctl *ctl, const char *subject,
 				     const struct kt_reply *reply)
 {
 	struct kt_json_writer *w = NULL;
-	char *text = NULL;
-	size_t len;
+	enum kt_ctl_exit code = KT_CTL_EXIT_REFUSED;
 
 	complain(ctl, subject, reply);
 	if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
-		return KT_CTL_EXIT_REFUSED;
-	if (kt_json_writer_new(&w) == KT_ERR_OK) {
-		kt_json_open_object(w, NULL);
-		kt_json_put_string(w, "error", reply->error);
-		kt_json_put_string(w, "detail", reply->detail);
-		kt_json_close_object(w);
-		if (kt_json_writer_take(w, &text, &len) == KT_ERR_OK)
-			kt_print_json_text(ctl->env->out, text);
-	}
-	free(text);
+		return code;
+	if (kt_json_writer_new(&w) != KT_ERR_OK)
+		return no_memory(ctl);
+	kt_json_open_object(w, NULL);
+	kt_json_put_string(w, "error", reply->error);
+	kt_json_put_string(w, "detail", reply->detail);
+	kt_json_close_object(w);
+	code = finish_document(ctl, w, code);
 	kt_json_writer_free(w);
-	return KT_CTL_EXIT_REFUSED;
+	return code;
 }
 
 enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_json_value *data)
 {
-	if (kt_print_json(ctl->env->out, data) == KT_ERR_OK)
-		return KT_CTL_EXIT_OK;
-	kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-	return KT_CTL_EXIT_LOCAL;
+	return kt_print_json(ctl->env->out, data) == KT_ERR_OK ? KT_CTL_EXIT_OK : no_memory(ctl);
 }
 
 /* One command was sent: its error, or its data as JSON, or that it is done. */
@@ -87,21 +101,6 @@ static void put_reply(struct kt_json_writer *w, const char *device, const struct
 	kt_json_close_object(w);
 }
 
-static enum kt_ctl_exit finish_document(const struct kt_ctl *ctl, struct kt_json_writer *w,
-					enum kt_ctl_exit code)
-{
-	char *text = NULL;
-	size_t len;
-
-	if (kt_json_writer_take(w, &text, &len) != KT_ERR_OK) {
-		kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-		return KT_CTL_EXIT_LOCAL;
-	}
-	kt_print_json_text(ctl->env->out, text);
-	free(text);
-	return code;
-}
-
 /* Several commands: every failure is named, whatever the others did. */
 static enum kt_ctl_exit report_each(const struct kt_ctl *ctl, const struct kt_answer *answer)
 {
@@ -109,10 +108,8 @@ static enum kt_ctl_exit report_each(const struct kt_ctl *ctl, const struct kt_an
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 	struct kt_json_writer *w = NULL;
 
-	if (is_json && kt_json_writer_new(&w) != KT_ERR_OK) {
-		kt_print(ctl->env->err, "keyturnctl: %s", kt_err_text(KT_ERR_NOMEM));
-		return KT_CTL_EXIT_LOCAL;
-	}
+	if (is_json && kt_json_writer_new(&w) != KT_ERR_OK)
+		return no_memory(ctl);
 	if (is_json) {
 		kt_json_open_object(w, NULL);
 		kt_json_open_array(w, "devices");
@@ -269,7 +266,7 @@ static enum kt_ctl_exit await(struct kt_ctl *ctl, const struct kt_answer *answer
 	size_t count = 0;
 
 	if (devices == NULL)
-		return KT_CTL_EXIT_LOCAL;
+		return no_memory(ctl);
 	for (size_t i = 0; i < ctl->args->operand_count; i++) {
 		if (kt_answer_reply(answer, i).error == NULL)
 			devices[count++] = ctl->args->operands[i];
@@ -319,37 +316,68 @@ enum kt_ctl_exit kt_ctl_challenge(struct kt_ctl *ctl)
 
 /* --- rotate ----------------------------------------------------------------------------------- */
 
-/* One device's op, or why there is none. */
+static bool is_text(const struct kt_json_value *row, const char *name)
+{
+	const struct kt_json_value *value = kt_json_member(row, name);
+
+	return value != NULL && kt_json_is(value, KT_JSON_STRING);
+}
+
+/* A device and its op, or why there is none. */
+static bool is_rotation(const struct kt_json_value *row)
+{
+	return is_text(row, "device") &&
+	       is_text(row, kt_json_member(row, "error") != NULL ? "error" : "op");
+}
+
+/* Of one device that was named the data is its row, of several it has rows: as many as were meant,
+ * or nobody knows what was done. */
+static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
+{
+	const struct kt_ctl_args *args = ctl->args;
+	const struct kt_json_value *rows = kt_json_member(data, "devices");
+	const size_t meant = args->operand_count > 0 ? args->operand_count : (size_t)args->expect;
+
+	if (args->operand_count == 1)
+		return is_rotation(data);
+	if (kt_json_array_len(rows) != meant)
+		return false;
+	for (size_t i = 0; i < meant; i++) {
+		if (!is_rotation(kt_json_array_item(rows, i)))
+			return false;
+	}
+	return true;
+}
+
 static enum kt_ctl_exit report_rotation(const struct kt_ctl *ctl, const struct kt_json_value *row)
 {
-	char device[KT_CELL_MAX];
-	char error[KT_CELL_MAX];
-	char op[KT_CELL_MAX];
+	const char *device = kt_json_string(row, "device");
 
-	kt_cell_of(kt_json_member(row, "device"), device);
-	kt_cell_of(kt_json_member(row, "error"), error);
-	kt_cell_of(kt_json_member(row, "op"), op);
 	if (kt_json_member(row, "error") != NULL) {
-		kt_print(ctl->env->err, "keyturnctl: %s: %s", device, error);
+		kt_print(ctl->env->err, "keyturnctl: %s: %s", device, kt_json_string(row, "error"));
 		return KT_CTL_EXIT_REFUSED;
 	}
 	if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
-		kt_print(ctl->env->out, "%s: %s, op %s", device, ctl->args->command->done, op);
+		kt_print(ctl->env->out, "%s: %s, op %s", device, ctl->args->command->done,
+			 kt_json_string(row, "op"));
 	return KT_CTL_EXIT_OK;
 }
 
-/* Of one device the data is its row, of several it has rows. */
 static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
 {
 	const struct kt_json_value *rows = kt_json_member(data, "devices");
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
-	if (rows == NULL)
-		return report_rotation(ctl, data);
+	if (!are_rotations(ctl, data))
+		return kt_ctl_not_understood(ctl);
+	if (ctl->args->operand_count == 1)
+		code = report_rotation(ctl, data);
 	for (size_t i = 0; i < kt_json_array_len(rows); i++) {
 		if (report_rotation(ctl, kt_json_array_item(rows, i)) != KT_CTL_EXIT_OK)
 			code = KT_CTL_EXIT_REFUSED;
 	}
+	if (kt_ctl_has(ctl->args, KT_CTL_JSON) && kt_ctl_print_data(ctl, data) != KT_CTL_EXIT_OK)
+		code = KT_CTL_EXIT_LOCAL;
 	return code;
 }
 
@@ -390,9 +418,6 @@ enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
 
 		code = reply.error != NULL ? kt_ctl_report_error(ctl, subject, &reply)
 					   : report_rotations(ctl, reply.data);
-		if (reply.error == NULL && kt_ctl_has(ctl->args, KT_CTL_JSON) &&
-		    kt_ctl_print_data(ctl, reply.data) != KT_CTL_EXIT_OK)
-			code = KT_CTL_EXIT_LOCAL;
 	}
 	kt_answer_clear(&answer);
 	kt_batch_free(&batch);
@@ -496,7 +521,7 @@ static enum kt_ctl_exit print_ticket(const struct kt_ctl *ctl, const struct kt_j
 	}
 	if (kt_ctl_has(ctl->args, KT_CTL_JSON))
 		return kt_ctl_print_data(ctl, data);
-	kt_print(ctl->env->out, "%s", kt_json_value_string(ticket));
+	kt_print_text(ctl->env->out, kt_json_value_string(ticket));
 	kt_cell_of(kt_json_member(data, "expires"), expires);
 	if (!kt_ctl_has(ctl->args, KT_CTL_RAW))
 		kt_print(ctl->env->err, "usable once, until %s; a secret until then", expires);

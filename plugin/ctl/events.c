@@ -13,8 +13,6 @@
 static const struct kt_json_limits limits = {
 	.size_max = 65536, .depth_max = KT_JSON_DEPTH_MAX, .tokens_max = KT_JSON_TOKENS_MAX};
 
-enum { LINE_MAX_LEN = 2048 };
-
 /* Microseconds as "2026-11-22T12:00:00.123456Z"; what is no such number stays as it is. */
 static void show_time(const char *digits, char out[static KT_CELL_MAX])
 {
@@ -32,45 +30,20 @@ static void show_time(const char *digits, char out[static KT_CELL_MAX])
 		(void)snprintf(out, KT_CELL_MAX, "%s.%06uZ", day, (unsigned)(us % 1000000));
 }
 
-static bool is_word(const char *text)
-{
-	return text[0] != '\0' && strpbrk(text, " \t\"=") == NULL;
-}
-
-static void add_field(char line[static LINE_MAX_LEN], size_t *len,
-		      const struct kt_json_value *field)
-{
-	char cell[KT_CELL_MAX];
-	const char *quote;
-	int n;
-
-	kt_cell_of(field, cell);
-	quote = is_word(cell) ? "" : "\"";
-	n = snprintf(line + *len, LINE_MAX_LEN - *len, " %s=%s%s%s", kt_json_name(field), quote,
-		     cell, quote);
-	if (n > 0 && (size_t)n < LINE_MAX_LEN - *len)
-		*len += (size_t)n;
-	else
-		line[*len] = '\0'; /* too long to show: the fields before it stand */
-}
-
 /* "TIME EVENT name=value ..." */
 static void show_event(FILE *file, const struct kt_json_value *event)
 {
-	char line[LINE_MAX_LEN] = "";
+	static const char *const first[] = {"time", "event", NULL};
+	char head[2 * KT_CELL_MAX + 1];
 	char when[KT_CELL_MAX];
 	char what[KT_CELL_MAX];
 	char digits[KT_CELL_MAX];
-	size_t len = 0;
 
 	kt_cell_of(kt_json_member(event, "time"), digits);
 	kt_cell_of(kt_json_member(event, "event"), what);
 	show_time(digits, when);
-	for (const struct kt_json_value *v = kt_json_first(event); v != NULL; v = kt_json_next(v)) {
-		if (strcmp(kt_json_name(v), "time") != 0 && strcmp(kt_json_name(v), "event") != 0)
-			add_field(line, &len, v);
-	}
-	kt_print(file, "%s %s%s", when, what, line);
+	(void)snprintf(head, sizeof(head), "%s %s", when, what);
+	kt_print_members(file, head, event, first);
 }
 
 static enum kt_ctl_exit subscribe(struct kt_ctl *ctl, const char *filter)
@@ -82,42 +55,55 @@ static enum kt_ctl_exit subscribe(struct kt_ctl *ctl, const char *filter)
 		return code;
 	err = ctl->transport.subscribe(ctl->transport.ctx, filter,
 				       kt_ctl_until(ctl, ctl->args->timeout_ms));
-	return err == KT_ERR_OK ? KT_CTL_EXIT_OK : kt_ctl_explain(ctl, err, "the subscription");
+	return err == KT_ERR_OK
+		       ? KT_CTL_EXIT_OK
+		       : kt_ctl_explain(ctl, err, "the subscription", ctl->args->timeout_ms);
+}
+
+struct watch {		  /* for events */
+	const char *what; /* is waited for */
+	int64_t wait_ms;
+	int64_t until_ms;
+};
+
+static struct watch begin_watch(const struct kt_ctl *ctl, const char *what, int64_t wait_ms)
+{
+	return (struct watch){what, wait_ms, kt_ctl_until(ctl, wait_ms)};
 }
 
 /* One event, parsed; NULL (and KT_CTL_EXIT_OK) for what is none. */
-static enum kt_ctl_exit next_event(struct kt_ctl *ctl, int64_t until_ms, const char *what,
+static enum kt_ctl_exit next_event(struct kt_ctl *ctl, const struct watch *watch,
 				   struct kt_json **out)
 {
 	struct kt_ctl_message message = {0};
-	enum kt_err err = ctl->transport.receive(ctl->transport.ctx, until_ms, &message);
+	enum kt_err err = ctl->transport.receive(ctl->transport.ctx, watch->until_ms, &message);
 
 	*out = NULL;
 	if (err != KT_ERR_OK)
-		return kt_ctl_explain(ctl, err, what);
+		return kt_ctl_explain(ctl, err, watch->what, watch->wait_ms);
 	if (strncmp(message.topic, KT_TOPIC_EVENTS_PREFIX, strlen(KT_TOPIC_EVENTS_PREFIX)) == 0) {
 		err = kt_json_parse(message.payload, message.len, &limits, out);
-		if (err != KT_ERR_OK)
+		if (err != KT_ERR_OK && err != KT_ERR_NOMEM)
 			kt_print(ctl->env->err, "keyturnctl: %s: cannot be understood",
 				 message.topic);
 	}
 	kt_ctl_message_clear(&message);
-	return KT_CTL_EXIT_OK;
+	return err == KT_ERR_NOMEM ? kt_ctl_explain(ctl, err, watch->what, 0) : KT_CTL_EXIT_OK;
 }
 
 enum kt_ctl_exit kt_ctl_events(struct kt_ctl *ctl)
 {
 	const bool is_endless = kt_ctl_has(ctl->args, KT_CTL_FOLLOW);
 	enum kt_ctl_exit code = subscribe(ctl, KT_TOPIC_EVENTS_PREFIX "#");
-	const int64_t until = code != KT_CTL_EXIT_OK || is_endless
-				      ? INT64_MAX
-				      : kt_ctl_until(ctl, ctl->args->timeout_ms);
+	struct watch watch = {"events", 0, INT64_MAX};
 	bool is_done = false;
 
+	if (code == KT_CTL_EXIT_OK && !is_endless)
+		watch = begin_watch(ctl, "events", ctl->args->timeout_ms);
 	while (code == KT_CTL_EXIT_OK && !is_done) {
 		struct kt_json *json = NULL;
 
-		code = next_event(ctl, until, "events", &json);
+		code = next_event(ctl, &watch, &json);
 		if (json == NULL)
 			continue;
 		if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
@@ -193,14 +179,14 @@ static enum kt_ctl_exit await_all(struct kt_ctl *ctl, struct outcome *outcomes, 
 {
 	const int64_t wait_ms =
 		kt_ctl_has(ctl->args, KT_CTL_TIMEOUT) ? ctl->args->timeout_ms : KT_CTL_WAIT_MS;
-	const int64_t until = kt_ctl_until(ctl, wait_ms);
+	const struct watch watch = begin_watch(ctl, "the outcome", wait_ms);
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 	size_t left = count;
 
 	while (code == KT_CTL_EXIT_OK && left > 0) {
 		struct kt_json *json = NULL;
 
-		code = next_event(ctl, until, "the outcome", &json);
+		code = next_event(ctl, &watch, &json);
 		if (json != NULL && take_outcome(outcomes, count, kt_json_root(json))) {
 			show_outcome(ctl, kt_json_root(json));
 			left--;

@@ -163,6 +163,9 @@ static enum kt_err take_all(const struct parse *parse, int argc, char *const arg
 			err = take_option(parse, KT_CTL_HELP, NULL);
 		else if (c == ':')
 			err = wrong(parse, "%s needs a value", argv[optind - 1]);
+		else if (c < FIRST && optopt > 0 && optopt < FIRST)
+			/* of several letters in one word getopt has not left the word yet */
+			err = wrong(parse, "'-%c' is no option, or short for several", optopt);
 		else if (c < FIRST)
 			err = wrong(parse, "'%s' is no option, or short for several",
 				    argv[optind - 1]);

@@ -24,49 +24,47 @@ static void wipe_free(char *text)
 	free(text);
 }
 
-/* @text as printable ASCII, malloc'ed; NULL without memory. */
-static char *escaped(const char *text)
+enum { ESCAPED_MAX = 5 }; /* "\xNN" */
+
+static void escape(unsigned char c, char out[static ESCAPED_MAX])
 {
-	static const char digits[] = "0123456789abcdef";
-	char *out = malloc(strlen(text) * 4 + 1);
-	char *at = out;
+	if (c == '\\')
+		(void)snprintf(out, ESCAPED_MAX, "\\\\");
+	else if (is_plain(c))
+		(void)snprintf(out, ESCAPED_MAX, "%c", c);
+	else
+		(void)snprintf(out, ESCAPED_MAX, "\\x%02x", (unsigned)c);
+}
 
-	if (out == NULL)
-		return NULL;
-	for (const char *from = text; *from != '\0'; from++) {
-		const unsigned char c = (unsigned char)*from;
+/* Needs no memory: what is to be said is said whole, or the stream says that it was not. */
+static void put_escaped(FILE *file, const char *text)
+{
+	char bytes[ESCAPED_MAX];
 
-		if (c == '\\') {
-			*at++ = '\\';
-			*at++ = '\\';
-		} else if (is_plain(c)) {
-			*at++ = (char)c;
-		} else {
-			*at++ = '\\';
-			*at++ = 'x';
-			*at++ = digits[c >> 4];
-			*at++ = digits[c & 15];
-		}
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, bytes);
+		put(file, bytes);
 	}
-	*at = '\0';
-	return out;
 }
 
 void kt_print(FILE *file, const char *format, ...)
 {
 	char *raw = NULL;
-	char *line = NULL;
 	va_list args;
 
 	va_start(args, format);
 	if (vasprintf(&raw, format, args) < 0)
 		raw = NULL;
 	va_end(args);
-	line = raw == NULL ? NULL : escaped(raw);
-	put(file, line != NULL ? line : "(out of memory)");
+	put_escaped(file, raw != NULL ? raw : "(out of memory)");
 	put(file, "\n");
-	wipe_free(line);
 	wipe_free(raw);
+}
+
+void kt_print_text(FILE *file, const char *text)
+{
+	put_escaped(file, text);
+	put(file, "\n");
 }
 
 void kt_print_pair(FILE *file, const char *name, const char *value)
@@ -135,18 +133,81 @@ struct kt_ctl_table {
 	bool has_failed;
 };
 
+static void put_text(const char *text, char out[static KT_CELL_MAX])
+{
+	static const char cut[] = "...";
+
+	if (snprintf(out, KT_CELL_MAX, "%s", text) >= (int)KT_CELL_MAX)
+		memcpy(out + KT_CELL_MAX - sizeof(cut), cut, sizeof(cut));
+}
+
 void kt_cell_of(const struct kt_json_value *value, char out[static KT_CELL_MAX])
 {
 	if (value == NULL)
 		(void)snprintf(out, KT_CELL_MAX, "-");
 	else if (kt_json_is(value, KT_JSON_STRING))
-		(void)snprintf(out, KT_CELL_MAX, "%s", kt_json_value_string(value));
+		put_text(kt_json_value_string(value), out);
 	else if (kt_json_is(value, KT_JSON_NUMBER))
 		(void)snprintf(out, KT_CELL_MAX, "%lld", (long long)kt_json_value_number(value));
 	else if (kt_json_is(value, KT_JSON_BOOL))
 		(void)snprintf(out, KT_CELL_MAX, "%s", kt_json_value_bool(value) ? "yes" : "no");
 	else
 		(void)snprintf(out, KT_CELL_MAX, "?");
+}
+
+/* As common/log.c: every other byte is quoted. */
+static bool is_word(const char *text)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "0123456789._:/@+-";
+
+	return text[0] != '\0' && text[strspn(text, plain)] == '\0';
+}
+
+static void put_quoted(FILE *file, const char *text)
+{
+	char bytes[ESCAPED_MAX];
+
+	put(file, "\"");
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, bytes);
+		put(file, *text == '"' ? "\\\"" : bytes);
+	}
+	put(file, "\"");
+}
+
+static bool is_listed(const char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++) {
+		if (strcmp(*names, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+void kt_print_members(FILE *file, const char *head, const struct kt_json_value *object,
+		      const char *const *except)
+{
+	char cell[KT_CELL_MAX];
+
+	put_escaped(file, head);
+	for (const struct kt_json_value *v = kt_json_first(object); v != NULL;
+	     v = kt_json_next(v)) {
+		if (is_listed(except, kt_json_name(v)))
+			continue;
+		kt_cell_of(v, cell);
+		put(file, " ");
+		if (is_word(kt_json_name(v)))
+			put(file, kt_json_name(v));
+		else
+			put_quoted(file, kt_json_name(v));
+		put(file, "=");
+		if (is_word(cell) || !kt_json_is(v, KT_JSON_STRING))
+			put(file, cell);
+		else
+			put_quoted(file, cell);
+	}
+	put(file, "\n");
 }
 
 enum kt_err kt_ctl_table_new(const char *const *columns, struct kt_ctl_table **out)
@@ -185,6 +246,23 @@ static bool table_reserve(struct kt_ctl_table *table)
 	table->cells = bigger;
 	table->room = room;
 	return true;
+}
+
+/* @text as printable ASCII, malloc'ed; NULL without memory. */
+static char *escaped(const char *text)
+{
+	const size_t size = strlen(text) * (ESCAPED_MAX - 1) + ESCAPED_MAX;
+	char *out = malloc(size);
+	size_t len = 0;
+
+	if (out == NULL)
+		return NULL;
+	out[0] = '\0';
+	for (; *text != '\0'; text++) {
+		escape((unsigned char)*text, out + len);
+		len += strlen(out + len);
+	}
+	return out;
 }
 
 void kt_ctl_table_add(struct kt_ctl_table *table, const char *text)

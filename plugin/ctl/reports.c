@@ -171,24 +171,18 @@ enum kt_ctl_exit kt_ctl_pending(struct kt_ctl *ctl)
 
 /* --- one object ------------------------------------------------------------------------------- */
 
-/* A row of an array, on one line: name=value name=value. */
+/* An item of an array, on one line: its value, or name=value name=value. */
 static void print_item(FILE *file, const char *name, const struct kt_json_value *item)
 {
-	char line[1024] = "";
-	size_t len = 0;
+	char text[KT_CELL_MAX];
 
-	for (const struct kt_json_value *v = kt_json_first(item); v != NULL; v = kt_json_next(v)) {
-		char cell[KT_CELL_MAX];
-		int n;
-
-		kt_cell_of(v, cell);
-		n = snprintf(line + len, sizeof(line) - len, "%s%s=%s", len > 0 ? " " : "",
-			     kt_json_name(v), cell);
-		if (n < 0 || (size_t)n >= sizeof(line) - len)
-			break;
-		len += (size_t)n;
+	if (kt_json_is(item, KT_JSON_OBJECT)) {
+		(void)snprintf(text, sizeof(text), "%-22s", name);
+		kt_print_members(file, text, item, NULL);
+	} else {
+		kt_cell_of(item, text);
+		kt_print_pair(file, name, text);
 	}
-	kt_print_pair(file, name, line);
 }
 
 static void print_member(FILE *file, const struct kt_json_value *member)

@@ -1,9 +1,11 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -191,21 +193,59 @@ static enum kt_err set_tls(struct connection *c)
 	return KT_ERR_CLOSED;
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/*
+ * libmosquitto waits for a TCP connection as long as the kernel does, which is minutes where nobody
+ * answers. A signal ends that wait (connect(2): EINTR); it comes again, because a name can have
+ * several addresses and each is tried.
+ */
+static int connect_in_time(struct connection *c, const char *host, int port, int64_t left_ms)
+{
+	const struct itimerval timer = {
+		.it_interval = {.tv_sec = 0, .tv_usec = 100000},
+		.it_value = {.tv_sec = (time_t)(left_ms / 1000),
+			     .tv_usec = (suseconds_t)(left_ms % 1000 * 1000)},
+	};
+	const struct itimerval none = {.it_interval = {0}, .it_value = {0}};
+	const struct sigaction action = {.sa_handler = on_alarm};
+	struct sigaction before;
+	int saved = 0;
+	int rc = 0;
+
+	(void)sigaction(SIGALRM, &action, &before);
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
+	errno = 0;
+	rc = mosquitto_connect_bind_v5(c->mosq, host, port, KEEP_ALIVE_S, NULL, NULL);
+	saved = errno;
+	(void)setitimer(ITIMER_REAL, &none, NULL);
+	(void)sigaction(SIGALRM, &before, NULL);
+	errno = saved;
+	return rc;
+}
+
 static enum kt_err port_connect(void *ctx, int64_t until_ms)
 {
 	struct connection *c = ctx;
 	bool is_unix = c->address.unix_path != NULL;
 	enum kt_err err = is_unix ? KT_ERR_OK : set_tls(c);
+	const int64_t left_ms = until_ms - now_ms(NULL);
 	char reason[100];
 	int rc = 0;
 
 	if (err != KT_ERR_OK)
 		return err;
-	errno = 0;
+	if (left_ms <= 0)
+		return KT_ERR_AGAIN;
 	c->state = STATE_CONNECTING;
 	/* port 0: the host is the path of a socket (libmosquitto 2.0) */
-	rc = mosquitto_connect_bind_v5(c->mosq, is_unix ? c->address.unix_path : c->address.host,
-				       is_unix ? 0 : c->address.port, KEEP_ALIVE_S, NULL, NULL);
+	rc = connect_in_time(c, is_unix ? c->address.unix_path : c->address.host,
+			     is_unix ? 0 : c->address.port, left_ms);
+	if (rc != MOSQ_ERR_SUCCESS && now_ms(NULL) >= until_ms)
+		return KT_ERR_AGAIN;
 	if (rc != MOSQ_ERR_SUCCESS) {
 		if (c->why[0] == '\0')
 			explain(c, rc == MOSQ_ERR_ERRNO ? strerror_r(errno, reason, sizeof(reason))

@@ -12,6 +12,7 @@ enum { FAKE_CTL_MESSAGES = 12 };
 
 struct fake_ctl {
 	/* what the broker does */
+	enum kt_err open_err;
 	enum kt_err connect_err;
 	enum kt_err subscribe_err;
 	enum kt_err publish_err;
@@ -27,7 +28,8 @@ struct fake_ctl {
 	bool is_closed;
 	int64_t now_ms;
 	/* how it ended */
-	const char *in; /* what the operator types; NULL: there is no terminal */
+	const char *in;	      /* what the operator types; NULL: there is no terminal */
+	const char *out_path; /* a file for its output, and @out stays empty; NULL: @out */
 	char *out;
 	char *err;
 };

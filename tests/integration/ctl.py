@@ -1,0 +1,145 @@
+"""The part of test_ctl.sh that needs hubs: keyturnctl and what a hub hears of it."""
+
+import json
+import os
+import pty
+import subprocess
+
+from device import Device, key_id, new_key
+from mqtt5 import Closed
+from scene import Scene
+
+scene = Scene()
+CTL = [os.environ["KT_BUILD"] + "/keyturnctl", "--unix", scene.socket]
+
+
+def start(*words, **streams):
+    return subprocess.Popen(CTL + list(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **streams)
+
+
+def end(name, run, code, out=None, err=None):
+    """Exit code, output and complaint, exactly; returns the output."""
+    got_out, got_err = run.communicate(timeout=30)
+    want = (code, got_out if out is None else out, got_err if err is None else err)
+    scene.equal(name, (run.returncode, got_out, got_err), want)
+    return got_out
+
+
+def ctl(name, words, code=0, out=None, err=None):
+    return end(name, start(*words.split()), code, out, err)
+
+
+def at_a_terminal(words, typed):
+    """What a person types; exit code and what he saw."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(CTL + words.split(), stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True) as run:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        out, _ = run.communicate(timeout=30)
+    seen = os.read(ours, 4096).decode()
+    os.close(ours)
+    return run.returncode, out, seen
+
+
+def waiting():
+    """A key that waits for approval."""
+    key = new_key()
+    claim = Device(scene, "")
+    claim.open_claim(scene.port, scene.tmp + "/claim.pem")
+    claim.enroll(key)
+    claim.expect("pending")
+    claim.disconnect()
+    return key_id(key)
+
+
+hub = scene.new_hub("real-1")
+agent = scene.agent("real-1", hub)
+
+# --- challenges
+
+run = start("challenge", "real-1", "--wait")
+challenge = agent.expect("challenge")
+agent.send("answer", nonce=challenge["nonce"], fp=hub.fingerprint,
+           report=dict(agent="probe", store="file", generation="1", phase="stable"))
+end("a challenge that is answered", run, 0, "real-1: answered, generation 1\n", "")
+run = start("challenge", "real-1", "hub-1", "--wait")
+agent.expect("challenge")
+out, err = run.communicate(timeout=30)
+scene.equal("one that is not, beside one that could not be sent", (run.returncode, out), (5, ""))
+scene.check("names both", "keyturnctl: real-1: did not answer\n" in err and "keyturnctl: hub-1: state" in err, err)
+agent.disconnect()
+agent = scene.agent("real-1", hub)
+run = start("challenge", "real-1", "--wait", "--timeout", "1s")
+agent.expect("challenge")
+end("one that is not waited for to its end", run, 4, "",
+    "keyturnctl: the outcome: nothing within 1 s\nkeyturnctl: real-1: no outcome\n")
+
+# --- what a hub shows
+
+shown = ctl("a hub that is there", "show real-1")
+scene.check("has its session on one line", "\nsessions               clientId=real-1:agent kind=agent address=127.0.0.1" in shown,
+            shown)
+scene.check("and its certificate", f"\ncurrent.fp             {hub.fingerprint}\n" in shown, shown)
+listed = ctl("it is the only active one", "list --state active").splitlines()
+scene.equal("in two lines", [line.split()[:5] for line in listed],
+            [["DEVICE", "STATE", "PHASE", "GEN", "ONLINE"], ["real-1", "active", "idle", "1", "yes"]])
+
+# --- rotations
+
+agent.disconnect()
+agent = scene.agent("real-1", hub)
+text = ctl("a rotation", "rotate real-1", err="")
+op = agent.expect("rotate")["op"]
+scene.equal("tells the op that the hub hears", text, f"real-1: rotation ordered, op {op}\n")
+ctl("it can be cancelled", "cancel real-1", 0, "real-1: cancelled\n", "")
+scene.equal("and the hub hears that", agent.reject_reason(), "op.closed")
+run = start("rotate", "--all", "--expect", "2")
+out, err = run.communicate(timeout=30)
+scene.equal("all, but more than there are", (run.returncode, out, err.startswith("keyturnctl: expect: ")), (1, "", True))
+scene.check("changes nothing", agent.silence(0.2))
+run = start("--json", "rotate", "real-1", "hub-1")
+out, err = run.communicate(timeout=30)
+rows = json.loads(out)["devices"]
+scene.equal("half a rotation", (run.returncode, [sorted(r) for r in rows], err),
+            (1, [["device", "op"], ["device", "error"]], f"keyturnctl: hub-1: {rows[1].get('error')}\n"))
+scene.equal("does the other half", agent.expect("rotate")["op"], rows[0].get("op"))
+ctl("that, too", "cancel real-1", 0, "real-1: cancelled\n", "")
+agent.reject_reason()
+
+# --- keys that wait
+
+key = waiting()
+rows = ctl("a key that waits", "pending", err="").splitlines()
+scene.equal("is listed", (rows[0].split()[:2], [r.split()[0] for r in rows[1:]]), (["KEY", "ID"], [key]))
+ctl("and approved", f"approve {key} real-2", 0, "real-2: approved\n", "")
+key = waiting()
+ctl("another is refused", f"deny {key}", 0, f"{key}: denied\n", "")
+ctl("nobody waits", "--json pending", 0, '{"pending":[],"total":0}\n', "")
+
+# --- one event
+
+mark = scene.log_size()
+run = start("--json", "events")
+scene.check("somebody watches", scene.logged_since(mark, r"keyturn/v1/events/# \(QoS"))
+ctl("something happens", "create-device real-3", 0, "real-3: created\n", "")
+event = json.loads(end("he sees one event", run, 0, None, ""))
+scene.check("as it is", event["event"] in ("device.created", "command.done") and event["device"] == "real-3", event)
+ctl("nothing happens", "events --timeout 1s", 4, "", "keyturnctl: events: nothing within 1 s\n")
+
+# --- who is asked
+
+code, out, seen = at_a_terminal("revoke real-1", "real-2\n")
+scene.equal("another id is no consent", (code, out), (2, ""))
+scene.check("the question names the device", "This revokes real-1. To go on, type its id once more:" in seen, seen)
+scene.check("and nothing is done", agent.silence(0.2))
+code, out, seen = at_a_terminal("delete-device real-2 real-3", "3\n")
+scene.equal("nor is another number", (code, out), (2, ""))
+code, out, seen = at_a_terminal("revoke real-1", "real-1\n")
+scene.equal("its id is", (code, out), (0, "real-1: revoked\n"))
+try:
+    while True:
+        agent.expect(timeout=5)
+except Closed:
+    scene.check("the hub's session ends", True)
+scene.finish()
