@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit integration unit-asan integration-asan fuzz'
+STAGES='lint unit integration tidy unit-asan integration-asan fuzz'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, unit, unit-asan, integration, integration-asan, fuzz), or, where
+--only NAME    one stage (lint, tidy, unit, unit-asan, integration, integration-asan, fuzz), or, where
                NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of fuzzing per target, and the long form of stories that have one
@@ -107,23 +107,51 @@ need_build() {
 
 # --- stages -----------------------------------------------------------------------------------------
 
+lint_scripts() { # NAME...: into $KT_TMP/lint.NAME and $KT_TMP/lint.NAME.code
+	local log=$KT_TMP/lint.$1 code=0
+	bash "$KT_ROOT/tests/lint/run.sh" "$KT_ROOT/build/dev" "$@" >"$log" 2>&1 || code=$?
+	echo "$code" >"$log.code"
+}
+
+report_lint() { # NAME
+	sed '$d' "$KT_TMP/lint.$1"
+	add_counts "lint $1" "$KT_TMP/lint.$1" "$(cat "$KT_TMP/lint.$1.code")"
+}
+
+# clang-tidy takes two minutes of both cores, and the stories mostly wait: it runs beside them.
+TIDY_PID=
+start_tidy() {
+	[ -z "$TIDY_PID" ] || return
+	(
+		renice -n 15 "$BASHPID" >/dev/null 2>&1
+		lint_scripts tidy
+	) &
+	TIDY_PID=$!
+}
+
 stage_lint() {
 	local script names=()
-	for script in boundaries banned scripts format exports hardening selftest tidy; do
+	for script in boundaries banned scripts format exports hardening selftest; do
 		! matches "$script" || names+=("$script")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
-	bash "$KT_ROOT/tests/lint/run.sh" "$KT_ROOT/build/dev" "${names[@]}" >"$KT_TMP/lint" 2>&1
-	local code=$?
-	sed '$d' "$KT_TMP/lint"
-	add_counts lint "$KT_TMP/lint" "$code"
+	lint_scripts "${names[@]}"
+	report_lint "${names[0]}"
+}
+
+stage_tidy() {
+	matches tidy || return
+	need_build dev || return
+	start_tidy
+	wait "$TIDY_PID"
+	report_lint tidy
 }
 
 run_ctest() { # PRESET
 	local log=$KT_TMP/ctest code=0 failed total
 	need_build "$1" || return
-	(cd "$KT_ROOT" && plain_addresses ctest --preset "$1" --timeout 120 -R "${filter:-.}" \
+	(cd "$KT_ROOT" && plain_addresses ctest --preset "$1" --timeout 300 -R "${filter:-.}" \
 		>"$log" 2>&1) || code=$?
 	if grep -q 'No tests were found' "$log"; then
 		[ -n "$filter" ] || not_ok "unit tests of preset $1" 'there are none'
@@ -150,11 +178,10 @@ stage_unit_asan() {
 }
 
 # One story: its output and exit code are files, for report_story to count.
-run_story() { # SCRIPT NAME [COMMAND...]: what stands before bash
-	local script=$1 log=$KT_TMP/story.$2 code=0
-	shift 2
-	"$@" timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
-		bash "$script" >"$log" 2>&1 || code=$?
+run_story() { # SCRIPT NAME
+	local log=$KT_TMP/story.$2 code=0
+	plain_addresses timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
+		bash "$1" >"$log" 2>&1 || code=$?
 	echo "$code" >"$log.code"
 }
 
@@ -166,36 +193,42 @@ report_story() { # NAME
 }
 
 # Two at a time: each spends most of its time waiting for its own broker.
+run_stories() { # SUFFIX NAME...: environment and what stands before bash are the caller's
+	local suffix=$1 name pids=()
+	shift
+	for name in "$@"; do
+		[ "${#pids[@]}" -lt 2 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
+		run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name$suffix" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	for name in "$@"; do
+		report_story "$name$suffix"
+	done
+}
+
 stage_integration() {
-	local script name names=() pids=()
+	local script name names=()
 	for script in "$KT_ROOT"/tests/integration/test_*.sh; do
 		name=$(basename "$script" .sh)
 		! matches "${name#test_}" || names+=("${name#test_}")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
-	for name in "${names[@]}"; do
-		[ "${#pids[@]}" -lt 2 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
-		run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name" &
-		pids+=($!)
-	done
-	wait "${pids[@]}"
-	for name in "${names[@]}"; do
-		report_story "$name"
-	done
+	[ -n "$filter" ] || [[ $STAGES != *tidy* ]] || start_tidy
+	run_stories '' "${names[@]}"
 }
 
 # A hub's whole life, and what the plugin is told at its worst, with the plugin (in the stock broker) and
 # the agent under the sanitizers.
 stage_integration_asan() {
-	local name
+	local name names=()
 	for name in agent messages enrol rotation revoke; do
-		matches "$name-asan" || continue
-		need_build asan || return
-		KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name-asan" \
-			plain_addresses
-		report_story "$name-asan"
+		! matches "$name-asan" || names+=("$name")
 	done
+	[ "${#names[@]}" -gt 0 ] || return
+	need_build asan || return
+	KT_BUILD=$KT_ROOT/build/asan run_stories -asan "${names[@]}"
 }
 
 # One target, in the background: its result is a file, for stage_fuzz to count.

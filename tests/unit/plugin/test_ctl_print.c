@@ -52,7 +52,7 @@ static void every_byte_but_printable_ascii_is_spelled_out(void **state)
 	for (int c = 1; c < 256; c++) {
 		const char text[2] = {(char)c, '\0'};
 		struct paper paper;
-		char expected[8];
+		char expected[16];
 
 		if (c == '\\')
 			(void)snprintf(expected, sizeof(expected), "\\\\\n");
