@@ -30,6 +30,14 @@ static int free_pki(void **state)
 	return 0;
 }
 
+/* The sanitizers make each state ten times as dear: they see every fourth one, the plain build all.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+enum { STRIDE = 4 };
+#else
+enum { STRIDE = 1 };
+#endif
+
 struct crashes {
 	struct identity_script *script;
 	unsigned states;
@@ -40,8 +48,8 @@ static void check_one(void *ctx, struct fake_fs *after)
 {
 	struct crashes *c = ctx;
 
-	c->states++;
-	identity_script_check(c->script, after);
+	if (c->states++ % STRIDE == 0)
+		identity_script_check(c->script, after);
 }
 
 static void crash_here(void *ctx, struct fake_fs *fs)
