@@ -407,7 +407,7 @@ static void each_file_of_tls_is_needed_and_needs_the_host(void **state)
 /* @count different devices for @command. */
 static enum kt_err parse_many(const char *command, int count, char why[static KT_CTL_WHY_MAX])
 {
-	char(*names)[8] = calloc(MANY_MAX, sizeof(*names));
+	char(*names)[16] = calloc(MANY_MAX, sizeof(*names));
 	char **words = calloc(MANY_MAX + 3, sizeof(*words));
 	char name[32];
 	struct kt_ctl_args args;
