@@ -149,33 +149,53 @@ stage_unit_asan() {
 	run_ctest asan
 }
 
+# One story: its output and exit code are files, for report_story to count.
 run_story() { # SCRIPT NAME [COMMAND...]: what stands before bash
-	local script=$1 name=$2 log=$KT_TMP/story.$2 code=0
+	local script=$1 log=$KT_TMP/story.$2 code=0
 	shift 2
 	"$@" timeout -k 10 "$([ "${KT_LONG-}" = 1 ] && echo 1800 || echo 300)" \
 		bash "$script" >"$log" 2>&1 || code=$?
-	say "$name: $(tail -n 1 "$log")"
-	awk '/^not ok / { bad = 1 } /^ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
-	add_counts "$name" "$log" "$code"
+	echo "$code" >"$log.code"
 }
 
+report_story() { # NAME
+	local log=$KT_TMP/story.$1
+	say "$1: $(tail -n 1 "$log")"
+	awk '/^ *not ok / { bad = 1 } /^ *ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
+	add_counts "$1" "$log" "$(cat "$log.code")"
+}
+
+# Two at a time: each spends most of its time waiting for its own broker.
 stage_integration() {
-	local script name
+	local script name names=() pids=()
 	for script in "$KT_ROOT"/tests/integration/test_*.sh; do
 		name=$(basename "$script" .sh)
-		name=${name#test_}
-		matches "$name" || continue
-		need_build dev || return
-		run_story "$script" "$name"
+		! matches "${name#test_}" || names+=("${name#test_}")
+	done
+	[ "${#names[@]}" -gt 0 ] || return
+	need_build dev || return
+	for name in "${names[@]}"; do
+		[ "${#pids[@]}" -lt 2 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
+		run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name" &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	for name in "${names[@]}"; do
+		report_story "$name"
 	done
 }
 
-# A hub's whole life, with the plugin (in the stock broker) and the agent under the sanitizers.
+# A hub's whole life, and what the plugin is told at its worst, with the plugin (in the stock broker) and
+# the agent under the sanitizers.
 stage_integration_asan() {
-	matches agent-asan || return
-	need_build asan || return
-	KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_agent.sh" agent-asan \
-		plain_addresses
+	local name
+	for name in agent messages enrol rotation revoke; do
+		matches "$name-asan" || continue
+		need_build asan || return
+		KT_BUILD=$KT_ROOT/build/asan run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name-asan" \
+			plain_addresses
+		report_story "$name-asan"
+	done
 }
 
 # One target, in the background: its result is a file, for stage_fuzz to count.

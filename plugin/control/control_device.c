@@ -5,26 +5,42 @@
 
 #include "encoding.h"
 #include "secmem.h"
+#include "topic.h"
 
 enum { TICKET_DEFAULT_S = 604800, TICKET_MAX_S = 31536000 };
 
-void kt_command_create_device(struct kt_control *c)
-{
+struct new_device { /* what createDevice and approve name */
 	struct kt_device_id id;
 	struct kt_key_id key_id;
-	const char *group = "";
-	if (!kt_field_device(c->item, &id, &c->refusal) ||
-	    !kt_field_key_id(c->item, &key_id, &c->refusal) ||
-	    !kt_field_name(c->item, "group", false, &group, &c->refusal)) {
+	const char *group;
+};
+
+static bool take_new_device(struct kt_control *c, struct new_device *out)
+{
+	return kt_field_device(c->item, &out->id, &c->refusal) &&
+	       kt_field_key_id(c->item, &out->key_id, &c->refusal) &&
+	       kt_field_name(c->item, "group", false, &out->group, &c->refusal);
+}
+
+static void report_new_device(struct kt_control *c, const struct new_device *new_device,
+			      struct kt_outcome outcome)
+{
+	if (!kt_control_outcome(c, outcome)) {
 		return;
 	}
-	bool has_key = kt_json_member(c->item, "keyId") != NULL;
-	if (!kt_control_outcome(c, kt_device_create(c->core, id.s, group, has_key ? &key_id : NULL,
-						    c->session->actor))) {
-		return;
+	c->device = kt_registry_find_device(c->core->registry, new_device->id.s);
+	kt_json_put_string(kt_control_data(c), "device", new_device->id.s);
+}
+
+void kt_command_create_device(struct kt_control *c)
+{
+	struct new_device d;
+	if (take_new_device(c, &d)) {
+		bool has_key = kt_json_member(c->item, "keyId") != NULL;
+		report_new_device(c, &d,
+				  kt_device_create(c->core, d.id.s, d.group,
+						   has_key ? &d.key_id : NULL, c->session->actor));
 	}
-	c->device = kt_registry_find_device(c->core->registry, id.s);
-	kt_json_put_string(kt_control_data(c), "device", id.s);
 }
 
 /* The broker's address that the new hub shall connect to: the command's, else the config's. */
@@ -70,6 +86,21 @@ static bool ticket_subject(struct kt_control *c, struct kt_ticket *ticket)
 	return true;
 }
 
+/*
+ * The answer goes by client id, and later than the question: an id that is not reserved to
+ * operators could be somebody else's by then.
+ */
+static bool may_get_secrets(struct kt_control *c)
+{
+	struct kt_client_name name;
+
+	kt_client_name_decode(c->session->client_id, &name);
+	if (name.kind == KT_CLIENT_OPERATOR)
+		return true;
+	return kt_refuse(&c->refusal, KT_REASON_DENIED, "",
+			 "a ticket goes to a client id that begins with op: alone");
+}
+
 /* The ticket is in the answer and nowhere else: not in a log line, an event or the ledger. */
 void kt_command_create_ticket(struct kt_control *c)
 {
@@ -80,7 +111,7 @@ void kt_command_create_ticket(struct kt_control *c)
 
 	memset(&ticket, 0, sizeof(ticket));
 	memset(text, 0, sizeof(text));
-	if (!ticket_subject(c, &ticket) || !ticket_broker(c, &ticket) ||
+	if (!may_get_secrets(c) || !ticket_subject(c, &ticket) || !ticket_broker(c, &ticket) ||
 	    !kt_field_number(c->item, "validFor", range, &valid_s, &c->refusal)) {
 		return;
 	}
@@ -105,20 +136,12 @@ out:
 
 void kt_command_approve(struct kt_control *c)
 {
-	struct kt_device_id id;
-	struct kt_key_id key_id;
-	const char *group = "";
-	if (!kt_field_device(c->item, &id, &c->refusal) ||
-	    !kt_field_key_id(c->item, &key_id, &c->refusal) ||
-	    !kt_field_name(c->item, "group", false, &group, &c->refusal)) {
-		return;
+	struct new_device d;
+	if (take_new_device(c, &d)) {
+		report_new_device(
+			c, &d,
+			kt_enroll_approve(c->core, d.id.s, &d.key_id, d.group, c->session->actor));
 	}
-	if (!kt_control_outcome(
-		    c, kt_enroll_approve(c->core, id.s, &key_id, group, c->session->actor))) {
-		return;
-	}
-	c->device = kt_registry_find_device(c->core->registry, id.s);
-	kt_json_put_string(kt_control_data(c), "device", id.s);
 }
 
 void kt_command_deny(struct kt_control *c)

@@ -141,6 +141,14 @@ static void watch_contention(struct kt_core *core, struct kt_session *session,
 		kt_core_fact(core, KT_EVENT_SESSION_CONTENDED, session->device, fields, 1, 0);
 }
 
+/* A device of that name may be created while he is in session. */
+static void keep_username(struct kt_session *session, const char *username)
+{
+	if (session->kind == KT_SESSION_OTHER && username != NULL &&
+	    strnlen(username, sizeof(session->username)) < sizeof(session->username))
+		memcpy(session->username, username, strlen(username) + 1);
+}
+
 static bool start_session(struct kt_core *core, const struct kt_connect *connect,
 			  const struct kt_admission *admission)
 {
@@ -160,6 +168,7 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	session->rate_at_ms = core->now.mono_ms;
 	session->rate_tokens_milli = (int64_t)core->config->message_burst * 1000;
 	memcpy(session->actor, admission->actor, sizeof(session->actor));
+	keep_username(session, connect->username);
 	if (connect->address != NULL)
 		memcpy(session->address, connect->address,
 		       strnlen(connect->address, sizeof(session->address) - 1));

@@ -215,8 +215,12 @@ void kt_core_evict(struct kt_core *core, const struct kt_device *device)
 	size_t cursor = 0;
 
 	while ((session = kt_sessions_next(core->sessions, &cursor)) != NULL) {
-		if (session->device == NULL && is_name_of(session->client_id, device))
+		if (session->device != NULL)
+			continue;
+		if (is_name_of(session->client_id, device))
 			kt_core_kick(core, session, KT_REASON_CLIENTID, 0);
+		else if (strcasecmp(session->username, device->id.s) == 0)
+			kt_core_kick(core, session, KT_REASON_USERNAME, 0);
 	}
 }
 

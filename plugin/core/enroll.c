@@ -294,14 +294,7 @@ static enum kt_reason record_issue(struct kt_core *core, const struct kt_job *jo
 	record.kind = KT_RECORD_ISSUE;
 	record.device = job->device;
 	record.op = job->op;
-	record.nonce = job->nonce;
-	record.alg = job->key.alg;
-	record.fp = job->leaf_fp;
-	record.key_id = job->key_id;
-	record.has_key_id = true;
-	record.generation = job->generation;
-	record.not_after_s = job->not_after_s;
-	record.der = (struct kt_bytes){job->leaf_der, job->leaf_len};
+	kt_rotation_fill_issue(job, &record);
 	record.has_ticket = job->has_ticket;
 	memcpy(record.ticket_sha256, job->ticket_sha256, sizeof(record.ticket_sha256));
 	memcpy(record.group, c->group, sizeof(record.group));

@@ -325,14 +325,7 @@ static void record_issue(struct kt_core *core, struct kt_session *session,
 	char actor[KT_ACTOR_MAX + 1];
 	enum kt_reason reason;
 
-	record.nonce = job->nonce;
-	record.alg = job->key.alg;
-	record.fp = job->leaf_fp;
-	record.key_id = job->key_id;
-	record.has_key_id = true;
-	record.generation = job->generation;
-	record.not_after_s = job->not_after_s;
-	record.der = (struct kt_bytes){job->leaf_der, job->leaf_len};
+	kt_rotation_fill_issue(job, &record);
 	(void)snprintf(actor, sizeof(actor), "device:%s", device->id.s);
 	if (kt_core_change(core, &record, actor, &reason) != KT_ERR_OK) {
 		if (session != NULL)
@@ -479,6 +472,13 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 			       reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0, op);
 }
 
+static uint32_t retry_of(enum kt_reason reason)
+{
+	if (reason == KT_REASON_BUSY)
+		return KT_NEWS_EVERY_S;
+	return reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0;
+}
+
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m)
 {
 	const struct kt_device *device = session->device;
@@ -492,14 +492,15 @@ void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, str
 	    (failed->op != device->failed_op || failed->reason != device->failed_reason)) {
 		record.op = failed->op;
 		record.reason = failed->reason;
-		if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK)
+		if (!kt_rotation_may_write_news(core, device))
+			reason = KT_REASON_BUSY;
+		else if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK)
 			tell(core, KT_EVENT_ROTATION_FAILED, device, NULL, &record);
 	}
 	if (reason == KT_REASON_NONE)
 		kt_rotation_send_noted(core, session, failed->op, KT_MESSAGE_FAILED);
 	else
-		kt_core_reject(core, session, reason,
-			       reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0, failed->op);
+		kt_core_reject(core, session, reason, retry_of(reason), failed->op);
 }
 
 /* --- time --- */

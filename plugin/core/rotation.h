@@ -38,6 +38,13 @@ enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 
 /* --- rotation_messages.c --- */
 
+/*
+ * May this device make us write news of its own (`failed`, a newer op) now? Each is a record with
+ * its sync, and a hub must not be able to fill the ledger's disk. KT_NEWS_EVERY_S in between.
+ */
+enum { KT_NEWS_EVERY_S = 10 };
+bool kt_rotation_may_write_news(const struct kt_core *core, const struct kt_device *device);
+
 /* op=, fp= and gen= of a log line; fp and generation may be left out. */
 struct kt_rotation_words {
 	char op[24];
@@ -48,6 +55,8 @@ struct kt_rotation_words {
 };
 void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
 			  const struct kt_credential *credential, enum kt_reason reason);
+/* What a record of an issue says of the certificate that @job has made. Its DER is borrowed. */
+void kt_rotation_fill_issue(const struct kt_job *job, struct kt_record *record);
 void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session);
 void kt_rotation_send_cert(struct kt_core *core, const struct kt_session *session);
 void kt_rotation_send_committed(struct kt_core *core, const struct kt_session *session, uint64_t op,

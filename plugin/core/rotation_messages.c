@@ -26,6 +26,18 @@ void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
 		words->fields[words->count++] = (struct kt_field){"reason", kt_reason_name(reason)};
 }
 
+void kt_rotation_fill_issue(const struct kt_job *job, struct kt_record *record)
+{
+	record->nonce = job->nonce;
+	record->alg = job->key.alg;
+	record->fp = job->leaf_fp;
+	record->key_id = job->key_id;
+	record->has_key_id = true;
+	record->generation = job->generation;
+	record->not_after_s = job->not_after_s;
+	record->der = (struct kt_bytes){job->leaf_der, job->leaf_len};
+}
+
 void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session)
 {
 	struct kt_message *message = kt_core_message(core, session, KT_MESSAGE_ROTATE);
@@ -103,6 +115,13 @@ void kt_rotation_reject_after(struct kt_core *core, struct kt_session *session,
 
 /* --- hello --- */
 
+bool kt_rotation_may_write_news(const struct kt_core *core, const struct kt_device *device)
+{
+	const int64_t since_us = core->now.wall_us - device->told_us;
+
+	return since_us < 0 || since_us >= (int64_t)KT_NEWS_EVERY_S * 1000000;
+}
+
 enum says { /* hello's phase, and whether its op is the one that counts */
 	    SAYS_STABLE,
 	    SAYS_KEY_SAME,
@@ -161,6 +180,10 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 
 	if (latest_us < 0 || op > (uint64_t)latest_us + DAY_US) {
 		kt_core_reject(core, session, KT_REASON_OP_RANGE, 0, op);
+		return false;
+	}
+	if (!kt_rotation_may_write_news(core, device)) {
+		kt_core_reject(core, session, KT_REASON_BUSY, KT_NEWS_EVERY_S, op);
 		return false;
 	}
 	memset(&record, 0, sizeof(record));

@@ -50,6 +50,8 @@ struct kt_session {
 	/* OPERATOR, OTHER with a user role */
 	enum kt_role role;
 	char actor[KT_ACTOR_MAX + 1]; /* "op:<name>", "op:unix", "device:<id>", "claim:<batch>" */
+	/* OTHER: its user name, "" if it is none that a device could have */
+	char username[KT_DEVICE_ID_MAX + 1];
 	/* the conversation of AGENT, TRIAL, CLAIM */
 	bool has_hello;
 	struct kt_nonce dn;

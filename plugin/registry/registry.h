@@ -74,6 +74,7 @@ struct kt_device { /* read-only outside the registry */
 	int64_t created_us;
 	int64_t committed_us; /* of the current credential */
 	int64_t revoked_us;
+	int64_t told_us;       /* when it made us write news of its own; not indexed */
 	uint64_t released_seq; /* record that ended the last quarantine; not indexed */
 	uint64_t changed_seq;  /* last record about it */
 };

@@ -252,6 +252,7 @@ static void apply_failed(struct change *c)
 {
 	c->row->d.failed_reason = c->rec->reason;
 	c->row->d.failed_op = c->rec->op;
+	c->row->d.told_us = c->rec->time_us;
 }
 
 static void apply_freeze(struct change *c)
@@ -316,6 +317,7 @@ static void apply_op_raise(struct change *c)
 {
 	close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
 	c->row->d.op = c->rec->op;
+	c->row->d.told_us = c->rec->time_us;
 }
 
 static const struct effect {

@@ -13,7 +13,7 @@
 #                             (it may start the broker itself, in place of scene_start: probe/broker.py)
 #
 # With a build of the sanitizers (KT_BUILD=build/asan) broker and agents report into $KT_TMP/asan.*;
-# scene_stop fails for every report.
+# scene_stop and probe fail for every report.
 #
 # Listeners: $PORT asks for certificates, $CLAIM_PORT does not, $KT_TMP/op.sock is an admin's socket.
 # Log: $KT_TMP/broker.log. Nothing listens on anything but 127.0.0.1.
@@ -32,7 +32,9 @@ SO=$KT_BUILD/mosquitto_keyturn.so
 BROKER_BEFORE=()
 prepare_sanitizers() {
 	readelf -d "$SO" | grep -q 'NEEDED.*libasan' || return
-	BROKER_BEFORE=(env "LD_PRELOAD=$(gcc -print-file-name=libasan.so)")
+	KT_PRELOAD=$(gcc -print-file-name=libasan.so) # for probe/broker.py
+	export KT_PRELOAD
+	BROKER_BEFORE=(env "LD_PRELOAD=$KT_PRELOAD")
 	export ASAN_OPTIONS=log_path=$KT_TMP/asan LSAN_OPTIONS=print_suppressions=0
 	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$KT_TMP/asan
 }
@@ -133,12 +135,19 @@ scene_start() {
 }
 
 scene_stop() {
-	local status=0 report
+	local status=0
 	stop_pid "$BROKER" 10 || status=$?
-	for report in "$KT_TMP"/asan.*; do
-		[ ! -e "$report" ] || not_ok "$(basename "$report"): a sanitizer's report" "$(head -n 60 "$report")"
-	done
+	check_reports
 	return "$status"
+}
+
+check_reports() {
+	local report
+	for report in "$KT_TMP"/asan.*; do
+		[ -e "$report" ] || continue
+		not_ok "$(basename "$report"): a sanitizer's report" "$(head -n 60 "$report")"
+		rm -f "$report"
+	done
 }
 
 probe() {
@@ -156,4 +165,5 @@ probe() {
 		sed 's/^/  /' "$log"
 		not_ok "$(basename "$1") ran to its end" "exit $code"
 	fi
+	check_reports
 }

@@ -11,7 +11,7 @@ scene_pki
 scene_operator vera viewer
 PLAIN_PORT=$(free_port)
 export PLAIN_PORT
-KEYTURN_LINES+=('other_acl = allow' 'superseded_drain = 4s' 'promote_overdue = 1s' 'challenge_timeout = 2s')
+KEYTURN_LINES+=('other_acl = allow' 'superseded_drain = 4s' 'promote_overdue = 1s' 'challenge_timeout = 2s' 'workers = 4')
 BROKER_LINES+=('allow_anonymous true')
 LISTENER_LINES+=("listener $PLAIN_PORT 127.0.0.1")
 scene_write

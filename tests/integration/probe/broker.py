@@ -24,7 +24,8 @@ class Broker:
             begin = log.tell()
             self.process = subprocess.Popen(
                 [os.environ.get("KT_BROKER", "mosquitto"), "-c", self.scene.tmp + "/mosquitto.conf"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+                env=dict(os.environ, **({"LD_PRELOAD": os.environ["KT_PRELOAD"]} if "KT_PRELOAD" in os.environ else {})))
         if not self.scene.logged_since(begin, r"version .* running\n", 20):
             raise RuntimeError("the broker does not start: " + self.scene.log_from(begin)[-2000:])
         return self

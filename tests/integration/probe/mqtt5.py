@@ -124,6 +124,16 @@ class Client:
         self._until(lambda: mine in self.acks)
         return self.acks[mine]
 
+    def publish_together(self, topic, payloads):
+        """QoS 1, all of them in one write."""
+        first, packets = self.packet_id + 1, b""
+        self.acks = {}
+        for payload in payloads:
+            self.packet_id += 1
+            packets += _packet(PUBLISH, 2, _text(topic) + struct.pack("!H", self.packet_id) + _varint(0) + payload.encode())
+        self._send(packets)
+        self._until(lambda: all(n in self.acks for n in range(first, self.packet_id + 1)))
+
     def subscribe(self, topic_filter):
         """Returns the SUBACK reason code."""
         self.packet_id += 1

@@ -185,6 +185,25 @@ static void a_ticket_needs_a_broker_from_somewhere(void **state)
 	assert_int_equal(f->played.actions, 0);
 }
 
+/* Anybody with a password may take another client id over while the answer is on its way. */
+static void a_ticket_goes_to_a_client_id_of_operators_alone(void **state)
+{
+	static const char *const others[] = {"x", "mosq-abc", "opx", "op", "OP:x"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		const char *answer = NULL;
+
+		(void)snprintf(f->operator.client_id, sizeof(f->operator.client_id), "%s",
+			       others[i]);
+		answer = ask_one(f, "createTicket", "\"device\":\"h\"");
+		assert_non_null(strstr(answer, "\"error\":\"denied\""));
+		assert_non_null(strstr(answer, "begins with op:"));
+		assert_null(strstr(answer, "keyturn-ticket"));
+		assert_int_equal(f->played.actions, 0);
+	}
+}
+
 static void all_of_a_large_fleet_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -247,6 +266,7 @@ int main(void)
 		WITH_FLEET(a_batch_over_its_size_is_not_parsed),
 		WITH_FLEET(each_wrong_command_is_refused_and_nothing_is_done),
 		WITH_FLEET(a_ticket_needs_a_broker_from_somewhere),
+		WITH_FLEET(a_ticket_goes_to_a_client_id_of_operators_alone),
 		WITH_FLEET(all_of_a_large_fleet_is_refused),
 		WITH_FLEET(viewers_may_look_and_nothing_else),
 		WITH_FLEET(without_a_role_nothing_is_answered_but_denied),

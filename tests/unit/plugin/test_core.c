@@ -663,10 +663,12 @@ static void a_new_device_ends_who_squats_on_its_names(void **state)
 	(void)fake_connect(f, LOG, "hub-19:log", "user", NULL);
 	(void)fake_connect(f, TRIAL, "hub-190", "user", NULL);
 	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	(void)fake_connect(f, AGENT, "namesake", "Hub-19", NULL);
 	assert_int_equal(kt_device_create(f->core, "hub-19", "east", NULL, "op:test").reason,
 			 KT_REASON_NONE);
 	fake_tick(f);
-	assert_int_equal(f->kicked_count, 2);
+	assert_int_equal(f->kicked_count, 3);
+	assert_true(fake_was_kicked(f, "namesake"));
 	assert_true(fake_was_kicked(f, "HUB-19"));
 	assert_true(fake_was_kicked(f, "hub-19:log"));
 	assert_int_equal(fake_connect(f, SITE, "hub-19", "user", NULL), KT_ANSWER_BAD_ID);

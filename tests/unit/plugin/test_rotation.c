@@ -596,6 +596,49 @@ static void failed_closes_nothing_and_is_recorded_once(void **state)
 	assert_rejected(f, "hub-17:agent", "op.unknown");
 }
 
+static void say_failed(struct fake *f, uint64_t op, enum kt_reason reason)
+{
+	struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_FAILED);
+
+	m->u.failed.op = op;
+	m->u.failed.reason = reason;
+	fake_forget(f);
+	fake_say(f, AGENT, m, NULL);
+}
+
+/* Each would be a write with its sync: a hub must not fill the ledger's disk. */
+static void a_device_makes_us_write_its_own_news_no_faster_than_it_may(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+	size_t records;
+	struct kt_message *m;
+
+	say_failed(f, op, KT_REASON_DISK);
+	assert_non_null(fake_sent(f, "hub-17:agent", "noted"));
+	records = f->appended_count;
+	say_failed(f, op, KT_REASON_HOOK);
+	assert_rejected(f, "hub-17:agent", "busy");
+	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
+	m->u.hello.op = op + 1;
+	fake_forget(f);
+	fake_say(f, AGENT, m, NULL);
+	assert_rejected(f, "hub-17:agent", "busy");
+	assert_null(fake_event(f, "registry.behind"));
+	assert_int_equal(f->appended_count, records);
+	assert_int_equal(hub(f)->op, op);
+	fake_later(f, 10000);
+	say_failed(f, op, KT_REASON_HOOK);
+	assert_non_null(fake_sent(f, "hub-17:agent", "noted"));
+	assert_int_equal(f->appended_count, records + 1);
+	fake_later(f, 10000);
+	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
+	m->u.hello.op = op + 1;
+	fake_say(f, AGENT, m, NULL);
+	assert_non_null(fake_event(f, "registry.behind"));
+	assert_int_equal(f->appended_count, records + 2);
+}
+
 static void promote_overdue_is_told_once(void **state)
 {
 	struct fake *f = *state;
@@ -800,6 +843,7 @@ int main(void)
 		T(the_hubs_programs_drain_no_longer_than_the_config_says),
 		T(promoted_is_recorded_once_and_noted_every_time),
 		T(failed_closes_nothing_and_is_recorded_once),
+		T(a_device_makes_us_write_its_own_news_no_faster_than_it_may),
 		T(promote_overdue_is_told_once),
 		T(orders_need_an_active_device),
 		T(ops_only_grow),

@@ -16,6 +16,7 @@ struct played {
 	struct kt_outcome second; /* from the second action on, if has_second */
 	bool has_second;
 	unsigned actions;
+	const struct kt_session *asker; /* whom every answer must go to */
 	char *answer;
 	uint64_t answer_seq;
 	unsigned answers;

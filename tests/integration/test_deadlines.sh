@@ -11,10 +11,10 @@ scene_pki
 
 KEYTURN_LINES=('certificate_lifetime = 5s')
 scene_write
-probe "$KT_ROOT/tests/integration/time_over.py" lifetime
+probe "$KT_ROOT/tests/integration/deadlines.py" lifetime
 rm -rf "$KT_TMP/state" "$KT_TMP/ledger" "$KT_TMP/op.sock"
 
 KEYTURN_LINES=('max_key_age = 4s' 'hello_timeout = 1s' 'claim_idle = 1s' 'op_deadline = 2s' 'pending_give_up = 3s')
 scene_write
-probe "$KT_ROOT/tests/integration/time_over.py" patience
+probe "$KT_ROOT/tests/integration/deadlines.py" patience
 finish

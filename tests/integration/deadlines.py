@@ -1,4 +1,4 @@
-"""The story of test_time.sh. argv[1]: which part of it."""
+"""The story of test_deadlines.sh. argv[1]: which part of it."""
 
 import ssl
 import sys
