@@ -158,21 +158,20 @@ static bool take_outcome(struct outcome *outcomes, size_t count, const struct kt
 	return false;
 }
 
-static void show_outcome(const struct kt_ctl *ctl, const struct kt_json_value *event)
+static enum kt_ctl_exit show_outcome(const struct kt_ctl *ctl, const struct kt_json_value *event)
 {
 	char device[KT_CELL_MAX];
 	char generation[KT_CELL_MAX];
 
-	if (kt_ctl_has(ctl->args, KT_CTL_JSON)) {
-		(void)kt_ctl_print_data(ctl, event);
-		return;
-	}
+	if (kt_ctl_has(ctl->args, KT_CTL_JSON))
+		return kt_ctl_print_data(ctl, event);
 	kt_cell_of(kt_json_member(event, "device"), device);
 	kt_cell_of(kt_json_member(event, "gen"), generation);
 	if (is_member(event, "event", kt_event_name(KT_EVENT_CHALLENGE_ANSWERED)))
 		kt_print(ctl->env->out, "%s: answered, generation %s", device, generation);
 	else
 		kt_print(ctl->env->err, "keyturnctl: %s: did not answer", device);
+	return KT_CTL_EXIT_OK;
 }
 
 static enum kt_ctl_exit await_all(struct kt_ctl *ctl, struct outcome *outcomes, size_t count)
@@ -188,7 +187,7 @@ static enum kt_ctl_exit await_all(struct kt_ctl *ctl, struct outcome *outcomes, 
 
 		code = next_event(ctl, &watch, &json);
 		if (json != NULL && take_outcome(outcomes, count, kt_json_root(json))) {
-			show_outcome(ctl, kt_json_root(json));
+			code = show_outcome(ctl, kt_json_root(json));
 			left--;
 		}
 		kt_json_free(json);

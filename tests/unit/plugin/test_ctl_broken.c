@@ -82,6 +82,8 @@ static void without_memory_nothing_is_half_said(void **state)
 		{"rotate a --json", ONE("\"data\":{\"device\":\"a\",\"op\":\"1\"}"), NULL},
 		{"challenge a --wait", ONE(DATA),
 		 "{\"event\":\"challenge.answered\",\"device\":\"a\",\"gen\":\"3\"}"},
+		{"challenge a --wait --json", ONE(DATA),
+		 "{\"event\":\"challenge.answered\",\"device\":\"a\",\"gen\":\"3\"}"},
 	};
 
 	(void)state;
