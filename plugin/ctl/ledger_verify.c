@@ -73,7 +73,9 @@ static enum kt_ctl_exit report_whole(const struct kt_ctl *ctl, const struct kt_l
 	(void)snprintf(text, sizeof(text), "%" PRIu64, state->seq);
 	kt_print_pair(out, "records", text);
 	kt_print_pair(out, "head", head);
-	show_time(state->time_us, text);
+	(void)snprintf(text, sizeof(text), "-");
+	if (state->seq > 0)
+		show_time(state->time_us, text);
 	kt_print_pair(out, "last record", text);
 	(void)snprintf(text, sizeof(text), "%" PRIu64, state->size_bytes);
 	kt_print_pair(out, "bytes", text);
