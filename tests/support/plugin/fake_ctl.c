@@ -144,7 +144,7 @@ enum kt_ctl_exit fake_ctl_run(struct fake_ctl *fake, const char *line)
 	(void)snprintf(text, sizeof(text), "keyturnctl%s%s", line[0] != '\0' ? " " : "", line);
 	(void)snprintf(typed, sizeof(typed), "%s", fake->in != NULL ? fake->in : "");
 	count = split(text, words);
-	env.in = fmemopen(typed, strlen(typed) + 1, "r");
+	env.in = typed[0] != '\0' ? fmemopen(typed, strlen(typed), "r") : fopen("/dev/null", "r");
 	env.out = fake->out_path != NULL ? fopen(fake->out_path, "w")
 					 : open_memstream(&fake->out, &out_len);
 	env.err = open_memstream(&fake->err, &err_len);

@@ -28,7 +28,7 @@ struct fake_ctl {
 	bool is_closed;
 	int64_t now_ms;
 	/* how it ended */
-	const char *in;	      /* what the operator types; NULL: there is no terminal */
+	const char *in;	      /* what the operator types, then EOF; NULL: there is no terminal */
 	const char *out_path; /* a file for its output, and @out stays empty; NULL: @out */
 	char *out;
 	char *err;

@@ -207,7 +207,11 @@ static void an_answer_is_told_as_what_it_is(void **state)
 {
 	static const struct run runs[] = {
 		{"cancel a", DONE, KT_CTL_EXIT_OK, "a: cancelled\n", ""},
+		{"cancel a --json", DONE, KT_CTL_EXIT_OK, "{}\n", ""},
+		{"challenge a", DONE, KT_CTL_EXIT_OK, "a: challenged\n", ""},
 		{"confirm-clock", DONE, KT_CTL_EXIT_OK, "the clock is confirmed\n", ""},
+		{"approve " KEY_ID " a", DONE, KT_CTL_EXIT_OK, "a: approved\n", ""},
+		{"deny " KEY_ID, DONE, KT_CTL_EXIT_OK, KEY_ID ": denied\n", ""},
 		{"rotate a", ONE("\"data\":{\"device\":\"a\",\"op\":\"7\"}"), KT_CTL_EXIT_OK,
 		 "a: rotation ordered, op 7\n", ""},
 		{"rotate a b",
@@ -226,6 +230,10 @@ static void an_answer_is_told_as_what_it_is(void **state)
 		 "device                 a\nok                     yes\n"
 		 "c.x                    1\ns                      y=2\n",
 		 ""},
+		{"show a", ONE("\"error\":\"not.found\""), KT_CTL_EXIT_REFUSED, "",
+		 "keyturnctl: a: not.found\n"},
+		{"status", ONE("\"error\":\"busy\",\"detail\":\"\""), KT_CTL_EXIT_REFUSED, "",
+		 "keyturnctl: busy\n"},
 		/* the whole batch is refused in one word */
 		{"cancel a b", "{\"responses\":[{\"error\":\"denied\",\"detail\":\"no\"}]}",
 		 KT_CTL_EXIT_REFUSED, "", "keyturnctl: a: denied: no\nkeyturnctl: b: denied: no\n"},
@@ -357,6 +365,31 @@ static void a_list_is_fetched_to_its_end(void **state)
 			    "b       active  idle   1    yes     no           no      -\n"
 			    "c       active  idle   1    yes     no           no      -\n");
 	fake_ctl_clear(&fake);
+}
+
+static void keys_that_wait_are_a_list_of_their_own(void **state)
+{
+	static const char answer[] =
+		ONE("\"data\":{\"pending\":[{\"keyId\":\"" KEY_ID "\",\"batch\":\"b-1\","
+		    "\"address\":\"192.0.2.7\",\"first\":\"1\",\"last\":\"2\",\"tries\":3}],"
+		    "\"offset\":0,\"total\":1}");
+	static const struct run runs[] = {
+		{"pending", answer, KT_CTL_EXIT_OK,
+		 "KEY ID                                                            DEVICE  BATCH  "
+		 "ADDRESS    FIRST  LAST  TRIES\n" KEY_ID
+		 "  -       b-1    192.0.2.7  1      2     3\n",
+		 ""},
+		/* of devices, not of keys */
+		{"pending", PAGE(ROW("a"), "1"), KT_CTL_EXIT_LOCAL, "",
+		 "keyturnctl: the answer cannot be understood (is this keyturnctl as new as the "
+		 "plugin?)\n"},
+		{"pending", ONE("\"data\":{\"pending\":[],\"total\":0}"), KT_CTL_EXIT_OK,
+		 "KEY ID  DEVICE  BATCH  ADDRESS  FIRST  LAST  TRIES\n", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+		assert_run(&runs[i]);
 }
 
 static void a_list_that_shrinks_meanwhile_ends(void **state)
@@ -547,6 +580,25 @@ static void events_are_shown_with_their_time(void **state)
 	fake_ctl_clear(&fake);
 }
 
+static void nobody_watches_a_broker_that_is_not_there(void **state)
+{
+	static const char *const lines[] = {"events", "events --follow", "challenge a --wait"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct fake_ctl fake = {.connect_err = KT_ERR_CLOSED, .text = {DONE}};
+
+		assert_int_equal(fake_ctl_run(&fake, lines[i]), KT_CTL_EXIT_CONNECTION);
+		assert_string_equal(fake.out, "");
+		assert_string_equal(fake.err,
+				    "keyturnctl: " KT_CTL_SOCKET ": the broker said why\n");
+		assert_string_equal(fake.filter, "");
+		assert_int_equal(fake.sent_count, 0);
+		assert_true(fake.is_closed);
+		fake_ctl_clear(&fake);
+	}
+}
+
 static void without_follow_one_event_is_enough(void **state)
 {
 	struct fake_ctl fake = {.topic = {EVENTS "x", EVENTS "y"}, .text = {ANSWERED, MISSED}};
@@ -598,6 +650,7 @@ int main(void)
 		T(what_goes_wrong_on_the_way_has_its_exit_code),
 		T(no_byte_of_a_peer_moves_the_cursor),
 		T(a_list_is_fetched_to_its_end),
+		T(keys_that_wait_are_a_list_of_their_own),
 		T(a_list_that_shrinks_meanwhile_ends),
 		T(half_a_list_is_not_printed),
 		T(the_ticket_alone_goes_to_the_output),
@@ -607,6 +660,7 @@ int main(void)
 		T(a_challenge_that_was_not_sent_is_not_waited_for),
 		T(who_may_not_watch_sends_no_challenge),
 		T(events_are_shown_with_their_time),
+		T(nobody_watches_a_broker_that_is_not_there),
 		T(without_follow_one_event_is_enough),
 		T(no_event_in_time_is_a_time_out),
 		T(help_needs_no_broker),
