@@ -133,6 +133,7 @@ says 'a device that is not active cannot rotate' 1 'hub-1: state' ctl rotate hub
 says 'or be challenged' 1 'hub-1: state' ctl challenge hub-1
 says 'a challenge that could not be sent is no outcome' 1 'hub-1: state' ctl challenge hub-1 --wait
 says 'nothing to cancel' 1 'hub-1: state' ctl cancel hub-1
+says 'no freeze to end' 1 'hub-1: state' ctl release hub-1 --freeze
 says 'the clock is confirmed' 0 'the clock is confirmed' ctl confirm-clock
 
 # --- batches -----------------------------------------------------------------------------------------------------
@@ -243,4 +244,11 @@ says 'one with a record said twice' 5 'does not verify' "$CTL" ledger verify "$K
 says 'a file where a directory should be' 6 '^keyturnctl: .*/ledger.kt: ' "$CTL" ledger verify "$KT_TMP/ledger/ledger.kt"
 check_fails 'a verdict that cannot be written down' 6 bash -c "'$CTL' ledger verify '$KT_TMP/ledger' >/dev/full"
 check_no_line 'no secret went to any log' <(cat "$KT_TMP"/*.log) "keyturn-ticket-1|PRIVATE KEY"
+secret=$(/usr/bin/python3 -c '
+import base64, json, sys
+secret = json.loads(base64.urlsafe_b64decode(sys.argv[1].split(".", 1)[1] + "=="))["secret"]
+print(secret + "|" + base64.urlsafe_b64decode(secret + "=").hex())' "$ticket")
+check_eq 'the secret of a ticket' "${#secret}" $((43 + 1 + 64))
+check_no_line 'is in no log, in no form' <(cat "$KT_TMP"/*.log) "$secret"
+check_no_line 'and not on the disk of the broker' <(cat "$KT_TMP"/ledger/* "$KT_TMP"/state/*) "$secret"
 finish
