@@ -1,10 +1,12 @@
 #include "transport.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,8 +27,9 @@ struct connection {
 	struct kt_ctl_address address;
 	enum state state;
 	bool is_subscribed;
-	bool is_denied; /* a subscription or a publish */
-	bool has_lost;	/* a message, for want of memory */
+	bool is_denied;	   /* a subscription or a publish */
+	bool has_lost;	   /* a message, for want of memory */
+	unsigned hang_ups; /* seen before there was a session */
 	struct queued *first;
 	struct queued **last;
 	char why[WHY_MAX];
@@ -150,6 +153,21 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
 /* --- steps ---------------------------------------------------------------------------------------
  */
 
+/*
+ * Ended before there was a session? libmosquitto 2.0 takes a failed TLS write for "not yet", and
+ * tries it in a tight loop until our time is up. Seen twice: what lay there has been read.
+ */
+static bool is_hung_up(struct connection *c)
+{
+	struct pollfd socket = {.fd = mosquitto_socket(c->mosq), .events = POLLOUT};
+
+	if (c->state != STATE_CONNECTING || socket.fd < 0 || poll(&socket, 1, 0) != 1 ||
+	    (socket.revents & POLLHUP) == 0)
+		return false;
+	c->hang_ups++;
+	return c->hang_ups > 1;
+}
+
 /* Lets the network happen, for a moment or until @until_ms. */
 static enum kt_err step(struct connection *c, int64_t until_ms)
 {
@@ -163,14 +181,31 @@ static enum kt_err step(struct connection *c, int64_t until_ms)
 		return KT_ERR_NOMEM;
 	if (c->is_denied || c->state == STATE_REFUSED)
 		return KT_ERR_DENIED;
-	if (rc == MOSQ_ERR_SUCCESS && c->state != STATE_DOWN)
-		return KT_ERR_OK;
+	if (rc == MOSQ_ERR_SUCCESS && c->state != STATE_DOWN) {
+		if (!is_hung_up(c))
+			return KT_ERR_OK;
+		if (c->why[0] == '\0')
+			explain(c, "the connection was ended before TLS was up");
+		return KT_ERR_CLOSED;
+	}
 	if (c->why[0] == '\0' && c->state == STATE_UP)
 		explain(c, "the broker closed the connection");
 	else if (c->why[0] == '\0')
 		explain(c, rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_SUCCESS
 				   ? "the broker hung up without a word"
 				   : mosquitto_strerror(rc));
+	return KT_ERR_CLOSED;
+}
+
+/* An operator's key that everybody can read is everybody's. */
+static enum kt_err check_key(struct connection *c)
+{
+	struct stat st;
+
+	if (stat(c->address.key, &st) == 0 && (st.st_mode & (S_IWGRP | S_IRWXO)) == 0)
+		return KT_ERR_OK;
+	(void)snprintf(c->why, sizeof(c->why), "%s: others can read or change it: chmod 0600",
+		       c->address.key);
 	return KT_ERR_CLOSED;
 }
 
@@ -186,6 +221,8 @@ static enum kt_err set_tls(struct connection *c)
 			       strerror_r(errno, reason, sizeof(reason)));
 		return KT_ERR_CLOSED;
 	}
+	if (check_key(c) != KT_ERR_OK)
+		return KT_ERR_CLOSED;
 	if (mosquitto_tls_set(c->mosq, c->address.cafile, NULL, c->address.cert, c->address.key,
 			      NULL) == MOSQ_ERR_SUCCESS)
 		return KT_ERR_OK;

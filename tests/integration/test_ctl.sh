@@ -96,6 +96,20 @@ says 'no TLS from the other side' 3 '^keyturnctl: 127\.0\.0\.1: nothing within 1
 says 'no TCP, either' 3 '^keyturnctl: 127\.0\.0\.1: nothing within 1 s$' \
 	timeout 10 "$CTL" --host 127.0.0.1 --port "$FULL" --cafile "$KT_TMP/pki/root.pem" \
 	--cert "$KT_TMP/pki/operator-alice.pem" --key "$KT_TMP/pki/operator-alice.key" --timeout 1s list
+RESET=$(free_port)
+run_bg reset /usr/bin/python3 -c "
+import socket, struct
+server = socket.create_server(('127.0.0.1', $RESET), backlog=4)
+while True:
+    client, _ = server.accept()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    client.close()"
+wait_for_port 5 "$RESET"
+for _ in 1 2 3; do # what it looks like depends on who is faster
+	says 'somebody who breaks off' 3 'ended before TLS|eof while reading|reset by peer|hung up' \
+		timeout 10 "$CTL" --host 127.0.0.1 --port "$RESET" --cafile "$KT_TMP/pki/root.pem" \
+		--cert "$KT_TMP/pki/operator-alice.pem" --key "$KT_TMP/pki/operator-alice.key" --timeout 60s list
+done
 printf 'listener 0 %s\nallow_anonymous true\npersistence false\n%s\n' "$KT_TMP/plain.sock" \
 	"$([ "$(id -u)" != 0 ] || echo 'user root')" >"$KT_TMP/plain.conf"
 run_bg plain "$KT_BROKER" -c "$KT_TMP/plain.conf"
@@ -170,6 +184,10 @@ once 'an admin does' 0 '^hub-7: created$' over_tls alice create-device hub-7
 "$KT_PKI" operator "$KT_TMP/pki" --name mallory >>"$KT_TMP/pki.log" 2>&1
 says 'an operator who is in no configuration' 3 'refuses' over_tls mallory list
 "$KT_PKI" init "$KT_TMP/other" --trust-domain "$TD" >>"$KT_TMP/pki.log" 2>&1
+cp "$KT_TMP/pki/operator-alice.key" "$KT_TMP/open.key"
+chmod 644 "$KT_TMP/open.key"
+says 'a key that everybody can read' 3 'open\.key: others can read' "$CTL" --host localhost --port "$PORT" \
+	--cafile "$KT_TMP/pki/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" --key "$KT_TMP/open.key" list
 says 'a broker of another root' 3 'certificate verify failed' "$CTL" --host localhost --port "$PORT" \
 	--cafile "$KT_TMP/other/root.pem" --cert "$KT_TMP/pki/operator-alice.pem" \
 	--key "$KT_TMP/pki/operator-alice.key" list
