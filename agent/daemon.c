@@ -62,12 +62,18 @@ static struct kt_agent_now now(void)
 	return (struct kt_agent_now){.wall_s = t.tv_sec, .mono_ms = mono_ms()};
 }
 
+static void log_event(struct daemon *d, enum kt_event event, const struct kt_field *fields,
+		      size_t count)
+{
+	d->request->log->now_ms = mono_ms();
+	(void)kt_log_event(d->request->log, event, fields, count);
+}
+
 static void log_failed(struct daemon *d, const char *what, enum kt_err err)
 {
 	const struct kt_field fields[] = {{"what", what}, {"err", kt_err_name(err)}};
 
-	d->request->log->now_ms = mono_ms();
-	(void)kt_log_event(d->request->log, KT_EVENT_AGENT_FAILED, fields, 2);
+	log_event(d, KT_EVENT_AGENT_FAILED, fields, 2);
 }
 
 /* --- waiting --- */
@@ -120,8 +126,7 @@ static void log_no_root(struct daemon *d, const char *why)
 {
 	const struct kt_field fields[] = {{"link", "claim"}, {"cause", "no_root"}, {"detail", why}};
 
-	d->request->log->now_ms = mono_ms();
-	(void)kt_log_event(d->request->log, KT_EVENT_LINK_DOWN, fields, 3);
+	log_event(d, KT_EVENT_LINK_DOWN, fields, 3);
 }
 
 /* Tries until it works, or it cannot, or somebody ends it. */
@@ -223,10 +228,8 @@ static void keep_floor(struct daemon *d)
 	int64_t floor_s = kt_paho_floor_s(d->paho, &is_ahead);
 	enum kt_err err = KT_ERR_OK;
 
-	if (is_ahead && !d->is_clock_ahead) {
-		d->request->log->now_ms = mono_ms();
-		(void)kt_log_event(d->request->log, KT_EVENT_CLOCK_AHEAD, NULL, 0);
-	}
+	if (is_ahead && !d->is_clock_ahead)
+		log_event(d, KT_EVENT_CLOCK_AHEAD, NULL, 0);
 	d->is_clock_ahead = is_ahead;
 	if (floor_s <= next.floor_s)
 		return;
@@ -304,8 +307,7 @@ static void log_life(struct daemon *d, enum kt_event event)
 		{"trust_domain", record->trust_domain},
 	};
 
-	d->request->log->now_ms = mono_ms();
-	(void)kt_log_event(d->request->log, event, fields, 3);
+	log_event(d, event, fields, 3);
 }
 
 /* A thread that is left behind uses the root and the watch: then nothing of it is freed. */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "failing_alloc.h"
 #include "fake_ctl.h"
 
 #define R(n)   "\"correlationData\":\"" FAKE_CTL_TOKEN "-" n "\""
@@ -25,35 +26,6 @@
 	CANNOT "; was the command carried out? (is this keyturnctl as new as the plugin?)\n"
 
 /* --- memory: every allocation of ours fails once ---------------------------------------------- */
-
-static size_t fail_at; /* 0: none; else so many from now */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static bool fails_now(void)
-{
-	return fail_at > 0 && --fail_at == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
 
 /* A run that lacks memory somewhere ends with LOCAL, or with all that it had to say. */
 static void without_memory_nothing_is_half_said(void **state)
@@ -99,10 +71,9 @@ static void without_memory_nothing_is_half_said(void **state)
 			enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
 			assert_in_range(n, 1, 5000);
-			fail_at = n;
+			failing_alloc_set(n);
 			code = fake_ctl_run(&fake, cases[i].line);
-			has_failed = fail_at == 0;
-			fail_at = 0;
+			has_failed = failing_alloc_end();
 			if (code != KT_CTL_EXIT_LOCAL &&
 			    (code != good || strcmp(fake.out, whole.out) != 0))
 				fail_msg("%s, allocation %zu: exit %d: %s%s", cases[i].line, n,

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "failing_alloc.h"
 #include "fake_ctl.h"
 #include "ledger.h"
 #include "records.h"
@@ -26,37 +27,6 @@ enum { LINES = 28, NAME_MAX_LEN = 80, LINE_CAP = 256 };
 /* of the record before the last one: the last one's "prev" */
 #define HEAD_BEFORE "639cdcef1"
 #define ALTERED	    "does not verify: the ledger was altered, or its disk is damaged\n"
-
-/* --- memory: every allocation of ours fails once ---------------------------------------------- */
-
-static size_t fail_at; /* 0: none; else so many from now */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static bool fails_now(void)
-{
-	return fail_at > 0 && --fail_at == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
 
 /* --- a ledger on the disk --------------------------------------------------------------------- */
 
@@ -427,10 +397,9 @@ static void without_memory_no_ledger_is_called_good_or_bad(void **state)
 			enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
 			assert_in_range(n, 1, 5000);
-			fail_at = n;
+			failing_alloc_set(n);
 			code = fake_ctl_run(&fake, lines[i]);
-			has_failed = fail_at == 0;
-			fail_at = 0;
+			has_failed = failing_alloc_end();
 			if (code == KT_CTL_EXIT_LOCAL
 				    ? fake.err[0] == '\0'
 				    : code != KT_CTL_EXIT_OK || strcmp(fake.out, whole.out) != 0)

@@ -11,39 +11,10 @@
 
 #include <cmocka.h>
 
+#include "failing_alloc.h"
 #include "records.h"
 #include "registry_dump.h"
 #include "registry_internal.h"
-
-/* The n-th allocation from now fails (linked with --wrap); 0: none does. */
-static unsigned fail_in;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails_now(void)
-{
-	return fail_in > 0 && --fail_in == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(p, size);
-}
 
 static void name_of(uint32_t n, char out[static 16])
 {
@@ -159,9 +130,9 @@ static bool fails_cleanly(const struct kt_record *records, size_t at, unsigned n
 	char *after;
 	enum kt_err err;
 
-	fail_in = n;
+	failing_alloc_set(n);
 	err = kt_registry_apply(r, &records[at]);
-	fail_in = 0;
+	(void)failing_alloc_end();
 	if (err != KT_ERR_OK) {
 		assert_int_equal(err, KT_ERR_NOMEM);
 		after = registry_dump(r);
@@ -183,7 +154,7 @@ static void without_memory_nothing_changes(void **state)
 
 	(void)state;
 	story_records(records);
-	fail_in = 1;
+	failing_alloc_set(1);
 	assert_int_equal(kt_registry_new(&r), KT_ERR_NOMEM);
 	assert_null(r);
 	for (size_t at = 0; at < STORY_COUNT; at++) {
