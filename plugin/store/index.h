@@ -7,6 +7,7 @@
 #ifndef KT_INDEX_H
 #define KT_INDEX_H
 
+#include "durable_file.h"
 #include "err.h"
 #include "registry.h"
 #include "types.h"
@@ -18,11 +19,13 @@ struct kt_index_batch; /* images of changed rows, made on the broker's thread, w
 enum { KT_INDEX_VERSION = 1 };
 
 /*
- * Creates it (0600) if need be; WAL, synchronous FULL, integrity checked. KT_ERR_CORRUPT (remove
+ * Creates it (0600, through @fs) if need be; the rest is SQLite's, through its default VFS. WAL,
+ * synchronous FULL, integrity checked. KT_ERR_CORRUPT (remove
  * and rebuild it), KT_ERR_VERSION, KT_ERR_BUSY (somebody else has it open), KT_ERR_SYS,
  * KT_ERR_NOMEM.
  */
-KT_MUST_CHECK enum kt_err kt_index_open(const char *path, struct kt_index **out);
+KT_MUST_CHECK enum kt_err kt_index_open(const struct kt_fs *fs, const char *path,
+					struct kt_index **out);
 void kt_index_close(struct kt_index *index);
 /* 0 and zeros for a fresh one. */
 KT_MUST_CHECK enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq,

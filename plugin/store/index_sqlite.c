@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -111,22 +110,23 @@ static enum kt_err set_up(struct kt_index *index)
 }
 
 /* Ours alone: SQLite gives its WAL the mode that the database has. */
-static enum kt_err create_private(const char *path)
+static enum kt_err create_private(const struct kt_fs *fs, const char *path)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+	int fd = fs->open(fs->ctx, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			  S_IRUSR | S_IWUSR);
 
 	if (fd < 0)
 		return KT_ERR_SYS;
-	return close(fd) == 0 ? KT_ERR_OK : KT_ERR_SYS;
+	return fs->close(fs->ctx, fd) == 0 ? KT_ERR_OK : KT_ERR_SYS;
 }
 
-enum kt_err kt_index_open(const char *path, struct kt_index **out)
+enum kt_err kt_index_open(const struct kt_fs *fs, const char *path, struct kt_index **out)
 {
 	struct kt_index *index = NULL;
 	enum kt_err err;
 
 	*out = NULL;
-	err = create_private(path);
+	err = create_private(fs, path);
 	if (err != KT_ERR_OK)
 		return err;
 	index = calloc(1, sizeof(*index));

@@ -10,17 +10,7 @@
 
 #include "encoding.h"
 #include "store_start.h"
-
-enum {
-	GROUP_RECORDS = 512, /* of one ledger append */
-	INDEX_BATCHES = 1024 /* that may wait while the ledger is busy */
-};
-
-struct item { /* one record on its way to the disk */
-	struct item *next;
-	struct kt_record record; /* its DER is in storage */
-	struct kt_index_batch *batch;
-};
+#include "store_writer.h"
 
 struct kt_store {
 	struct kt_journal journal;
@@ -35,58 +25,17 @@ struct kt_store {
 	bool has_told_failed;	    /* broker's thread: logged once */
 	bool has_told_index_failed; /* broker's thread */
 
-	/* The ledger thread's own, once it runs. */
-	struct kt_ledger *ledger;
-	struct kt_index *index;
-	struct kt_index_batch *waiting[INDEX_BATCHES];
-	size_t waiting_count;
-	uint64_t indexed_seq;
-	uint8_t indexed_head[32];
+	struct kt_store_writer writer; /* the ledger thread's own, once it runs */
 
 	pthread_mutex_t mutex; /* guards all below */
 	pthread_cond_t cond;
-	struct item *first;
-	struct item *last;
+	struct kt_store_item *first;
+	struct kt_store_item *last;
 	bool is_stopping;
 	struct kt_store_status status;
 };
 
-static void free_items(struct item *item)
-{
-	while (item != NULL) {
-		struct item *next = item->next;
-
-		kt_record_clear(&item->record);
-		kt_index_batch_free(item->batch);
-		free(item);
-		item = next;
-	}
-}
-
 /* --- the broker's side ------------------------------------------------------------------------ */
-
-static enum kt_err item_new(const struct kt_record *record, struct item **out)
-{
-	struct item *item = calloc(1, sizeof(*item));
-
-	*out = NULL;
-	if (item == NULL)
-		return KT_ERR_NOMEM;
-	item->record = *record;
-	item->record.storage = NULL;
-	item->record.der = (struct kt_bytes){NULL, 0};
-	if (record->der.len > 0) {
-		item->record.storage = malloc(record->der.len);
-		if (item->record.storage == NULL) {
-			free_items(item);
-			return KT_ERR_NOMEM;
-		}
-		memcpy(item->record.storage, record->der.p, record->der.len);
-		item->record.der = (struct kt_bytes){item->record.storage, record->der.len};
-	}
-	*out = item;
-	return KT_ERR_OK;
-}
 
 /*
  * A record that is lost here leaves a gap that no later record may jump: the ledger counts as
@@ -96,8 +45,8 @@ static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_r
 {
 	struct kt_store *store = ctx;
 	struct kt_index_batch *batch = NULL;
-	struct item *item = NULL;
-	enum kt_err err = item_new(record, &item);
+	struct kt_store_item *item = NULL;
+	enum kt_err err = kt_store_item_new(record, &item);
 	bool has_images = kt_index_collect(registry, &batch) == KT_ERR_OK;
 
 	(void)pthread_mutex_lock(&store->mutex);
@@ -119,7 +68,7 @@ static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_r
 		(void)pthread_cond_signal(&store->cond);
 	}
 	(void)pthread_mutex_unlock(&store->mutex);
-	free_items(item);
+	kt_store_items_free(item);
 	kt_index_batch_free(batch);
 	return err;
 }
@@ -154,23 +103,14 @@ const struct kt_journal *kt_store_journal(struct kt_store *store)
 
 /* --- the ledger's thread ---------------------------------------------------------------------- */
 
-static void drop_waiting(struct kt_store *store)
-{
-	for (size_t i = 0; i < store->waiting_count; i++)
-		kt_index_batch_free(store->waiting[i]);
-	store->waiting_count = 0;
-}
-
 /* All that is durable, into the index. It stops for good at its first error. */
 static void write_index(struct kt_store *store, bool has_failed)
 {
-	enum kt_err err = KT_ERR_OK;
-
-	if (!has_failed)
-		err = kt_index_write(store->index, store->waiting, store->waiting_count,
-				     store->indexed_seq, store->indexed_head);
-	drop_waiting(store);
-	if (err == KT_ERR_OK)
+	if (has_failed) {
+		kt_store_writer_drop(&store->writer);
+		return;
+	}
+	if (kt_store_writer_index(&store->writer) == KT_ERR_OK)
 		return;
 	(void)pthread_mutex_lock(&store->mutex);
 	store->status.index_failed = true;
@@ -179,16 +119,16 @@ static void write_index(struct kt_store *store, bool has_failed)
 		store->wake(store->wake_ctx);
 }
 
-/* Takes up to GROUP_RECORDS off the queue; NULL when there is none. Under the mutex. */
-static struct item *take_group(struct kt_store *store, size_t *count)
+/* Takes up to KT_STORE_GROUP off the queue; NULL when there is none. Under the mutex. */
+static struct kt_store_item *take_group(struct kt_store *store, size_t *count)
 {
-	struct item *first = store->first;
-	struct item *last = first;
+	struct kt_store_item *first = store->first;
+	struct kt_store_item *last = first;
 
 	*count = 0;
 	if (first == NULL)
 		return NULL;
-	for (*count = 1; last->next != NULL && *count < GROUP_RECORDS; (*count)++)
+	for (*count = 1; last->next != NULL && *count < KT_STORE_GROUP; (*count)++)
 		last = last->next;
 	store->first = last->next;
 	if (store->first == NULL)
@@ -197,16 +137,11 @@ static struct item *take_group(struct kt_store *store, size_t *count)
 	return first;
 }
 
-static void commit_group(struct kt_store *store, struct item *group, size_t count)
+static void commit_group(struct kt_store *store, struct kt_store_item *group, size_t count)
 {
-	const struct kt_record *records[GROUP_RECORDS];
 	struct kt_ledger_state state;
-	enum kt_err err;
-	size_t i = 0;
+	enum kt_err err = kt_store_writer_append(&store->writer, group, count, &state);
 
-	for (struct item *item = group; item != NULL; item = item->next)
-		records[i++] = &item->record;
-	err = kt_ledger_append(store->ledger, records, count, &state);
 	(void)pthread_mutex_lock(&store->mutex);
 	store->status.durable_seq = state.seq;
 	memcpy(store->status.head, state.head, sizeof(store->status.head));
@@ -215,14 +150,6 @@ static void commit_group(struct kt_store *store, struct item *group, size_t coun
 	(void)pthread_mutex_unlock(&store->mutex);
 	if (store->wake != NULL)
 		store->wake(store->wake_ctx);
-	for (struct item *item = group; item != NULL; item = item->next) {
-		if (item->record.seq > state.seq)
-			break;
-		store->waiting[store->waiting_count++] = item->batch;
-		item->batch = NULL; /* moved */
-	}
-	store->indexed_seq = state.seq;
-	memcpy(store->indexed_head, state.head, sizeof(store->indexed_head));
 }
 
 /*
@@ -234,28 +161,29 @@ static void *run(void *arg)
 	struct kt_store *store = arg;
 
 	for (;;) {
-		struct item *group;
+		struct kt_store_item *group;
 		size_t count;
 		bool is_stopping;
 		bool index_failed;
 
 		(void)pthread_mutex_lock(&store->mutex);
-		while (store->first == NULL && !store->is_stopping && store->waiting_count == 0)
+		while (store->first == NULL && !store->is_stopping &&
+		       store->writer.waiting_count == 0)
 			(void)pthread_cond_wait(&store->cond, &store->mutex);
 		group = take_group(store, &count);
 		is_stopping = store->is_stopping;
 		index_failed = store->status.index_failed;
 		(void)pthread_mutex_unlock(&store->mutex);
 
-		if (group == NULL || store->waiting_count > INDEX_BATCHES - GROUP_RECORDS) {
-			if (store->waiting_count > 0)
+		if (group == NULL || kt_store_writer_is_full(&store->writer)) {
+			if (store->writer.waiting_count > 0)
 				write_index(store, index_failed);
 			else if (is_stopping)
 				return NULL;
 		}
 		if (group != NULL)
 			commit_group(store, group, count);
-		free_items(group);
+		kt_store_items_free(group);
 	}
 }
 
@@ -314,8 +242,12 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 			  struct kt_registry *registry, struct kt_store **out, char why[static 512])
 {
 	struct kt_store *store = NULL;
-	struct kt_store_start start = {
-		.config = config, .log = log, .now_us = now_us, .registry = registry, .why = why};
+	struct kt_store_start start = {.config = config,
+				       .fs = kt_fs_posix(),
+				       .log = log,
+				       .now_us = now_us,
+				       .registry = registry,
+				       .why = why};
 	enum kt_err err;
 
 	*out = NULL;
@@ -324,13 +256,19 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 	why[0] = '\0';
 	err = store_new(config, log, &store);
 	if (err == KT_ERR_OK)
+		err = kt_store_check_dirs(&start);
+	if (err == KT_ERR_OK)
+		err = kt_store_take_locks(&start);
+	if (err == KT_ERR_OK)
 		err = kt_store_recover(&start);
 	if (err != KT_ERR_OK)
 		goto out;
 	store->lock_fd = start.lock_fd;
 	store->ledger_lock_fd = start.ledger_lock_fd;
-	store->ledger = start.ledger;
-	store->index = start.index;
+	start.lock_fd = -1;	   /* moved */
+	start.ledger_lock_fd = -1; /* moved */
+	store->writer.ledger = start.ledger;
+	store->writer.index = start.index;
 	store->status.index_failed = start.index_failed;
 	store->status.durable_seq = start.state.seq;
 	memcpy(store->status.head, start.state.head, sizeof(store->status.head));
@@ -340,6 +278,7 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 	*out = store;
 	store = NULL; /* moved */
 out:
+	kt_store_release_locks(&start);
 	if (err != KT_ERR_OK && why[0] == '\0')
 		(void)snprintf(why, 512, "the store could not be opened: %s", kt_err_text(err));
 	kt_store_close(store);
@@ -359,10 +298,8 @@ void kt_store_close(struct kt_store *store)
 		(void)pthread_mutex_unlock(&store->mutex);
 		(void)pthread_join(store->thread, NULL);
 	}
-	drop_waiting(store);
-	free_items(store->first);
-	kt_index_close(store->index);
-	kt_ledger_close(store->ledger);
+	kt_store_items_free(store->first);
+	kt_store_writer_close(&store->writer);
 	if (store->ledger_lock_fd >= 0)
 		(void)close(store->ledger_lock_fd); /* the locks go with them */
 	if (store->lock_fd >= 0)

@@ -55,16 +55,16 @@ static enum kt_err check_dir(const struct kt_store_start *s, const char *path)
 {
 	struct stat st;
 	int fd;
-	enum kt_err err = kt_dir_make(kt_fs_posix(), path,
-				      (struct kt_file_mode){.mode = S_IRWXU, .gid = (gid_t)-1});
+	enum kt_err err =
+		kt_dir_make(s->fs, path, (struct kt_file_mode){.mode = S_IRWXU, .gid = (gid_t)-1});
 
 	if (err != KT_ERR_OK)
 		return refuse_err(s, err, "cannot make the directory", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = s->fs->open(s->fs->ctx, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return refuse_err(s, KT_ERR_SYS, "cannot open the directory", path);
-	err = fstat(fd, &st) == 0 ? KT_ERR_OK : KT_ERR_SYS;
-	(void)close(fd); /* was only read */
+	err = s->fs->fstat(s->fs->ctx, fd, &st) == 0 ? KT_ERR_OK : KT_ERR_SYS;
+	(void)s->fs->close(s->fs->ctx, fd); /* was only read */
 	if (err != KT_ERR_OK)
 		return refuse_err(s, err, "cannot read the mode of", path);
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 || (st.st_uid != geteuid() && st.st_uid != 0))
@@ -91,8 +91,28 @@ static enum kt_err take_lock(const struct kt_store_start *s, const char *path, i
 	return refuse_err(s, KT_ERR_SYS, "cannot lock", path);
 }
 
+enum kt_err kt_store_check_dirs(struct kt_store_start *start)
+{
+	enum kt_err err = check_dir(start, start->config->state_dir);
+
+	return err == KT_ERR_OK ? check_dir(start, start->config->ledger_dir) : err;
+}
+
+static void release_lock(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd); /* the lock goes with it */
+	*fd = -1;
+}
+
+void kt_store_release_locks(struct kt_store_start *start)
+{
+	release_lock(&start->ledger_lock_fd);
+	release_lock(&start->lock_fd);
+}
+
 /* Each by itself: two registries with one ledger between them would ruin it for both. */
-static enum kt_err take_locks(struct kt_store_start *s)
+enum kt_err kt_store_take_locks(struct kt_store_start *s)
 {
 	char path[PATH_CAP];
 	enum kt_err err;
@@ -103,19 +123,14 @@ static enum kt_err take_locks(struct kt_store_start *s)
 	if (err == KT_ERR_OK)
 		err = take_lock(s, s->config->ledger_dir, O_RDONLY | O_DIRECTORY,
 				&s->ledger_lock_fd);
+	if (err != KT_ERR_OK)
+		kt_store_release_locks(s);
 	return err;
-}
-
-static void release_lock(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd); /* the lock goes with it */
-	*fd = -1;
 }
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-static enum kt_err remove_index(const char *path)
+static enum kt_err remove_index(const struct kt_fs *fs, const char *path)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
 	char name[PATH_CAP + 16];
@@ -125,7 +140,7 @@ static enum kt_err remove_index(const char *path)
 
 		if (len <= 0 || (size_t)len >= sizeof(name))
 			return KT_ERR_TOO_LONG;
-		if (unlink(name) != 0 && errno != ENOENT)
+		if (fs->unlink(fs->ctx, name) != 0 && errno != ENOENT)
 			return KT_ERR_SYS;
 	}
 	return KT_ERR_OK;
@@ -152,15 +167,15 @@ static enum kt_err open_index(struct kt_store_start *s)
 
 	if (!make_path(path, s->config->state_dir, "index.sqlite"))
 		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
-	err = kt_index_open(path, &s->index);
+	err = kt_index_open(s->fs, path, &s->index);
 	if (err == KT_ERR_OK)
 		err = load_index(s);
 	if (err == KT_ERR_CORRUPT) {
 		kt_index_close(s->index);
 		s->index = NULL;
-		err = remove_index(path);
+		err = remove_index(s->fs, path);
 		if (err == KT_ERR_OK)
-			err = kt_index_open(path, &s->index);
+			err = kt_index_open(s->fs, path, &s->index);
 	}
 	if (err == KT_ERR_VERSION)
 		return refuse(s, err,
@@ -200,8 +215,8 @@ static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *w
 static enum kt_err scan(struct kt_store_start *s)
 {
 	uint64_t bad_line = 0;
-	enum kt_err err = kt_ledger_scan(kt_fs_posix(), s->config->ledger_dir, replay, s, &s->state,
-					 &bad_line);
+	enum kt_err err =
+		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, &bad_line);
 
 	if (err == KT_ERR_CORRUPT)
 		return refuse(s, err,
@@ -258,8 +273,7 @@ static enum kt_err open_ledger(struct kt_store_start *s)
 {
 	char bytes[KT_U64_DIGITS_MAX + 1];
 	uint64_t cut = s->state.cut_bytes;
-	enum kt_err err =
-		kt_ledger_open(kt_fs_posix(), s->config->ledger_dir, &s->state, &s->ledger);
+	enum kt_err err = kt_ledger_open(s->fs, s->config->ledger_dir, &s->state, &s->ledger);
 
 	if (err == KT_ERR_OK && cut > 0) {
 		kt_u64_encode(cut, bytes);
@@ -295,14 +309,8 @@ static void update_index(struct kt_store_start *s)
 
 enum kt_err kt_store_recover(struct kt_store_start *start)
 {
-	enum kt_err err = check_dir(start, start->config->state_dir);
+	enum kt_err err = open_index(start);
 
-	if (err == KT_ERR_OK)
-		err = check_dir(start, start->config->ledger_dir);
-	if (err == KT_ERR_OK)
-		err = take_locks(start);
-	if (err == KT_ERR_OK)
-		err = open_index(start);
 	if (err == KT_ERR_OK)
 		err = scan(start);
 	if (err == KT_ERR_OK)
@@ -315,8 +323,6 @@ enum kt_err kt_store_recover(struct kt_store_start *start)
 	}
 	kt_index_close(start->index);
 	kt_ledger_close(start->ledger);
-	release_lock(&start->ledger_lock_fd);
-	release_lock(&start->lock_fd);
 	start->index = NULL;
 	start->ledger = NULL;
 	return err;

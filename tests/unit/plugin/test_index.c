@@ -95,7 +95,7 @@ static void a_fresh_index_is_empty_and_private(void **state)
 	uint8_t head[32];
 	static const uint8_t zeros[32];
 
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	assert_int_equal(kt_index_head(index, &seq, head), KT_ERR_OK);
 	assert_true(seq == 0);
 	assert_memory_equal(head, zeros, 32);
@@ -113,10 +113,10 @@ static void load_gives_back_what_was_written(void **state)
 	uint64_t seq = 0;
 	uint8_t head[32];
 
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	write_registry(index, r);
 	kt_index_close(index);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	assert_int_equal(kt_index_head(index, &seq, head), KT_ERR_OK);
 	assert_true(seq == STORY_COUNT && head[0] == 0xab && head[31] == 0xab);
 	loads_as(index, r);
@@ -133,7 +133,7 @@ static void every_record_of_a_story_can_be_written_alone(void **state)
 
 	story_records(records);
 	assert_int_equal(kt_registry_new(&r), KT_ERR_OK);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	for (size_t i = 0; i < STORY_COUNT; i++) {
 		take(r, &records[i]);
 		write_registry(index, r);
@@ -158,7 +158,7 @@ static void batches_of_one_row_are_written_in_order(void **state)
 		take(r, &records[i]);
 		assert_int_equal(kt_index_collect(r, &batches[i]), KT_ERR_OK);
 	}
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	assert_int_equal(kt_index_write(index, batches, STORY_COUNT, STORY_COUNT, head), KT_ERR_OK);
 	loads_as(index, r);
 	for (size_t i = 0; i < STORY_COUNT; i++)
@@ -174,7 +174,7 @@ static void a_loaded_registry_has_nothing_to_write(void **state)
 	struct kt_registry *r = story(STORY_COUNT);
 	struct kt_registry *loaded = NULL;
 
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	write_registry(index, r);
 	assert_null(kt_row_take_device(r));
 	assert_int_equal(kt_registry_new(&loaded), KT_ERR_OK);
@@ -200,7 +200,7 @@ static void the_largest_numbers_survive(void **state)
 	rec.op = UINT64_MAX;
 	rec.time_us = INT64_MAX;
 	take(r, &rec);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	write_registry(index, r);
 	loads_as(index, r);
 	kt_index_close(index);
@@ -217,7 +217,7 @@ static void clear_empties_it(void **state)
 	uint8_t head[32];
 
 	assert_int_equal(kt_registry_new(&empty), KT_ERR_OK);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	write_registry(index, r);
 	assert_int_equal(kt_index_clear(index), KT_ERR_OK);
 	assert_int_equal(kt_index_head(index, &seq, head), KT_ERR_OK);
@@ -246,7 +246,7 @@ static void a_file_that_is_no_index_is_corrupt(void **state)
 
 	memset(garbage, 'x', sizeof(garbage));
 	put_file(place->path, garbage, sizeof(garbage), 0);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_CORRUPT);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 	assert_null(index);
 }
 
@@ -260,11 +260,11 @@ static void damaged_pages_are_corrupt(void **state)
 	enum kt_err err;
 
 	memset(garbage, 0xff, sizeof(garbage));
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	write_registry(index, r);
 	kt_index_close(index);
 	put_file(place->path, garbage, sizeof(garbage), 4096 * 2);
-	err = kt_index_open(place->path, &index);
+	err = kt_index_open(kt_fs_posix(), place->path, &index);
 	assert_int_equal(err, KT_ERR_CORRUPT);
 	kt_index_close(index);
 	kt_registry_free(loaded);
@@ -277,8 +277,8 @@ static void two_openers_are_one_too_many(void **state)
 	struct kt_index *index = NULL;
 	struct kt_index *second = NULL;
 
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
-	assert_int_equal(kt_index_open(place->path, &second), KT_ERR_BUSY);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &second), KT_ERR_BUSY);
 	assert_null(second);
 	kt_index_close(index);
 }
@@ -290,7 +290,7 @@ static void an_unwritable_place_is_a_system_error(void **state)
 	char path[160];
 
 	(void)snprintf(path, sizeof(path), "%s/none/index.sqlite", place->dir);
-	assert_int_equal(kt_index_open(path, &index), KT_ERR_SYS);
+	assert_int_equal(kt_index_open(kt_fs_posix(), path, &index), KT_ERR_SYS);
 	assert_null(index);
 }
 
@@ -315,12 +315,12 @@ static void reads_version_1_and_refuses_version_2(void **state)
 	struct kt_index *index = NULL;
 
 	copy_vector(place->path);
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	loads_as(index, r);
 	kt_index_close(index);
 	copy_vector(place->path);
 	put_file(place->path, version_2, sizeof(version_2), 60); /* user_version */
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_VERSION);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_VERSION);
 	assert_null(index);
 	kt_registry_free(r);
 }
@@ -333,7 +333,7 @@ static void another_application_s_file_is_not_ours(void **state)
 
 	copy_vector(place->path);
 	put_file(place->path, other, sizeof(other), 68); /* application_id */
-	assert_int_equal(kt_index_open(place->path, &index), KT_ERR_CORRUPT);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
