@@ -41,7 +41,7 @@ void kt_store_items_free(struct kt_store_item *first)
 enum kt_err kt_store_writer_append(struct kt_store_writer *writer, struct kt_store_item *group,
 				   size_t count, struct kt_ledger_state *state)
 {
-	const struct kt_record *records[KT_STORE_GROUP];
+	const struct kt_record *records[KT_STORE_GROUP] = {NULL};
 	enum kt_err err;
 	size_t i = 0;
 
