@@ -64,7 +64,7 @@ static int do_open(struct fake_fs *fs, const char *path, int flags, mode_t mode)
 		return fake_fail(err);
 	if ((flags & O_TRUNC) != 0) {
 		fake_buffer_set(&fs->inodes[place.inode].content, NULL, 0);
-		fs->inodes[place.inode].is_dirty = true;
+		fake_dirty(&fs->inodes[place.inode], 0, 0);
 	}
 	return fd_new(fs, place.inode, flags);
 }
@@ -119,6 +119,25 @@ static ssize_t fake_read(void *ctx, int fd, void *buf, size_t len)
 	return (ssize_t)len;
 }
 
+ssize_t fake_fs_pread(struct fake_fs *fs, int fd, void *buf, size_t len, size_t offset)
+{
+	const struct fake_fd *from;
+	const struct fake_inode *inode;
+
+	if (!fake_may_run(fs))
+		return -1;
+	from = fd_find(fs, fd);
+	if (from == NULL)
+		return -1;
+	inode = &fs->inodes[from->inode];
+	if (offset >= inode->content.len)
+		return 0;
+	if (len > inode->content.len - offset)
+		len = inode->content.len - offset;
+	memcpy(buf, inode->content.p + offset, len);
+	return (ssize_t)len;
+}
+
 static size_t space_used(const struct fake_fs *fs)
 {
 	size_t used = 0;
@@ -130,11 +149,13 @@ static size_t space_used(const struct fake_fs *fs)
 
 static void resize(struct fake_inode *inode, size_t len)
 {
+	size_t was = inode->content.len;
+
 	inode->content.p = fake_alloc(inode->content.p, len, 1);
-	if (len > inode->content.len)
-		memset(inode->content.p + inode->content.len, 0, len - inode->content.len);
+	if (len > was)
+		memset(inode->content.p + was, 0, len - was);
 	inode->content.len = len;
-	inode->is_dirty = true;
+	fake_dirty(inode, was < len ? was : len, was < len ? len : was);
 }
 
 static ssize_t put(struct fake_fs *fs, int fd, struct kt_bytes bytes, const size_t *at)
@@ -160,7 +181,7 @@ static ssize_t put(struct fake_fs *fs, int fd, struct kt_bytes bytes, const size
 		resize(inode, offset + len);
 	if (len > 0)
 		memcpy(inode->content.p + offset, bytes.p, len);
-	inode->is_dirty = true;
+	fake_dirty(inode, offset, offset + len);
 	if (at == NULL)
 		to->offset = offset + len;
 	return (ssize_t)len;
@@ -222,7 +243,7 @@ static int sync_fd(struct fake_fs *fs, int fd, bool data_only)
 		fake_sync_names(fs, of->inode);
 	if (inode->is_lost)
 		return 0;
-	fake_buffer_set(&inode->durable, inode->content.p, inode->content.len);
+	fake_keep_content(inode);
 	if (!data_only) {
 		inode->durable_mode = inode->mode;
 		inode->durable_gid = inode->gid;
@@ -254,6 +275,8 @@ static int fake_drop_cache(void *ctx, int fd)
 	if (!inode->is_lost)
 		return 0;
 	fake_buffer_set(&inode->content, inode->durable.p, inode->durable.len);
+	inode->dirty_from = 0;
+	inode->dirty_to = 0;
 	inode->is_lost = false;
 	inode->is_dirty = inode->mode != inode->durable_mode || inode->gid != inode->durable_gid;
 	return 0;

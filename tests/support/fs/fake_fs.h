@@ -10,12 +10,12 @@
  * Until then each file's content, and each change of a name, is pending on its own: a crash keeps
  * any subset. A rename is one change (both names or neither), made durable through either
  * directory. The target of a symbolic link is part of its name. Pending content may be dropped
- * (what was synced before, or an empty file), kept, or torn: the front new and the back old, or the
- * other way round. What a crash drops or keeps does not follow the order of the calls.
- * After an fsync that failed, a file's content can never become durable any more (the kernel has
- * dropped the dirty pages): a caller that tries again and believes it is found out. Reads still
- * show it, until drop_cache; then what is durable is there again. drop_cache is no call that
- * counts.
+ * (what was synced before, or an empty file), kept, or torn: the front new and the back old, the
+ * other way round, or (in crashes drawn from a seed) each sector new or old by itself. What a crash
+ * drops or keeps does not follow the order of the calls. After an fsync that failed, a file's
+ * content can never become durable any more (the kernel has dropped the dirty pages): a caller that
+ * tries again and believes it is found out. Reads still show it, until drop_cache; then what is
+ * durable is there again. drop_cache is no call that counts.
  *
  * Not modelled: permissions (all is allowed; owner is the caller's), hard links, time.
  * Paths: absolute, or taken from "/"; symbolic links are followed as the kernel does; ".." works.
@@ -51,6 +51,10 @@ void fake_fs_fail_from(struct fake_fs *fs, unsigned n, int err);
 void fake_fs_limit_io(struct fake_fs *fs, size_t bytes);
 /* Writes that would make all content larger than @bytes fail with ENOSPC. 0: no limit. */
 void fake_fs_limit_space(struct fake_fs *fs, size_t bytes);
+/* The one call that the table lacks; counts as one of its calls. */
+ssize_t fake_fs_pread(struct fake_fs *fs, int fd, void *buf, size_t len, size_t offset);
+/* The process is killed: descriptors closed, failures lifted, nothing lost. */
+void fake_fs_kill(struct fake_fs *fs);
 /* Descriptors that were not closed. */
 unsigned fake_fs_open_count(const struct fake_fs *fs);
 

@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENUMERATED_MAX = 6, SAMPLES = 200 };
+enum { ENUMERATED_MAX = 6, SAMPLES = 200, SECTOR = 512 };
 
-/* What becomes of one pending unit. A change of names knows DROP and KEEP only. */
-enum fate { DROP, KEEP, TORN_BACK, TORN_FRONT, FATE_COUNT };
+/*
+ * What becomes of one pending unit. A change of names knows DROP and KEEP only; enumerations leave
+ * SECTORS out, which has too many forms.
+ */
+enum fate { DROP, KEEP, TORN_BACK, TORN_FRONT, SECTORS, FATE_COUNT };
 
 void *fake_alloc(void *old, size_t count, size_t size)
 {
@@ -29,6 +32,31 @@ void fake_buffer_set(struct fake_buffer *buffer, const void *bytes, size_t len)
 	free(buffer->p);
 	buffer->p = p;
 	buffer->len = len;
+}
+
+void fake_dirty(struct fake_inode *inode, size_t from, size_t to)
+{
+	bool is_first = inode->dirty_from >= inode->dirty_to;
+
+	inode->is_dirty = true;
+	if (is_first || from < inode->dirty_from)
+		inode->dirty_from = from;
+	if (is_first || to > inode->dirty_to)
+		inode->dirty_to = to;
+}
+
+void fake_keep_content(struct fake_inode *inode)
+{
+	size_t from = inode->dirty_from;
+	size_t to = inode->dirty_to < inode->content.len ? inode->dirty_to : inode->content.len;
+
+	if (inode->durable.len != inode->content.len)
+		inode->durable.p = fake_alloc(inode->durable.p, inode->content.len, 1);
+	inode->durable.len = inode->content.len;
+	if (to > from)
+		memcpy(inode->durable.p + from, inode->content.p + from, to - from);
+	inode->dirty_from = 0;
+	inode->dirty_to = 0;
 }
 
 size_t fake_names_find(const struct fake_names *names, const char *name)
@@ -197,6 +225,16 @@ struct fake_fs *fake_fs_clone(const struct fake_fs *fs)
 
 /* --- power cuts --- */
 
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
 static bool is_pending(const struct fake_inode *inode)
 {
 	return inode->kind != FAKE_FREE && inode->is_dirty;
@@ -226,12 +264,33 @@ static void tear(struct fake_inode *inode, bool keep_front)
 	inode->durable = torn;
 }
 
-static void settle_content(struct fake_inode *inode, enum fate fate)
+/* Each sector that was written is new or as it was. */
+static void mix_sectors(struct fake_inode *inode, uint64_t seed)
+{
+	struct fake_buffer mixed = {.p = NULL};
+	size_t len = inode->content.len;
+	uint64_t bits = 0;
+
+	fake_buffer_set(&mixed, inode->content.p, len);
+	for (size_t at = 0; at < len; at += SECTOR) {
+		size_t end = at + SECTOR < len ? at + SECTOR : len;
+
+		bits = bits < 2 ? next_random(&seed) | UINT64_C(1) << 63 : bits >> 1;
+		for (size_t i = at; i < end && (bits & 1) == 0; i++)
+			mixed.p[i] = i < inode->durable.len ? inode->durable.p[i] : 0;
+	}
+	free(inode->durable.p);
+	inode->durable = mixed;
+}
+
+static void settle_content(struct fake_inode *inode, enum fate fate, uint64_t seed)
 {
 	if (fate == KEEP)
-		fake_buffer_set(&inode->durable, inode->content.p, inode->content.len);
+		fake_keep_content(inode);
 	else if (fate == TORN_BACK || fate == TORN_FRONT)
 		tear(inode, fate == TORN_BACK);
+	else if (fate == SECTORS)
+		mix_sectors(inode, seed);
 	if (fate != DROP) {
 		inode->durable_mode = inode->mode;
 		inode->durable_gid = inode->gid;
@@ -240,8 +299,11 @@ static void settle_content(struct fake_inode *inode, enum fate fate)
 
 static void revert(struct fake_inode *inode)
 {
-	fake_buffer_set(&inode->content, inode->durable.p, inode->durable.len);
+	if (inode->is_dirty || inode->is_lost || inode->content.len != inode->durable.len)
+		fake_buffer_set(&inode->content, inode->durable.p, inode->durable.len);
 	names_copy(&inode->names, &inode->durable_names);
+	inode->dirty_from = 0;
+	inode->dirty_to = 0;
 	inode->mode = inode->durable_mode;
 	inode->gid = inode->durable_gid;
 	inode->is_dirty = false;
@@ -281,7 +343,7 @@ static void drop_unreachable(struct fake_fs *fs)
 }
 
 /* @fates: one for each change of names, then one for each pending inode. */
-static void crash_with(struct fake_fs *fs, const enum fate *fates)
+static void crash_with(struct fake_fs *fs, const enum fate *fates, uint64_t seed)
 {
 	size_t at = 0;
 
@@ -291,27 +353,22 @@ static void crash_with(struct fake_fs *fs, const enum fate *fates)
 	}
 	for (size_t i = 0; i < fs->inode_count; i++) {
 		if (is_pending(&fs->inodes[i]))
-			settle_content(&fs->inodes[i], fates[at++]);
+			settle_content(&fs->inodes[i], fates[at++], next_random(&seed));
 	}
 	for (size_t i = 0; i < fs->inode_count; i++) {
 		if (fs->inodes[i].kind != FAKE_FREE)
 			revert(&fs->inodes[i]);
 	}
 	fs->change_count = 0;
-	for (size_t i = 0; i < FAKE_FD_COUNT; i++)
-		fs->fds[i].inode = FAKE_NONE;
-	fake_fs_fail_at(fs, 0, 0);
+	fake_fs_kill(fs);
 	drop_unreachable(fs);
 }
 
-/* splitmix64 */
-static uint64_t next_random(uint64_t *state)
+void fake_fs_kill(struct fake_fs *fs)
 {
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
+	for (size_t i = 0; i < FAKE_FD_COUNT; i++)
+		fs->fds[i].inode = FAKE_NONE;
+	fake_fs_fail_at(fs, 0, 0);
 }
 
 static enum fate *fates_new(size_t count, enum fate fate)
@@ -336,7 +393,7 @@ void fake_fs_crash(struct fake_fs *fs, uint64_t seed)
 	enum fate *fates = fates_new(count, DROP);
 
 	draw(fs, fates, count, &seed);
-	crash_with(fs, fates);
+	crash_with(fs, fates, seed);
 	free(fates);
 }
 
@@ -347,7 +404,7 @@ void fake_fs_sync(struct fake_fs *fs)
 	fs->change_count = 0;
 	for (size_t i = 0; i < fs->inode_count; i++) {
 		if (is_pending(&fs->inodes[i]))
-			settle_content(&fs->inodes[i], KEEP);
+			settle_content(&fs->inodes[i], KEEP, 0);
 		fs->inodes[i].is_dirty = false;
 	}
 }
@@ -356,7 +413,7 @@ static void visit(const struct fake_fs *fs, const enum fate *fates, fake_fs_each
 {
 	struct fake_fs *after = fake_fs_clone(fs);
 
-	crash_with(after, fates);
+	crash_with(after, fates, fs->calls);
 	each(ctx, after);
 	fake_fs_free(after);
 }
@@ -365,7 +422,7 @@ static void visit(const struct fake_fs *fs, const enum fate *fates, fake_fs_each
 static bool advance(const struct fake_fs *fs, enum fate *fates, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		unsigned wheel = i < fs->change_count ? 2u : (unsigned)FATE_COUNT;
+		unsigned wheel = i < fs->change_count ? 2u : (unsigned)SECTORS;
 
 		if ((unsigned)fates[i] + 1 < wheel) {
 			fates[i] = (enum fate)(fates[i] + 1);

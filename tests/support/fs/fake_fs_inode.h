@@ -37,7 +37,9 @@ struct fake_inode {
 	mode_t durable_mode;
 	gid_t gid;
 	gid_t durable_gid;
-	bool is_dirty;		    /* content or mode differ from the durable half */
+	bool is_dirty;	   /* content or mode differ from the durable half */
+	size_t dirty_from; /* the bytes that may differ, up to dirty_to; none: equal */
+	size_t dirty_to;
 	bool is_lost;		    /* an fsync failed: nothing here becomes durable any more */
 	size_t parent;		    /* of a directory: where ".." leads */
 	struct fake_buffer content; /* of a link: its target */
@@ -90,6 +92,10 @@ struct fake_place { /* where a path leads */
 
 void *fake_alloc(void *old, size_t count, size_t size);
 void fake_buffer_set(struct fake_buffer *buffer, const void *bytes, size_t len);
+/* Notes that bytes @from up to @to of the content may differ from the durable ones. */
+void fake_dirty(struct fake_inode *inode, size_t from, size_t to);
+/* The durable content becomes what the volatile one is. */
+void fake_keep_content(struct fake_inode *inode);
 size_t fake_names_find(const struct fake_names *names, const char *name);
 /* FAKE_NONE removes. */
 void fake_names_set(struct fake_names *names, const char *name, size_t inode);
