@@ -104,6 +104,8 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	agent->old_first = false;
 	agent->other_turn = false;
 	kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
+	if (settle)
+		kt_agent_repeat_stop(agent, KT_REPEAT_PROMOTED);
 	drop_dir(agent, unnamed);
 	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
 	log_phase(agent, event);
@@ -176,6 +178,7 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 		return; /* both keys are still here; the server says committed again */
 	agent->hooks_outdated = agent->hooks_running;
 	kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
+	kt_agent_repeat_stop(agent, KT_REPEAT_PROMOTED); /* of an op before: this one's says more */
 	agent->old_first = false;
 	agent->other_turn = false;
 	drop_dir(agent, unnamed);

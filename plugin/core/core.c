@@ -4,7 +4,7 @@
 #include "encoding.h"
 #include "outbox.h"
 
-enum { TAKEOVER_WINDOW_MS = 60000 };
+enum { TAKEOVER_WINDOW_MS = 60000, IN_FLIGHT_MS = 30000 };
 
 static void enter(struct kt_core *core, struct kt_now now)
 {
@@ -70,9 +70,18 @@ static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
 }
 
 /*
- * Rule 7: the hub's own programs may still use the superseded credential until it says `promoted`;
- * after that only a copy does.
+ * Rule 7: the hub's own programs may still use the superseded credential until it says `promoted`,
+ * and what they sent just before may come in just after; later only a copy does.
  */
+static bool is_after_promoted(const struct kt_core *core, const struct kt_credential *credential)
+{
+	const struct kt_device *device = credential->device;
+
+	return device->promoted_op >= credential->superseded_by &&
+	       (device->promoted_ms == 0 ||
+		core->now.mono_ms - device->promoted_ms >= IN_FLIGHT_MS);
+}
+
 static void signal_clone(struct kt_core *core, const struct kt_admission *admission)
 {
 	const struct kt_credential *credential = admission->credential;
@@ -84,8 +93,7 @@ static void signal_clone(struct kt_core *core, const struct kt_admission *admiss
 	if (admission->reason != KT_REASON_CERT_SUPERSEDED &&
 	    admission->reason != KT_REASON_CERT_REVOKED)
 		return;
-	if (admission->reason == KT_REASON_CERT_SUPERSEDED &&
-	    credential->device->promoted_op >= credential->superseded_by)
+	if (admission->reason == KT_REASON_CERT_SUPERSEDED && is_after_promoted(core, credential))
 		event = KT_EVENT_CLONE_ALARMED;
 	hex_of(&admission->fp, fp);
 	kt_core_fact(core, event, credential->device, fields, 2, 0);

@@ -4,6 +4,7 @@
 
 #include "encoding.h"
 #include "outbox.h"
+#include "rotation.h"
 
 enum { SESSIONS_A_TICK = 4096, WALK_MS = 1000, GAUGES_MS = 10000 };
 
@@ -73,6 +74,7 @@ static void visit(struct kt_core *core, struct kt_session *session)
 
 	if (session->has_challenge)
 		kt_challenge_expire(core, session);
+	kt_rotation_repeat(core, session);
 	/* who waits for its notice is not ended before that */
 	if (reason == KT_REASON_NONE || session->kick_at_tick == UINT64_MAX)
 		return;

@@ -149,8 +149,10 @@ struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device
 	tell(core, KT_EVENT_ROTATION_OPENED, device, NULL, &record);
 	end_trials(core, device, record.seq);
 	session = kt_core_session_of(core, device, KT_SESSION_AGENT);
-	if (session != NULL && session->has_hello && session->credential == device->current)
+	if (session != NULL && session->has_hello && session->credential == device->current) {
+		session->rotate_wait_ms = 0; /* of an op before */
 		kt_rotation_send_rotate(core, session);
+	}
 	return outcome;
 }
 
@@ -461,6 +463,7 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 	if (reason == KT_REASON_NONE && op > device->promoted_op) {
 		record.op = op;
 		if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK) {
+			kt_registry_note_promoted(core->registry, device, core->now.mono_ms);
 			tell(core, KT_EVENT_ROTATION_PROMOTED, device, device->current, &record);
 			end_drain(core, device, record.seq);
 		}

@@ -57,7 +57,9 @@ void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
 			  const struct kt_credential *credential, enum kt_reason reason);
 /* What a record of an issue says of the certificate that @job has made. Its DER is borrowed. */
 void kt_rotation_fill_issue(const struct kt_job *job, struct kt_record *record);
-void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session);
+void kt_rotation_send_rotate(struct kt_core *core, struct kt_session *session);
+/* One session of the sweep: a `rotate` that found no ear is said again. */
+void kt_rotation_repeat(struct kt_core *core, struct kt_session *session);
 void kt_rotation_send_cert(struct kt_core *core, const struct kt_session *session);
 void kt_rotation_send_committed(struct kt_core *core, const struct kt_session *session, uint64_t op,
 				uint64_t after_seq);

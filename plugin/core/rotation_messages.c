@@ -5,6 +5,8 @@
 #include "encoding.h"
 #include "rotation.h"
 
+enum { ROTATE_AGAIN_MS = 60000, ROTATE_AGAIN_MAX_MS = 600000 };
+
 #define DAY_US UINT64_C(86400000000)
 
 void kt_rotation_describe(struct kt_rotation_words *words, uint64_t op,
@@ -38,11 +40,22 @@ void kt_rotation_fill_issue(const struct kt_job *job, struct kt_record *record)
 	record->der = (struct kt_bytes){job->leaf_der, job->leaf_len};
 }
 
-void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *session)
+/* As often as a device repeats what it has to say: soon, then less and less. */
+static void plan_repeat(const struct kt_core *core, struct kt_session *session)
+{
+	session->rotate_wait_ms =
+		session->rotate_wait_ms == 0 ? ROTATE_AGAIN_MS : 2 * session->rotate_wait_ms;
+	if (session->rotate_wait_ms > ROTATE_AGAIN_MAX_MS)
+		session->rotate_wait_ms = ROTATE_AGAIN_MAX_MS;
+	session->rotate_due_ms = core->now.mono_ms + session->rotate_wait_ms;
+}
+
+void kt_rotation_send_rotate(struct kt_core *core, struct kt_session *session)
 {
 	struct kt_message *message = kt_core_message(core, session, KT_MESSAGE_ROTATE);
 	const struct kt_device *device = session->device;
 
+	plan_repeat(core, session); /* also where there is no memory for it now */
 	if (message == NULL || device->current == NULL) {
 		kt_message_free(message);
 		return;
@@ -53,6 +66,18 @@ void kt_rotation_send_rotate(struct kt_core *core, const struct kt_session *sess
 	message->u.rotate.deadline_us = (uint64_t)device->op_deadline_us;
 	message->u.rotate.cur = device->current->fp;
 	kt_core_send(core, session, message, kt_core_seq_of(device));
+}
+
+/* The device repeats what it says, but it cannot ask for an order that it never heard of. */
+void kt_rotation_repeat(struct kt_core *core, struct kt_session *session)
+{
+	const struct kt_device *device = session->device;
+
+	if (session->kind != KT_SESSION_AGENT || !session->has_hello ||
+	    session->rotate_wait_ms == 0 || core->now.mono_ms < session->rotate_due_ms)
+		return;
+	if (kt_rotation_phase(device) == KT_SERVER_OPEN && session->credential == device->current)
+		kt_rotation_send_rotate(core, session);
 }
 
 void kt_rotation_send_cert(struct kt_core *core, const struct kt_session *session)

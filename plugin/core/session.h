@@ -62,6 +62,8 @@ struct kt_session {
 	bool in_work;
 	struct kt_waiting waiting[KT_SESSION_WAITING_MAX];
 	size_t waiting_count;
+	int64_t rotate_due_ms;	/* `rotate` is said again then, if its op is still open */
+	int64_t rotate_wait_ms; /* and so long after that; 0: not said yet */
 	bool has_challenge;
 	struct kt_challenge_nonce challenge;
 	int64_t challenge_until_ms;

@@ -422,6 +422,15 @@ const struct kt_device *kt_registry_find_device(const struct kt_registry *regist
 	return row != NULL ? &row->d : NULL;
 }
 
+void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,
+			       int64_t mono_ms)
+{
+	struct kt_device_row *row = kt_row_device(registry, device->id.s);
+
+	if (row != NULL)
+		row->d.promoted_ms = mono_ms;
+}
+
 const struct kt_device *kt_registry_find_nocase(const struct kt_registry *registry, const char *id)
 {
 	const struct kt_device_row *row = kt_row_device_nocase(registry, id);

@@ -74,6 +74,9 @@ struct kt_device { /* read-only outside the registry */
 	int64_t created_us;
 	int64_t committed_us; /* of the current credential */
 	int64_t revoked_us;
+	/* mono, when it said promoted in this run; 0: before. kt_registry_note_promoted; not
+	 * indexed */
+	int64_t promoted_ms;
 	int64_t told_us;       /* when it made us write news of its own; not indexed */
 	uint64_t released_seq; /* record that ended the last quarantine; not indexed */
 	uint64_t changed_seq;  /* last record about it */
@@ -119,6 +122,10 @@ const struct kt_ticket_entry *kt_registry_find_ticket(const struct kt_registry *
 						      const uint8_t sha256[static 32]);
 /* Devices in order of creation, tombstones included; *cursor starts at 0; NULL at the end. */
 const struct kt_device *kt_registry_next_device(const struct kt_registry *registry, size_t *cursor);
+
+/* Notes the time that @device->promoted_ms then says. No record, not kept over a restart. */
+void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,
+			       int64_t mono_ms);
 
 struct kt_registry_counts {
 	size_t devices; /* without tombstones */

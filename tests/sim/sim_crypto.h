@@ -1,5 +1,6 @@
 /*
- * sim_crypto - the primitives of crypto.h, replaced at link time (--wrap, see tests/CMakeLists.txt).
+ * sim_crypto - the primitives of crypto.h, replaced at link time (--wrap, see
+ * tests/CMakeLists.txt).
  *
  * Fast: a key is 32 random bytes, its public point two hashes of them, a signature a keyed hash of
  * key and message: whoever does not hold the key's bytes does not make it here, and a changed byte

@@ -2,6 +2,7 @@
 
 static size_t fail_at; /* 0: none; else so many from now */
 static bool has_failed;
+static bool is_paused;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -22,9 +23,14 @@ bool failing_alloc_end(void)
 	return has_failed;
 }
 
+void failing_alloc_pause(bool pause)
+{
+	is_paused = pause;
+}
+
 static bool fails_now(void)
 {
-	if (fail_at == 0 || --fail_at > 0)
+	if (is_paused || fail_at == 0 || --fail_at > 0)
 		return false;
 	has_failed = true;
 	return true;

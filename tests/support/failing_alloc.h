@@ -13,4 +13,7 @@ void failing_alloc_set(size_t n);
 /* Ends it; true if the one that was set has failed. */
 bool failing_alloc_end(void);
 
+/* The test's own allocations in between do not count. */
+void failing_alloc_pause(bool is_paused);
+
 #endif

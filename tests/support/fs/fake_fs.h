@@ -85,6 +85,8 @@ void fake_fs_watch(struct fake_fs *fs, fake_fs_each *watch, void *ctx);
 /* Content of the file at @path, links followed: malloc'ed, NUL-terminated; NULL if there is none.
  * Not counted as a call. */
 char *fake_fs_content(const struct fake_fs *fs, const char *path, size_t *len);
+/* The same of what was synced, under the name that the file has now. */
+char *fake_fs_durable_content(const struct fake_fs *fs, const char *path, size_t *len);
 /* As if it had always been there: a durable file, with its directories. */
 void fake_fs_put(struct fake_fs *fs, const char *path, const char *content);
 

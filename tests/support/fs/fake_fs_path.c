@@ -214,24 +214,33 @@ void fake_fs_watch(struct fake_fs *fs, fake_fs_each *watch, void *ctx)
 	fs->watch_ctx = ctx;
 }
 
-char *fake_fs_content(const struct fake_fs *fs, const char *path, size_t *len)
+static char *copy_of(const struct fake_fs *fs, const char *path, bool durable, size_t *len)
 {
+	const struct fake_buffer *buffer;
 	struct fake_place place;
-	const struct fake_inode *inode;
 	char *text;
 
 	*len = 0;
-	if (!fake_resolve(fs, path, true, &place) || place.inode == FAKE_NONE)
+	if (!fake_resolve(fs, path, true, &place) || place.inode == FAKE_NONE ||
+	    fs->inodes[place.inode].kind != FAKE_FILE)
 		return NULL;
-	inode = &fs->inodes[place.inode];
-	if (inode->kind != FAKE_FILE)
-		return NULL;
-	text = fake_alloc(NULL, inode->content.len + 1, 1);
-	if (inode->content.len > 0)
-		memcpy(text, inode->content.p, inode->content.len);
-	text[inode->content.len] = '\0';
-	*len = inode->content.len;
+	buffer = durable ? &fs->inodes[place.inode].durable : &fs->inodes[place.inode].content;
+	text = fake_alloc(NULL, buffer->len + 1, 1);
+	if (buffer->len > 0)
+		memcpy(text, buffer->p, buffer->len);
+	text[buffer->len] = '\0';
+	*len = buffer->len;
 	return text;
+}
+
+char *fake_fs_content(const struct fake_fs *fs, const char *path, size_t *len)
+{
+	return copy_of(fs, path, false, len);
+}
+
+char *fake_fs_durable_content(const struct fake_fs *fs, const char *path, size_t *len)
+{
+	return copy_of(fs, path, true, len);
 }
 
 void fake_fs_put(struct fake_fs *fs, const char *path, const char *content)

@@ -1,0 +1,186 @@
+/* sim - runs seeds; prints what broke, how often everything was reached, and how fast it went. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sim.h"
+#include "sim_shrink.h"
+
+enum { REAL_EVERY = 100 };
+
+struct arguments {
+	uint64_t first;
+	uint64_t last;
+	bool has_trace;
+	bool is_json;
+	bool wants_cells;
+	uint64_t fail_max; /* stop after so many */
+};
+
+struct totals {
+	uint64_t seeds;
+	uint64_t real;
+	uint64_t steps;
+	uint64_t faults;
+	uint64_t rotations;
+	uint64_t commits;
+	uint64_t clones;
+	uint64_t failed;
+	double seconds;
+};
+
+static int usage(void)
+{
+	(void)fputs("usage: sim --seeds A..B [--json] [--no-cells] [--stop-after N]\n"
+		    "       sim --seed N [--trace]\n",
+		    stderr);
+	return 2;
+}
+
+static bool parse_range(const char *text, struct arguments *args)
+{
+	char *end;
+
+	args->first = strtoull(text, &end, 10);
+	if (end == text || strncmp(end, "..", 2) != 0)
+		return false;
+	text = end + 2;
+	args->last = strtoull(text, &end, 10);
+	return end != text && *end == '\0' && args->first <= args->last;
+}
+
+static bool parse(int argc, char **argv, struct arguments *args)
+{
+	bool has_seeds = false;
+
+	*args = (struct arguments){.wants_cells = true, .fail_max = 20};
+	for (int i = 1; i < argc; i++) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+
+		if (strcmp(argv[i], "--trace") == 0) {
+			args->has_trace = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			args->is_json = true;
+		} else if (strcmp(argv[i], "--no-cells") == 0) {
+			args->wants_cells = false;
+		} else if (strcmp(argv[i], "--stop-after") == 0) {
+			args->fail_max = strtoull(value, NULL, 10);
+			i++;
+		} else if (strcmp(argv[i], "--seeds") == 0 && parse_range(value, args)) {
+			has_seeds = true;
+			i++;
+		} else if (strcmp(argv[i], "--seed") == 0 && *value >= '0' && *value <= '9') {
+			args->first = strtoull(value, NULL, 10);
+			args->last = args->first;
+			args->wants_cells = false;
+			has_seeds = true;
+			i++;
+		} else {
+			return false;
+		}
+	}
+	return has_seeds && (!args->has_trace || args->first == args->last);
+}
+
+static struct sim_options options_of(uint64_t seed, bool has_trace)
+{
+	return (struct sim_options){
+		.seed = seed, .has_trace = has_trace, .is_real_crypto = seed % REAL_EVERY == 0};
+}
+
+/* The same once more with as few faults as will do, as a diagram. */
+static void explain(const struct sim_options *options, const struct sim_result *failed)
+{
+	struct sim_options small = *options;
+	struct sim_result result;
+	size_t count = 0;
+	size_t left = 0;
+	uint8_t *skip = sim_shrink(options, failed, &count);
+
+	for (size_t i = 0; i < count; i++)
+		left += skip[i] == 0 ? 1 : 0;
+	printf("seed %" PRIu64 ": %zu of %zu faults are enough:\n", options->seed, left, count);
+	small.skip = skip;
+	small.skip_count = count;
+	small.has_trace = true;
+	(void)sim_run(&small, &result);
+	printf("seed %" PRIu64 ": %s: %s\n", options->seed, result.invariant, result.why);
+	free(skip);
+}
+
+static void run_one(uint64_t seed, const struct arguments *args, struct totals *totals)
+{
+	const struct sim_options options = options_of(seed, args->has_trace);
+	struct sim_result result;
+	bool is_good = sim_run(&options, &result);
+
+	totals->seeds++;
+	totals->real += options.is_real_crypto ? 1 : 0;
+	totals->steps += result.steps;
+	totals->faults += result.faults;
+	totals->rotations += result.rotations;
+	totals->commits += result.commits;
+	totals->clones += result.has_clone ? 1 : 0;
+	if (is_good)
+		return;
+	totals->failed++;
+	if (args->is_json)
+		(void)fprintf(stderr, "seed %" PRIu64 ": %s: %s\n", seed, result.invariant,
+			      result.why);
+	else
+		printf("seed %" PRIu64 ": %s: %s (step %" PRIu64 ")\n", seed, result.invariant,
+		       result.why, result.steps);
+	if (!args->is_json && !args->has_trace && totals->failed == 1)
+		explain(&options, &result);
+}
+
+static void report(const struct arguments *args, const struct totals *t, unsigned *passed,
+		   unsigned *failed)
+{
+	double per_second = t->seconds > 0 ? (double)t->steps / t->seconds : 0;
+
+	if (args->is_json)
+		printf("{\"seeds\": %" PRIu64 ", \"real_crypto\": %" PRIu64 ", \"failed\": %" PRIu64
+		       ", \"steps\": %" PRIu64 ", \"steps_per_second\": %.0f, \"faults\": %" PRIu64
+		       ", \"rotations\": %" PRIu64 ", \"commits\": %" PRIu64
+		       ", \"clones\": %" PRIu64 ", \"reached\": [",
+		       t->seeds, t->real, t->failed, t->steps, per_second, t->faults, t->rotations,
+		       t->commits, t->clones);
+	else
+		printf("%" PRIu64 " seeds (%" PRIu64 " with wolfCrypt, %" PRIu64
+		       " with a clone), %" PRIu64 " steps, %.0f a second, %" PRIu64
+		       " faults, %" PRIu64 " rotations begun, %" PRIu64 " committed\n",
+		       t->seeds, t->real, t->clones, t->steps, per_second, t->faults, t->rotations,
+		       t->commits);
+	if (args->wants_cells)
+		(void)sim_cover_report(args->is_json, passed, failed);
+	if (args->is_json)
+		printf("]}\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments args;
+	struct totals totals = {0};
+	struct timespec start;
+	struct timespec end;
+	unsigned passed;
+	unsigned failed;
+
+	if (!parse(argc, argv, &args))
+		return usage();
+	sim_vfs_register();
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (uint64_t seed = args.first; seed <= args.last && totals.failed < args.fail_max; seed++)
+		run_one(seed, &args, &totals);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	totals.seconds =
+		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	passed = (unsigned)(totals.seeds - totals.failed);
+	failed = (unsigned)totals.failed;
+	report(&args, &totals, &passed, &failed);
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed > 0 || passed == 0 ? 1 : 0;
+}

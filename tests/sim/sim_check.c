@@ -1,0 +1,567 @@
+/* The invariants, held against what the world was told, what memory says and what is durable. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+#include "topic.h"
+
+enum {
+	SOON_MS = 2500,	  /* a few ticks: what goes at once is gone */
+	DRAIN_MS = 44000, /* superseded_drain, and an idle tick */
+	SITE_TOPICS_COUNT = 2
+};
+
+int sim_device_of(const struct sim *sim, const char *id)
+{
+	for (int i = 0; i < SIM_HUBS; i++) {
+		if (strcmp(sim->devices[i].id, id) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* --- what is on the way --- */
+
+static uint64_t hash_of(const char *text, size_t len)
+{
+	uint64_t h = UINT64_C(14695981039346656037) ^ len;
+	uint64_t word;
+
+	for (; len >= 8; text += 8, len -= 8) {
+		memcpy(&word, text, 8);
+		h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
+		h ^= h >> 29;
+	}
+	for (; len > 0; text++, len--)
+		h = (h ^ (uint8_t)*text) * UINT64_C(1099511628211);
+	return h;
+}
+
+static void fill_note(struct sim_note *note, const struct kt_message *m)
+{
+	switch (m->type) {
+	case KT_MESSAGE_HELLO:
+		note->op = m->u.hello.op;
+		note->fp = m->u.hello.fp;
+		break;
+	case KT_MESSAGE_WELCOME:
+		note->op = m->u.welcome.op;
+		note->fp = m->u.welcome.fp;
+		note->next = m->u.welcome.next;
+		break;
+	case KT_MESSAGE_ROTATE:
+		note->op = m->u.rotate.op;
+		note->fp = m->u.rotate.cur;
+		break;
+	case KT_MESSAGE_CSR:
+		note->op = m->u.csr.op;
+		break;
+	case KT_MESSAGE_CERT:
+		note->op = m->u.cert.op;
+		note->fp =
+			kt_fingerprint_of(m->u.cert.chain.cert[0].der, m->u.cert.chain.cert[0].len);
+		break;
+	case KT_MESSAGE_ENROLLED:
+		note->op = m->u.enrolled.op;
+		note->fp = kt_fingerprint_of(m->u.enrolled.chain.cert[0].der,
+					     m->u.enrolled.chain.cert[0].len);
+		break;
+	case KT_MESSAGE_CONFIRM:
+		note->op = m->u.confirm.op;
+		note->fp = m->u.confirm.fp;
+		break;
+	case KT_MESSAGE_COMMITTED:
+		note->op = m->u.committed.op;
+		note->fp = m->u.committed.fp;
+		break;
+	case KT_MESSAGE_PROMOTED:
+		note->op = m->u.promoted.op;
+		note->fp = m->u.promoted.fp;
+		break;
+	case KT_MESSAGE_FAILED:
+		note->op = m->u.failed.op;
+		note->reason = m->u.failed.reason;
+		break;
+	case KT_MESSAGE_NOTED:
+		note->op = m->u.noted.op;
+		note->of = m->u.noted.of;
+		break;
+	case KT_MESSAGE_REJECT:
+		note->op = m->u.reject.op;
+		note->reason = m->u.reject.reason;
+		break;
+	case KT_MESSAGE_REVOKED:
+		note->reason = m->u.revoked.reason;
+		note->wipe = m->u.revoked.wipe;
+		break;
+	case KT_MESSAGE_CHALLENGE:
+	case KT_MESSAGE_ANSWER:
+	case KT_MESSAGE_ENROLL:
+	case KT_MESSAGE_PENDING:
+	case KT_MESSAGE_COUNT:
+		break;
+	}
+}
+
+void sim_note(struct sim *sim, const char *text, size_t len, const struct kt_message *message)
+{
+	struct sim_note *note = &sim->notes[sim->note_count++ % SIM_NOTES];
+
+	memset(note, 0, sizeof(*note));
+	note->hash = hash_of(text, len);
+	note->type = message->type;
+	note->device = message->device;
+	sim_pause(true);
+	fill_note(note, message);
+	sim_pause(false);
+}
+
+const struct sim_note *sim_noted(const struct sim *sim, const char *text, size_t len)
+{
+	uint64_t hash = hash_of(text, len);
+	size_t count = sim->note_count < SIM_NOTES ? sim->note_count : SIM_NOTES;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct sim_note *note = &sim->notes[(sim->note_count - 1 - i) % SIM_NOTES];
+
+		if (note->hash == hash)
+			return note;
+	}
+	return NULL;
+}
+
+/* --- ghosts: whose end was told --- */
+
+static const struct sim_ghost *ghost_of(const struct sim *sim, const struct kt_fingerprint *fp)
+{
+	for (size_t i = 0; i < sim->ghost_count; i++) {
+		if (kt_fingerprint_eq(&sim->ghosts[i].fp, fp))
+			return &sim->ghosts[i];
+	}
+	return NULL;
+}
+
+/* `committed` leaves: what the device's ops have superseded is over, for everybody to see. */
+static void note_superseded(struct sim *sim, int device)
+{
+	const struct sim_server *s = &sim->server;
+
+	for (size_t i = 0; i < kt_registry_seq(s->shadow); i++) {
+		const struct kt_record *r = &s->records[i];
+		const struct kt_credential *c;
+
+		if (r->kind != KT_RECORD_ISSUE || sim_device_of(sim, r->device.s) != device)
+			continue;
+		c = kt_registry_find_fingerprint(s->shadow, &r->fp);
+		if (c == NULL || c->status != KT_CREDENTIAL_SUPERSEDED ||
+		    ghost_of(sim, &r->fp) != NULL || sim->ghost_count == SIM_GHOSTS)
+			continue;
+		sim->ghosts[sim->ghost_count++] = (struct sim_ghost){.fp = r->fp,
+								     .device = (unsigned)device,
+								     .op = c->superseded_by,
+								     .at_ms = sim->now_ms};
+	}
+}
+
+/* --- I2, I3, I7, I8 at the door --- */
+
+static void check_pending(struct sim *sim, const struct sim_conn *conn)
+{
+	static const struct {
+		const char *topic;
+		enum kt_acl_action action;
+	} site[SITE_TOPICS_COUNT] = {{"devices/x/up", KT_ACL_DO_WRITE},
+				     {"devices/x/down", KT_ACL_DO_SUBSCRIBE}};
+
+	for (size_t i = 0; i < SITE_TOPICS_COUNT; i++) {
+		struct kt_acl_event acl = {.client = conn->pointer,
+					   .client_id = conn->client_id,
+					   .action = site[i].action,
+					   .topic = site[i].topic};
+
+		if (kt_core_acl(sim->server.core, sim_server_now(sim), &acl) == KT_RIGHT_ALLOW)
+			sim_break(sim, "I8", "%s with a pending credential may use %s",
+				  conn->client_id, site[i].topic);
+	}
+}
+
+static void check_durable_verdict(struct sim *sim, const struct kt_connect *connect,
+				  enum kt_answer answer)
+{
+	const struct kt_access access = {sim->config, sim->server.shadow, UINT64_MAX,
+					 sim_server_now(sim)};
+	struct kt_admission admission;
+
+	if (answer == KT_ANSWER_NO_ANSWER)
+		return;
+	kt_access_connect(&access, connect, &admission);
+	if ((admission.answer == KT_ANSWER_ACCEPT) != (answer == KT_ANSWER_ACCEPT))
+		sim_break(sim, "I7", "%s: the answer (%s) rests on what is not durable",
+			  connect->client_id, answer == KT_ANSWER_ACCEPT ? "accepted" : "refused");
+}
+
+void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
+		      const struct kt_connect *connect, enum kt_answer answer)
+{
+	const struct kt_credential *c;
+	int device;
+
+	if (conn->cert_len == 0)
+		return;
+	check_durable_verdict(sim, connect, answer);
+	c = kt_registry_find_fingerprint(sim->server.registry, &conn->fp);
+	if (answer != KT_ANSWER_ACCEPT) {
+		if (c != NULL && c->status != KT_CREDENTIAL_PENDING &&
+		    c->status != KT_CREDENTIAL_CURRENT) {
+			device = sim_device_of(sim, c->device->id.s);
+			if (device >= 0)
+				sim->devices[device].refusals++;
+		}
+		return;
+	}
+	if (c == NULL) {
+		sim_break(sim, "I2", "%s: an unknown credential was let in", conn->client_id);
+		return;
+	}
+	device = sim_device_of(sim, c->device->id.s);
+	if (ghost_of(sim, &conn->fp) != NULL)
+		sim_break(sim, "I2", "%s: a superseded credential was let in", conn->client_id);
+	if (device >= 0 && sim->devices[device].is_revoked)
+		sim_break(sim, "I3", "%s was let in after the revoke was acknowledged",
+			  conn->client_id);
+	if (c->status == KT_CREDENTIAL_PENDING)
+		check_pending(sim, conn);
+}
+
+/* --- I7 on the way out --- */
+
+static bool is_durable(const struct sim *sim, const struct kt_device *d,
+		       const struct sim_note *note)
+{
+	const struct kt_credential *c;
+
+	switch ((int)note->type) {
+	case KT_MESSAGE_ROTATE:
+		return d->op >= note->op;
+	case KT_MESSAGE_CERT:
+	case KT_MESSAGE_ENROLLED:
+		return kt_registry_find_fingerprint(sim->server.shadow, &note->fp) != NULL;
+	case KT_MESSAGE_COMMITTED:
+		c = kt_registry_find_fingerprint(sim->server.shadow, &note->fp);
+		return c != NULL && (c->status == KT_CREDENTIAL_CURRENT ||
+				     c->status == KT_CREDENTIAL_SUPERSEDED ||
+				     c->status == KT_CREDENTIAL_REVOKED);
+	case KT_MESSAGE_NOTED:
+		return note->of == KT_MESSAGE_PROMOTED ? d->promoted_op >= note->op
+						       : d->op >= note->op;
+	case KT_MESSAGE_REVOKED:
+		return d->state == KT_DEVICE_REVOKED || d->state == KT_DEVICE_DELETED;
+	default:
+		return true;
+	}
+}
+
+void sim_check_to_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note)
+{
+	const struct kt_device *d = kt_registry_find_device(sim->server.shadow, note->device.s);
+	int device = sim_device_of(sim, note->device.s);
+
+	if (note->type == KT_MESSAGE_REJECT || note->type == KT_MESSAGE_PENDING)
+		return;
+	if (d == NULL || !is_durable(sim, d, note)) {
+		sim_break(sim, "I7", "%s to %s rests on what is not durable",
+			  kt_message_type_name(note->type), conn->client_id);
+		return;
+	}
+	if (note->type == KT_MESSAGE_COMMITTED && device >= 0)
+		note_superseded(sim, device);
+}
+
+static bool has_durable_file(const struct sim_hub *hub, uint64_t dir, const char *name)
+{
+	char path[128];
+	size_t len = 0;
+	char *bytes;
+
+	(void)snprintf(path, sizeof(path), "/hub/identity/%" PRIu64 "/%s", dir, name);
+	bytes = fake_fs_durable_content(hub->disk.fs, path, &len);
+	free(bytes);
+	return bytes != NULL && len > 0;
+}
+
+static bool is_kept(const struct sim_hub *hub, const struct sim_note *note)
+{
+	struct kt_agent_record record;
+
+	if (!sim_hub_durable_record(hub, &record))
+		return false;
+	switch ((int)note->type) {
+	case KT_MESSAGE_CSR:
+		return record.op >= note->op &&
+		       (record.pending.dir == 0 ||
+			has_durable_file(hub, record.pending.dir, "key.pem"));
+	case KT_MESSAGE_CONFIRM:
+		return (record.phase == KT_AGENT_CERT &&
+			kt_fingerprint_eq(&record.pending.fp, &note->fp) &&
+			has_durable_file(hub, record.pending.dir, "identity.pem")) ||
+		       kt_fingerprint_eq(&record.active.fp, &note->fp);
+	case KT_MESSAGE_PROMOTED:
+		return record.retired.dir == 0 || record.step_op > note->op;
+	default:
+		return true;
+	}
+}
+
+void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note)
+{
+	const struct sim_hub *hub = &sim->hubs[conn->owner];
+	int device = sim_device_of(sim, note->device.s);
+	bool is_good;
+
+	if (note->type != KT_MESSAGE_CSR && note->type != KT_MESSAGE_CONFIRM &&
+	    note->type != KT_MESSAGE_PROMOTED)
+		return;
+	sim_pause(true);
+	is_good = is_kept(hub, note);
+	sim_pause(false);
+	if (!is_good)
+		sim_break(sim, "I7", "%s of %s rests on what is not on its disk",
+			  kt_message_type_name(note->type), hub->id);
+	if (device >= 0 && note->op > sim->devices[device].op_seen)
+		sim->devices[device].op_seen = note->op;
+}
+
+/* --- I4, and what operators asked --- */
+
+static void check_owner(struct sim *sim, const struct kt_record *record)
+{
+	const struct sim_server *s = &sim->server;
+
+	for (size_t i = 0; i + 1 < record->seq; i++) {
+		const struct kt_record *r = &s->records[i];
+
+		if (r->kind == KT_RECORD_ISSUE && kt_key_id_eq(&r->key_id, &record->key_id) &&
+		    strcmp(r->device.s, record->device.s) != 0)
+			sim_break(sim, "I4", "one key for %s and %s", r->device.s,
+				  record->device.s);
+	}
+}
+
+/* An op closed by the plugin itself: its deadline. */
+static void cover_record(struct sim *sim, const struct kt_record *record)
+{
+	const struct sim_server *s = &sim->server;
+	const struct kt_device *before = kt_registry_find_device(s->shadow, record->device.s);
+	enum kt_server_phase phase = before == NULL ? KT_SERVER_IDLE : kt_rotation_phase(before);
+
+	if (record->kind == KT_RECORD_OP_CLOSE && strcmp(record->actor, "keyturn") == 0)
+		sim_cover_server(phase, KT_ROTATION_DEADLINE);
+}
+
+void sim_check_record(struct sim *sim, const struct kt_record *record)
+{
+	int device = sim_device_of(sim, record->device.s);
+
+	cover_record(sim, record);
+	if (record->kind == KT_RECORD_ISSUE)
+		check_owner(sim, record);
+	if (record->kind == KT_RECORD_OP_OPEN)
+		sim->rotations++;
+	if (record->kind == KT_RECORD_COMMIT)
+		sim->commits++;
+	if (device < 0)
+		return;
+	/* recovery by a ticket: what was revoked before begins anew */
+	if (record->kind == KT_RECORD_ISSUE) {
+		sim->devices[device].is_revoked = false;
+		sim->devices[device].is_reenrolled = sim->devices[device].revoke_wanted;
+	}
+}
+
+void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub)
+{
+	struct sim_server *s = &sim->server;
+	const struct kt_device *d =
+		s->is_up ? kt_registry_find_device(s->registry, sim->devices[hub].id) : NULL;
+
+	if (command == SIM_REVOKE || command == SIM_DELETE)
+		sim->devices[hub].revoke_wanted = true;
+	if (d == NULL)
+		return;
+	if (command == SIM_ROTATE)
+		sim_cover_server(kt_rotation_phase(d), KT_ROTATION_ORDER);
+	else if (command == SIM_CANCEL)
+		sim_cover_server(kt_rotation_phase(d), KT_ROTATION_CANCEL);
+}
+
+void sim_check_ack(struct sim *sim, enum sim_fault command, unsigned hub, bool is_done)
+{
+	struct sim_ghost_device *device = &sim->devices[hub];
+	const struct kt_device *d = kt_registry_find_device(sim->server.shadow, device->id);
+
+	if (!is_done || (command != SIM_REVOKE && command != SIM_DELETE))
+		return;
+	if (d == NULL || (d->state != KT_DEVICE_REVOKED && d->state != KT_DEVICE_DELETED)) {
+		/* a later enrolment may have ended it again */
+		if (d == NULL || d->state != KT_DEVICE_ACTIVE || !device->is_reenrolled)
+			sim_break(sim, "I7", "the revoke of %s was acknowledged and is not durable",
+				  device->id);
+		return;
+	}
+	device->is_revoked = true;
+	device->revoked_ms = sim->now_ms;
+}
+
+/* --- I5 --- */
+
+void sim_check_server_log(struct sim *sim, const char *line)
+{
+	bool is_alarm = strstr(line, "event=clone.alarmed") != NULL;
+	bool is_suspicion = strstr(line, "event=clone.suspected") != NULL;
+
+	sim_trace(sim, "server", "server", "%s", line);
+	if (!is_alarm && !is_suspicion)
+		return;
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		char want[32];
+		size_t len = (size_t)snprintf(want, sizeof(want), "device=%s", sim->devices[i].id);
+		const char *at = strstr(line, want);
+
+		if (at == NULL || (at[len] != ' ' && at[len] != '\0'))
+			continue;
+		if (is_alarm)
+			sim->devices[i].alarms++;
+		else
+			sim->devices[i].suspicions++;
+		if (is_alarm && !sim->hubs[i].is_cloned)
+			sim_break(sim, "I5", "an alarm without a clone: %s", line);
+	}
+}
+
+/* --- after every step --- */
+
+static bool accepts(const struct kt_registry *registry, const char *id,
+		    const struct kt_agent_record *record)
+{
+	const struct kt_device *d = kt_registry_find_device(registry, id);
+	const struct kt_fingerprint *held[2];
+	size_t count = 0;
+
+	if (d == NULL)
+		return false;
+	if (record->active.dir != 0)
+		held[count++] = &record->active.fp;
+	if (record->phase == KT_AGENT_CERT)
+		held[count++] = &record->pending.fp;
+	for (size_t i = 0; i < count; i++) {
+		if ((d->current != NULL && kt_fingerprint_eq(&d->current->fp, held[i])) ||
+		    (d->pending != NULL && kt_fingerprint_eq(&d->pending->fp, held[i])))
+			return true;
+	}
+	return false;
+}
+
+static void check_lockout(struct sim *sim, const struct sim_hub *hub)
+{
+	const struct sim_ghost_device *device = &sim->devices[hub->slot];
+	const struct kt_agent_record *record;
+
+	if (!hub->is_up || hub->is_dying || hub->is_cloned || device->revoke_wanted)
+		return;
+	record = kt_identity_record(hub->store);
+	if (record->phase == KT_AGENT_NEW)
+		return;
+	if (sim->server.is_up && !accepts(sim->server.registry, hub->id, record))
+		sim_break(sim, "I1", "%s holds nothing that the server takes", hub->id);
+	else if (!accepts(sim->server.shadow, hub->id, record))
+		sim_break(sim, "I1", "%s holds nothing that the server takes once it restarts",
+			  hub->id);
+}
+
+static void check_session(struct sim *sim, const struct sim_conn *conn)
+{
+	const struct sim_ghost *ghost;
+	const struct sim_ghost_device *device;
+	int64_t patience_ms = conn->kind == SIM_CONN_APP ? DRAIN_MS : SOON_MS;
+
+	if (!conn->is_used || !conn->at_broker || conn->cert_len == 0 ||
+	    conn->kind == SIM_CONN_OPERATOR)
+		return;
+	ghost = ghost_of(sim, &conn->fp);
+	if (ghost != NULL && sim->now_ms - ghost->at_ms > patience_ms)
+		sim_break(sim, "I2", "%s lives on with a superseded credential", conn->client_id);
+	device = &sim->devices[sim->hubs[conn->owner].is_clone
+				       ? (unsigned)sim_device_of(sim, sim->hubs[conn->owner].id)
+				       : conn->owner];
+	if (device->is_revoked && sim->now_ms - device->revoked_ms > SOON_MS)
+		sim_break(sim, "I3", "%s lives on after its revoke", conn->client_id);
+}
+
+void sim_check_step(struct sim *sim)
+{
+	for (unsigned i = 0; i < SIM_HUBS; i++)
+		check_lockout(sim, &sim->hubs[i]);
+	for (unsigned i = 0; i < SIM_CONNS; i++)
+		check_session(sim, &sim->conns[i]);
+}
+
+void sim_check_recovered(struct sim *sim, uint64_t seq)
+{
+	const struct sim_server *s = &sim->server;
+
+	if (seq < s->durable_seq)
+		sim_break(sim, "D", "the ledger has %" PRIu64 " records, %" PRIu64 " were durable",
+			  seq, s->durable_seq);
+	else if (seq > s->record_count)
+		sim_break(sim, "D", "the ledger has records that nobody wrote");
+}
+
+/* --- LV --- */
+
+static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[static SIM_WHY])
+{
+	const struct sim_server *s = &sim->server;
+	const struct kt_device *d = kt_registry_find_device(s->registry, hub->id);
+	const struct kt_agent_record *record;
+	const struct sim_conn *conn;
+
+	(void)snprintf(why, SIM_WHY, "%s: down", hub->id);
+	if (!hub->is_up)
+		return false;
+	record = kt_identity_record(hub->store);
+	(void)snprintf(why, SIM_WHY, "%s: phase %s, step %s, op %" PRIu64 ", server %s", hub->id,
+		       kt_agent_phase_name(record->phase), kt_agent_step_name(record->step),
+		       record->op, d == NULL ? "-" : kt_server_phase_name(d->phase));
+	if (d == NULL || record->step != KT_STEP_NONE || d->phase != KT_SERVER_IDLE ||
+	    d->current == NULL)
+		return false;
+	/* an op that was closed without commit is done: its key waits for the next op to replace it */
+	if (record->phase != KT_AGENT_STABLE &&
+	    (record->phase == KT_AGENT_NEW || record->op > d->closed_op))
+		return false;
+	(void)snprintf(why, SIM_WHY, "%s: its active credential is not the current one", hub->id);
+	if (!kt_fingerprint_eq(&d->current->fp, &record->active.fp))
+		return false;
+	(void)snprintf(why, SIM_WHY, "%s: no session", hub->id);
+	conn = sim_conn_of_link(sim, hub->slot, KT_LINK_AGENT);
+	return conn != NULL && conn->at_broker && kt_fingerprint_eq(&conn->fp, &record->active.fp);
+}
+
+bool sim_check_settled(struct sim *sim, char why[static SIM_WHY])
+{
+	if (!sim->server.is_up || sim->server.has_failed) {
+		(void)snprintf(why, SIM_WHY, "the server is down");
+		return false;
+	}
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		const struct sim_hub *hub = &sim->hubs[i];
+
+		if (!hub->exists || hub->is_cloned || sim->devices[i].revoke_wanted)
+			continue;
+		if (!is_settled(sim, hub, why))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,107 @@
+/* What all runs together have reached: every kind of fault, every cell of both tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sim.h"
+
+static uint64_t faults[SIM_FAULT_COUNT];
+static uint64_t server[KT_SERVER_ISSUED + 1][KT_ROTATION_EVENT_COUNT];
+static uint64_t device[KT_AGENT_CERT + 1][KT_EV_COUNT];
+
+/*
+ * Cells that no run of the product can come to, and why; a run that comes to one fails as well.
+ * What a rotate, a committed or a noted means is said by the record (kt_rollover_rotate_event,
+ * on_committed and on_noted in the agent's core), so that these events exist in one phase alone.
+ */
+static const struct {
+	enum kt_agent_phase phase;
+	enum kt_rollover_event event;
+	const char *why;
+} impossible[] = {
+	{KT_AGENT_NEW, KT_EV_ROTATE_SETTLE, "settle is a rotate in phase cert"},
+	{KT_AGENT_STABLE, KT_EV_ROTATE_SETTLE, "settle is a rotate in phase cert"},
+	{KT_AGENT_KEY, KT_EV_ROTATE_SETTLE, "settle is a rotate in phase cert"},
+	{KT_AGENT_NEW, KT_EV_ROTATE_NEW, "new needs an active credential"},
+	{KT_AGENT_NEW, KT_EV_COMMITTED, "committed is of phase cert or stable"},
+	{KT_AGENT_KEY, KT_EV_COMMITTED, "committed is of phase cert or stable"},
+	{KT_AGENT_NEW, KT_EV_NOTED_PROMOTED, "a step is a matter of what is active"},
+	{KT_AGENT_STABLE, KT_EV_CERT_BAD, "looked up where a certificate is taken"},
+	{KT_AGENT_CERT, KT_EV_CERT_BAD, "looked up where a certificate is taken"},
+};
+
+static const char *why_impossible(enum kt_agent_phase phase, enum kt_rollover_event event)
+{
+	for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+		if (impossible[i].phase == phase && impossible[i].event == event)
+			return impossible[i].why;
+	}
+	return NULL;
+}
+
+struct kt_rollover_cell __real_kt_rollover(enum kt_agent_phase phase, enum kt_rollover_event event);
+struct kt_rollover_cell __wrap_kt_rollover(enum kt_agent_phase phase, enum kt_rollover_event event);
+struct kt_rollover_cell __wrap_kt_rollover(enum kt_agent_phase phase, enum kt_rollover_event event)
+{
+	device[phase][event]++;
+	return __real_kt_rollover(phase, event);
+}
+
+void sim_cover_fault(enum sim_fault fault)
+{
+	faults[fault]++;
+}
+
+void sim_cover_server(enum kt_server_phase phase, enum kt_rotation_event event)
+{
+	server[phase][event]++;
+}
+
+static void put(bool is_json, const char *kind, const char *name, const char *event, uint64_t count)
+{
+	static bool has_one;
+
+	if (is_json)
+		printf("%s\n  {\"kind\": \"%s\", \"name\": \"%s\", \"event\": \"%s\", \"count\": "
+		       "%llu}",
+		       has_one ? "," : "", kind, name, event, (unsigned long long)count);
+	else
+		printf("  %-7s %-42s %-16s %llu\n", kind, name, event, (unsigned long long)count);
+	has_one = true;
+}
+
+static void judge(bool is_good, unsigned *passed, unsigned *failed)
+{
+	if (is_good)
+		(*passed)++;
+	else
+		(*failed)++;
+}
+
+bool sim_cover_report(bool is_json, unsigned *passed, unsigned *failed)
+{
+	unsigned before = *failed;
+
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+		put(is_json, "fault", sim_fault_text((enum sim_fault)i), "", faults[i]);
+		judge(faults[i] > 0, passed, failed);
+	}
+	for (unsigned p = 0; p <= KT_SERVER_ISSUED; p++) {
+		for (unsigned e = 0; e < KT_ROTATION_EVENT_COUNT; e++) {
+			put(is_json, "server", kt_server_phase_name((enum kt_server_phase)p),
+			    kt_rotation_event_name((enum kt_rotation_event)e), server[p][e]);
+			judge(server[p][e] > 0, passed, failed);
+		}
+	}
+	for (unsigned p = 0; p <= KT_AGENT_CERT; p++) {
+		for (unsigned e = 0; e < KT_EV_COUNT; e++) {
+			const char *why =
+				why_impossible((enum kt_agent_phase)p, (enum kt_rollover_event)e);
+
+			put(is_json, why == NULL ? "device" : "never",
+			    kt_agent_phase_name((enum kt_agent_phase)p),
+			    kt_rollover_event_name((enum kt_rollover_event)e), device[p][e]);
+			judge((device[p][e] > 0) == (why == NULL), passed, failed);
+		}
+	}
+	return *failed == before;
+}

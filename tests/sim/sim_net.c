@@ -1,0 +1,422 @@
+/* Connections: what broker and client know of each, and what the network makes of it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+#include "topic.h"
+
+enum { HALF_OPEN_MS = 90000, LATE_MS = 120000 };
+
+static const char *end_name(const struct sim *sim, const struct sim_conn *conn)
+{
+	static const char *const operators[] = {"op-0", "op-1"};
+
+	return conn->kind == SIM_CONN_OPERATOR ? operators[conn->owner] : sim->hubs[conn->owner].id;
+}
+
+/* --- the table --- */
+
+static uintptr_t new_pointer(struct sim *sim)
+{
+	/* the broker's memory is used again, often at once */
+	if (sim->free_count > 0 && sim_chance(&sim->schedule, 700))
+		return sim->free_pointer[--sim->free_count];
+	sim->next_pointer += 64;
+	return 0x10000 + sim->next_pointer;
+}
+
+struct sim_conn *sim_conn_new(struct sim *sim, enum sim_conn_kind kind, unsigned owner,
+			      const char *client_id)
+{
+	struct sim_conn *conn = NULL;
+
+	for (unsigned i = 0; i < SIM_CONNS && conn == NULL; i++) {
+		if (!sim->conns[i].is_used)
+			conn = &sim->conns[i];
+	}
+	if (conn == NULL) {
+		sim_break(sim, "X", "too many connections");
+		conn = &sim->conns[0];
+	}
+	memset(conn, 0, sizeof(*conn));
+	conn->is_used = true;
+	conn->at_client = true;
+	conn->number = ++sim->conn_number;
+	conn->kind = kind;
+	conn->owner = owner;
+	(void)snprintf(conn->client_id, sizeof(conn->client_id), "%s", client_id);
+	return conn;
+}
+
+struct sim_conn *sim_conn_of(struct sim *sim, unsigned index, uint64_t number)
+{
+	struct sim_conn *conn = &sim->conns[index];
+
+	return conn->is_used && conn->number == number ? conn : NULL;
+}
+
+struct sim_conn *sim_conn_of_link(struct sim *sim, unsigned hub, enum kt_link link)
+{
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *conn = &sim->conns[i];
+
+		if (conn->is_used && conn->at_client && conn->kind == SIM_CONN_LINK &&
+		    conn->owner == hub && conn->link == link)
+			return conn;
+	}
+	return NULL;
+}
+
+void sim_conn_settle(struct sim *sim, struct sim_conn *conn)
+{
+	if (conn->at_client || conn->at_broker)
+		return;
+	if (conn->pointer != 0 && sim->free_count < SIM_CONNS)
+		sim->free_pointer[sim->free_count++] = conn->pointer;
+	conn->is_used = false;
+}
+
+static unsigned index_of(const struct sim *sim, const struct sim_conn *conn)
+{
+	return (unsigned)(conn - sim->conns);
+}
+
+/* --- ends --- */
+
+static void tell_core(struct sim *sim, struct sim_conn *conn)
+{
+	struct sim_server *s = &sim->server;
+
+	if (!conn->at_broker)
+		return;
+	conn->at_broker = false;
+	if (s->is_up && !s->is_dying)
+		kt_core_disconnect(s->core, sim_server_now(sim), conn->pointer);
+}
+
+static void tell_client_later(struct sim *sim, const struct sim_conn *conn,
+			      enum kt_link_cause cause)
+{
+	int64_t delay = sim_fault(sim, SIM_LATE_DOWN) ? sim_some_ms(sim, HALF_OPEN_MS)
+						      : sim_some_ms(sim, 200);
+
+	sim_later(sim, delay,
+		  &(struct sim_event){.kind = SIM_EV_DOWN,
+				      .slot = index_of(sim, conn),
+				      .number = conn->number,
+				      .cause = (int)cause});
+}
+
+void sim_net_end(struct sim *sim, struct sim_conn *conn, enum kt_link_cause cause)
+{
+	tell_core(sim, conn);
+	sim_trace(sim, "server", end_name(sim, conn), "ends %s", conn->client_id);
+	if (conn->at_client)
+		tell_client_later(sim, conn, cause);
+	sim_conn_settle(sim, conn);
+}
+
+void sim_net_client_gone(struct sim *sim, struct sim_conn *conn)
+{
+	conn->at_client = false;
+	if (conn->at_broker)
+		sim_later(sim,
+			  sim_fault(sim, SIM_LATE_DOWN) ? sim_some_ms(sim, HALF_OPEN_MS)
+							: sim_some_ms(sim, 300),
+			  &(struct sim_event){.kind = SIM_EV_END,
+					      .slot = index_of(sim, conn),
+					      .number = conn->number});
+	sim_conn_settle(sim, conn);
+}
+
+void sim_net_server_gone(struct sim *sim)
+{
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *conn = &sim->conns[i];
+
+		if (!conn->is_used || !conn->at_broker)
+			continue;
+		conn->at_broker = false;
+		if (conn->at_client)
+			tell_client_later(sim, conn, KT_CAUSE_LOST);
+		sim_conn_settle(sim, conn);
+	}
+	sim->free_count = 0; /* another process, other addresses */
+}
+
+void sim_net_broker_down(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+
+	if (conn == NULL || !conn->at_broker)
+		return;
+	sim_net_end(sim, conn, KT_CAUSE_LOST);
+	sim_server_after(sim);
+}
+
+static void app_down(struct sim *sim, const struct sim_conn *conn, int cause)
+{
+	/* a program whose credential is refused waits for its hook; else it comes back */
+	if (cause != KT_CAUSE_REFUSED)
+		sim_later(sim, 1000 + sim_some_ms(sim, 30000),
+			  &(struct sim_event){.kind = SIM_EV_APP,
+					      .slot = conn->owner,
+					      .number = sim->hubs[conn->owner].life});
+}
+
+void sim_net_down(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+	struct kt_link_event down = {.kind = KT_LINK_DOWN,
+				     .cause = (enum kt_link_cause)event->cause};
+	enum sim_conn_kind kind;
+	unsigned owner;
+
+	if (conn == NULL || !conn->at_client)
+		return;
+	kind = conn->kind;
+	owner = conn->owner;
+	down.link = conn->link;
+	sim_net_client_gone(sim, conn);
+	if (kind == SIM_CONN_LINK)
+		sim_hub_link_event(sim, &sim->hubs[owner], &down);
+	else if (kind == SIM_CONN_APP)
+		app_down(sim, &(struct sim_conn){.owner = owner}, event->cause);
+	else
+		sim_later(sim, 100 + sim_some_ms(sim, 2000),
+			  &(struct sim_event){.kind = SIM_EV_OPERATOR, .slot = owner});
+}
+
+/* --- connecting --- */
+
+static bool may_subscribe(struct sim *sim, const struct sim_conn *conn)
+{
+	struct kt_acl_event acl = {.client = conn->pointer,
+				   .client_id = conn->client_id,
+				   .username = sim->hubs[conn->owner].id,
+				   .action = KT_ACL_DO_SUBSCRIBE,
+				   .topic = conn->topic};
+
+	return kt_core_acl(sim->server.core, sim_server_now(sim), &acl) == KT_RIGHT_ALLOW;
+}
+
+static void answer_later(struct sim *sim, const struct sim_conn *conn, int cause)
+{
+	sim_later(sim, sim_some_ms(sim, 300),
+		  &(struct sim_event){.kind = SIM_EV_ANSWER,
+				      .slot = index_of(sim, conn),
+				      .number = conn->number,
+				      .cause = cause});
+}
+
+/* The broker has let it in: the older connection of the same id goes. */
+static void take_over(struct sim *sim, const struct sim_conn *conn)
+{
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *old = &sim->conns[i];
+
+		if (old != conn && old->is_used && old->at_broker &&
+		    strcmp(old->client_id, conn->client_id) == 0)
+			sim_net_end(sim, old, KT_CAUSE_TAKEN_OVER);
+	}
+}
+
+static void let_in(struct sim *sim, struct sim_conn *conn)
+{
+	conn->at_broker = true;
+	conn->started_ms = sim->now_ms;
+	take_over(sim, conn);
+	if (conn->kind == SIM_CONN_LINK && !may_subscribe(sim, conn)) {
+		sim_break(sim, "X", "%s may not subscribe to its own topic", conn->client_id);
+		return;
+	}
+	if (sim_fault(sim, SIM_ANSWER_LOST)) {
+		sim_trace(sim, "server", end_name(sim, conn), "connack LOST");
+		answer_later(sim, conn, KT_CAUSE_NO_ANSWER);
+		return;
+	}
+	answer_later(sim, conn, -1);
+}
+
+void sim_net_connect(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+	struct sim_server *s = &sim->server;
+	struct kt_connect_answer answer = {.answer = KT_ANSWER_NO_ANSWER};
+	struct kt_connect connect;
+
+	if (conn == NULL || !conn->at_client)
+		return;
+	if (!s->is_up) {
+		answer_later(sim, conn, KT_CAUSE_NO_ANSWER);
+		return;
+	}
+	conn->pointer = new_pointer(sim);
+	connect = (struct kt_connect){.client = conn->pointer,
+				      .client_id = conn->client_id,
+				      .cert = {conn->cert, conn->cert_len},
+				      .address = conn->kind == SIM_CONN_OPERATOR ? "/run/op"
+										 : "192.0.2.1",
+				      .clean_start = true};
+	sim_server_begin(sim);
+	kt_core_connect(s->core, sim_server_now(sim), &connect, &answer);
+	sim_leave(sim);
+	sim_check_accept(sim, conn, &connect, answer.answer);
+	sim_trace(sim, end_name(sim, conn), "server", "CONNECT %s: %s", conn->client_id,
+		  answer.answer == KT_ANSWER_ACCEPT	 ? "accepted"
+		  : answer.answer == KT_ANSWER_NO_ANSWER ? "no answer"
+							 : "refused");
+	if (answer.answer == KT_ANSWER_ACCEPT)
+		let_in(sim, conn);
+	else
+		answer_later(sim, conn,
+			     answer.answer == KT_ANSWER_NO_ANSWER ? KT_CAUSE_NO_ANSWER
+								  : KT_CAUSE_REFUSED);
+	sim_server_after(sim);
+}
+
+static void link_up(struct sim *sim, const struct sim_conn *conn)
+{
+	struct kt_link_event up = {.kind = KT_LINK_UP, .link = conn->link};
+
+	sim_hub_link_event(sim, &sim->hubs[conn->owner], &up);
+}
+
+void sim_net_answer(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+
+	if (conn == NULL || !conn->at_client)
+		return;
+	if (event->cause != -1) {
+		sim_net_down(sim, event);
+		return;
+	}
+	if (!conn->at_broker)
+		return; /* ended meanwhile: DOWN is on its way */
+	if (conn->kind == SIM_CONN_LINK)
+		link_up(sim, conn);
+}
+
+/* --- messages --- */
+
+static uint64_t text_copy(struct sim_event *event, const char *text, size_t len)
+{
+	event->text = sim_alloc(NULL, len + 1, 1);
+	memcpy(event->text, text, len);
+	event->text[len] = '\0';
+	event->len = len;
+	return len;
+}
+
+/* In order, one behind the other, unless it is delayed: then others overtake it. */
+static int64_t delay_of(struct sim *sim, struct sim_conn *conn)
+{
+	int64_t due;
+
+	if (sim_fault(sim, SIM_DELAY))
+		return sim_some_ms(sim, LATE_MS);
+	due = sim->now_ms + sim_some_ms(sim, 150);
+	if (due < conn->last_due_ms)
+		due = conn->last_due_ms;
+	conn->last_due_ms = due;
+	return due - sim->now_ms;
+}
+
+static void carry(struct sim *sim, struct sim_conn *conn, enum sim_event_kind kind,
+		  struct kt_bytes text)
+{
+	struct sim_event event = {
+		.kind = kind, .slot = index_of(sim, conn), .number = conn->number};
+
+	(void)text_copy(&event, (const char *)text.p, text.len);
+	sim_later(sim, delay_of(sim, conn), &event);
+}
+
+static void transmit(struct sim *sim, struct sim_conn *conn, enum sim_event_kind kind,
+		     struct kt_bytes text)
+{
+	const struct sim_note *note = sim_noted(sim, (const char *)text.p, text.len);
+	bool is_up = kind == SIM_EV_TO_SERVER;
+	const char *from = is_up ? end_name(sim, conn) : "server";
+	const char *to = is_up ? "server" : end_name(sim, conn);
+
+	if (conn->kind != SIM_CONN_OPERATOR && sim_fault(sim, SIM_LOSE)) {
+		sim_trace_note(sim, from, to, note, "LOST");
+		return;
+	}
+	sim_trace_note(sim, from, to, note, "sent");
+	carry(sim, conn, kind, text);
+	if (conn->kind != SIM_CONN_OPERATOR && sim_fault(sim, SIM_DUPLICATE))
+		carry(sim, conn, kind, text);
+}
+
+void sim_net_send(struct sim *sim, struct sim_conn *conn, const char *text, size_t len)
+{
+	const struct sim_note *note = sim_noted(sim, text, len);
+
+	if (note != NULL)
+		sim_check_from_hub(sim, conn, note);
+	transmit(sim, conn, SIM_EV_TO_SERVER, (struct kt_bytes){(const uint8_t *)text, len});
+}
+
+void sim_net_publish(struct sim *sim, const char *client_id, const char *topic,
+		     struct kt_bytes payload)
+{
+	(void)topic;
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *conn = &sim->conns[i];
+		const struct sim_note *note;
+
+		if (!conn->is_used || !conn->at_broker || strcmp(conn->client_id, client_id) != 0)
+			continue;
+		note = sim_noted(sim, (const char *)payload.p, payload.len);
+		if (note != NULL)
+			sim_check_to_hub(sim, conn, note);
+		transmit(sim, conn, SIM_EV_TO_HUB, payload);
+		return;
+	}
+}
+
+void sim_net_to_server(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+	struct sim_server *s = &sim->server;
+	struct kt_bytes payload = {(const uint8_t *)event->text, event->len};
+	struct kt_acl_event acl;
+
+	if (conn == NULL || !conn->at_broker || !s->is_up)
+		return;
+	acl = (struct kt_acl_event){.client = conn->pointer,
+				    .client_id = conn->client_id,
+				    .action = KT_ACL_DO_WRITE,
+				    .topic = conn->kind == SIM_CONN_OPERATOR ? KT_TOPIC_CONTROL
+									     : KT_TOPIC_DEVICE_IN};
+	sim_server_begin(sim);
+	if (kt_core_acl(s->core, sim_server_now(sim), &acl) == KT_RIGHT_ALLOW) {
+		if (conn->kind == SIM_CONN_OPERATOR)
+			kt_core_control(s->core, sim_server_now(sim), conn->pointer, payload);
+		else
+			kt_core_device_message(s->core, sim_server_now(sim), conn->pointer,
+					       payload);
+	}
+	sim_server_after(sim);
+}
+
+void sim_net_to_hub(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+	struct kt_link_event message = {.kind = KT_LINK_MESSAGE};
+
+	if (conn == NULL || !conn->at_client)
+		return;
+	if (conn->kind == SIM_CONN_OPERATOR) {
+		sim_operator_heard(sim, conn->owner, event->text);
+	} else if (conn->kind == SIM_CONN_LINK) {
+		message.link = conn->link;
+		message.text = (uint8_t *)event->text;
+		message.text_len = event->len;
+		sim_hub_link_event(sim, &sim->hubs[conn->owner], &message);
+	}
+}

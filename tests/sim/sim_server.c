@@ -1,0 +1,760 @@
+/* The server's machine: the core with its ports, the store's own code on a disk that fails. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encoding.h"
+#include "registry_dump.h"
+#include "sim.h"
+
+#define STATE_DIR  "/state"
+#define LEDGER_DIR "/ledger"
+
+enum {
+	START_WALL_S = 1800000000,
+	DIE_WITHIN = 24, /* calls */
+	FAIL_WITHIN = 10,
+	CALLS_OF_A_START = 150
+};
+
+struct kt_now sim_server_now(const struct sim *sim)
+{
+	return (struct kt_now){.wall_us = INT64_C(1000000) * START_WALL_S + sim->now_ms * 1000 +
+					  sim->server.clock_off_us,
+			       .mono_ms = sim->now_ms + 1000};
+}
+
+/* --- ports --- */
+
+/* A call of the server's machine. 0: it runs. */
+static int gate(void *ctx, const char *call)
+{
+	struct sim *sim = ctx;
+	struct sim_server *s = &sim->server;
+
+	if (s->is_dying)
+		return EIO;
+	if (s->die_in > 0 && --s->die_in == 0) {
+		s->is_dying = true;
+		sim_trace(sim, "server", "server", "POWER FAILS in %s", call);
+		return EIO;
+	}
+	if (s->fail_in > 0 && --s->fail_in == 0) {
+		sim_trace(sim, "server", "server", "%s fails: %s", call, strerror(s->fail_err));
+		return s->fail_err;
+	}
+	return 0;
+}
+
+static enum kt_err port_publish(void *ctx, const char *client_id, const char *topic,
+				struct kt_bytes payload, bool retain)
+{
+	struct sim *sim = ctx;
+	int err = gate(sim, "publish");
+
+	(void)retain;
+	if (err != 0)
+		return err == ENOMEM ? KT_ERR_NOMEM : KT_ERR_SYS;
+	if (client_id != NULL)
+		sim_net_publish(sim, client_id, topic, payload);
+	return KT_ERR_OK;
+}
+
+/* Carried out when the call into the core has returned, as the plugin does. */
+static enum kt_err port_kick(void *ctx, const char *client_id)
+{
+	struct sim *sim = ctx;
+	struct sim_server *s = &sim->server;
+
+	if (gate(sim, "kick") != 0)
+		return KT_ERR_NOMEM;
+	if (s->kick_count < SIM_CONNS)
+		(void)strncpy(s->kicks[s->kick_count++], client_id, KT_CLIENT_ID_MAX - 1);
+	return KT_ERR_OK;
+}
+
+static void keep_record(struct sim *sim, const struct kt_record *record)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_record *copy;
+
+	if (record->seq != s->record_count + 1) {
+		sim_break(sim, "X", "record %" PRIu64 " after %zu", record->seq, s->record_count);
+		return;
+	}
+	s->records = sim_alloc(s->records, s->record_count + 1, sizeof(*s->records));
+	copy = &s->records[s->record_count++];
+	*copy = *record;
+	copy->storage = NULL;
+	if (record->der.len > 0) {
+		copy->storage = sim_alloc(NULL, record->der.len, 1);
+		memcpy(copy->storage, record->der.p, record->der.len);
+		copy->der.p = copy->storage;
+	}
+}
+
+static enum kt_err port_append(void *ctx, const struct kt_record *record,
+			       struct kt_registry *registry)
+{
+	struct sim *sim = ctx;
+	struct sim_server *s = &sim->server;
+	struct kt_index_batch *batch = NULL;
+	struct kt_store_item *item = NULL;
+	enum kt_err err = gate(sim, "append") != 0 ? KT_ERR_NOMEM : KT_ERR_OK;
+
+	if (err == KT_ERR_OK)
+		err = kt_store_item_new(record, &item);
+	if (kt_index_collect(registry, &batch) != KT_ERR_OK)
+		s->index_failed = true;
+	if (err != KT_ERR_OK)
+		s->has_failed = true;
+	else if (s->has_failed)
+		err = KT_ERR_STATE;
+	if (err != KT_ERR_OK) {
+		kt_store_items_free(item);
+		kt_index_batch_free(batch);
+		return err;
+	}
+	keep_record(sim, record);
+	sim_check_record(sim, record);
+	item->batch = batch;
+	if (s->last != NULL)
+		s->last->next = item;
+	else
+		s->first = item;
+	s->last = item;
+	if (!s->is_ledger_due) {
+		s->is_ledger_due = true;
+		sim_later(sim, sim_fault(sim, SIM_SLOW_DISK) ? sim_some_ms(sim, 20000) : 1,
+			  &(struct sim_event){.kind = SIM_EV_LEDGER, .number = s->life});
+	}
+	return KT_ERR_OK;
+}
+
+static enum kt_err port_submit(void *ctx, struct kt_job *job)
+{
+	struct sim *sim = ctx;
+	struct sim_server *s = &sim->server;
+
+	if (gate(sim, "submit") != 0 || s->job_count == SIM_JOBS || sim_fault(sim, SIM_QUEUE_FULL))
+		return KT_ERR_BUSY;
+	s->job[s->job_count++] = job; /* moved */
+	sim_later(sim, sim_some_ms(sim, 3),
+		  &(struct sim_event){.kind = SIM_EV_JOB, .number = s->life});
+	return KT_ERR_OK;
+}
+
+static enum kt_err port_bytes(void *ctx, uint8_t *out, size_t len)
+{
+	struct sim *sim = ctx;
+
+	if (gate(sim, "entropy") != 0)
+		return KT_ERR_CRYPTO;
+	sim_fill(&sim->entropy, out, len);
+	return KT_ERR_OK;
+}
+
+static void sink(void *ctx, enum kt_log_level level, const char *line)
+{
+	struct sim *sim = ctx;
+
+	(void)level;
+	sim_check_server_log(sim, line);
+}
+
+/* --- plans: the n-th call of what follows fails, or is the last --- */
+
+static void plan(struct sim *sim, unsigned within)
+{
+	struct sim_server *s = &sim->server;
+
+	s->die_in = 0;
+	s->fail_in = 0;
+	if (sim_fault(sim, SIM_SERVER_POWER))
+		s->die_in = 1 + (unsigned)sim_below(&sim->chance, within);
+	if (sim_fault(sim, SIM_SERVER_EIO)) {
+		s->fail_in = 1 + (unsigned)sim_below(&sim->chance, FAIL_WITHIN);
+		s->fail_err = EIO;
+	}
+	if (sim_fault(sim, SIM_SERVER_ENOSPC)) {
+		s->fail_in = 1 + (unsigned)sim_below(&sim->chance, FAIL_WITHIN);
+		s->fail_err = ENOSPC;
+	}
+}
+
+void sim_server_begin(struct sim *sim)
+{
+	plan(sim, DIE_WITHIN);
+	sim->server.active_ms = sim->now_ms;
+	sim_vfs_use(&sim->server.disk);
+	sim_enter(sim, SIM_SERVER_ENOMEM);
+}
+
+/* --- life --- */
+
+static void free_records(struct sim_server *s, size_t keep)
+{
+	while (s->record_count > keep)
+		free(s->records[--s->record_count].storage);
+}
+
+static void plan_tick(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	int64_t idle_ms = sim->now_ms - s->active_ms;
+	int64_t delay = idle_ms < 1000 ? sim_some_ms(sim, 100) : idle_ms < 20000 ? 1000 : 10000;
+
+	if (s->tick_at_ms > sim->now_ms && s->tick_at_ms <= sim->now_ms + delay)
+		return;
+	s->tick_at_ms = sim->now_ms + delay;
+	sim_later(sim, delay, &(struct sim_event){.kind = SIM_EV_SERVER_TICK, .number = s->life});
+}
+
+static void carry_out_kicks(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	for (size_t i = 0; i < s->kick_count; i++) {
+		for (unsigned c = 0; c < SIM_CONNS; c++) {
+			struct sim_conn *conn = &sim->conns[c];
+
+			if (conn->is_used && conn->at_broker &&
+			    strcmp(conn->client_id, s->kicks[i]) == 0)
+				sim_net_end(sim, conn, KT_CAUSE_KICKED);
+		}
+	}
+	s->kick_count = 0;
+}
+
+void sim_server_after(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	sim_leave(sim);
+	if (!s->is_up)
+		return;
+	if (s->die_in > 0 && !s->is_dying) {
+		s->is_dying = true; /* between two calls */
+		sim_trace(sim, "server", "server", "POWER FAILS");
+	}
+	if (s->is_dying) {
+		sim_server_stop(sim, false);
+		return;
+	}
+	s->fail_in = 0;
+	carry_out_kicks(sim);
+	plan_tick(sim);
+}
+
+static void free_process(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	kt_core_free(s->core);
+	s->core = NULL;
+	kt_registry_free(s->registry);
+	s->registry = NULL;
+	kt_store_items_free(s->first);
+	s->first = NULL;
+	s->last = NULL;
+	sim_vfs_use(&s->disk);
+	kt_store_writer_close(&s->writer);
+	memset(&s->writer, 0, sizeof(s->writer));
+	while (s->job_count > 0)
+		kt_job_free(s->job[--s->job_count]);
+	s->kick_count = 0;
+	s->is_ledger_due = false;
+	s->is_index_due = false;
+}
+
+void sim_server_stop(struct sim *sim, bool has_power)
+{
+	struct sim_server *s = &sim->server;
+	bool was_up = s->is_up;
+
+	s->is_dying = true; /* whatever is closed now writes nothing */
+	free_process(sim);
+	if (has_power)
+		fake_fs_kill(s->disk.fs);
+	else
+		fake_fs_crash(s->disk.fs, sim_next(&sim->chance));
+	s->is_dying = false;
+	s->die_in = 0;
+	s->fail_in = 0;
+	s->is_up = false;
+	s->life++;
+	if (was_up)
+		sim_net_server_gone(sim);
+	sim_later(sim, 50 + sim_some_ms(sim, 5000),
+		  &(struct sim_event){.kind = SIM_EV_SERVER_START, .number = s->life});
+}
+
+/* What the disk kept beyond what was told: the shadow follows. */
+static void follow_shadow(struct sim *sim, uint64_t seq)
+{
+	struct sim_server *s = &sim->server;
+
+	free_records(s, (size_t)seq);
+	for (uint64_t i = kt_registry_seq(s->shadow); i < seq; i++) {
+		if (kt_registry_apply(s->shadow, &s->records[i]) != KT_ERR_OK)
+			sim_break(sim, "X", "the shadow refuses record %" PRIu64, i + 1);
+	}
+	s->durable_seq = seq;
+	s->told_seq = seq;
+}
+
+/* Once in a while: what was loaded is what the records say. */
+static void compare_fold(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	char *is;
+	char *should_be;
+
+	if (s->starts++ % 4 != 0)
+		return;
+	is = registry_dump(s->registry);
+	should_be = registry_dump(s->shadow);
+	if (strcmp(is, should_be) != 0)
+		sim_break(sim, "D", "the registry at start is not what its ledger says");
+	free(is);
+	free(should_be);
+}
+
+static enum kt_err recover(struct kt_store_start *start)
+{
+	enum kt_err err = kt_store_check_dirs(start);
+
+	return err == KT_ERR_OK ? kt_store_recover(start) : err;
+}
+
+static enum kt_err make_core(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_core_setup setup = {.config = sim->config,
+				      .ports = &s->ports,
+				      .registry = s->registry,
+				      .durable_seq = s->durable_seq,
+				      .issuer_cert_der = sim_pki_issuer(sim->pki)};
+	struct kt_bytes root = sim_pki_root(sim->pki);
+
+	kt_sha256(root.p, root.len, setup.root_sha256);
+	return kt_core_new(&setup, sim_server_now(sim), &s->core);
+}
+
+/* A start that was refused for what lies on the disk: somebody must act, and does. */
+static void put_newest_back(struct sim *sim);
+
+static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool was_disturbed)
+{
+	struct sim_server *s = &sim->server;
+
+	sim_trace(sim, "server", "server", "start refused: %s", why);
+	sim_server_stop(sim, !s->is_dying);
+	if (err != KT_ERR_ROLLED_BACK && err != KT_ERR_CORRUPT)
+		return; /* again, a little later */
+	if (s->newest.is_used)
+		put_newest_back(sim);
+	else if (!was_disturbed)
+		sim_break(sim, "D", "the start is refused without a cause: %s", why);
+}
+
+void sim_server_start(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	char why[512] = "";
+	struct kt_store_start start = {.config = &s->store_config,
+				       .fs = &s->disk.table,
+				       .log = &s->log,
+				       .now_us = sim_server_now(sim).wall_us,
+				       .lock_fd = -1,
+				       .ledger_lock_fd = -1,
+				       .why = why};
+	bool is_disturbed;
+	enum kt_err err;
+
+	s->life++;
+	s->has_failed = false;
+	s->index_failed = false;
+	s->told_failed = false;
+	plan(sim, CALLS_OF_A_START);
+	is_disturbed = s->die_in > 0 || s->fail_in > 0;
+	sim_vfs_use(&s->disk);
+	sim_enter(sim, SIM_SERVER_ENOMEM);
+	err = kt_registry_new(&s->registry);
+	start.registry = s->registry;
+	if (err == KT_ERR_OK)
+		err = recover(&start);
+	if (err == KT_ERR_OK) {
+		s->writer.ledger = start.ledger;
+		s->writer.index = start.index;
+		s->index_failed = start.index_failed;
+		if (start.state.seq == 1 && s->record_count == 0) {
+			struct kt_record first = {.seq = 1,
+						  .time_us = start.now_us,
+						  .kind = KT_RECORD_LEDGER_BEGIN,
+						  .actor = "keyturn",
+						  .trust_domain = SIM_TD};
+
+			keep_record(sim, &first);
+		}
+		sim_check_recovered(sim, start.state.seq);
+		if (!sim_is_broken(sim))
+			follow_shadow(sim, start.state.seq);
+		err = make_core(sim);
+	}
+	sim_leave(sim);
+	if (sim_is_broken(sim))
+		return;
+	if (s->die_in > 0 && !s->is_dying)
+		s->is_dying = true;
+	if (err != KT_ERR_OK || s->is_dying) {
+		start_failed(sim, err, why, is_disturbed);
+		return;
+	}
+	s->fail_in = 0;
+	s->is_up = true;
+	s->active_ms = sim->now_ms;
+	s->tick_at_ms = 0;
+	compare_fold(sim);
+	sim_trace(sim, "server", "server", "up, seq %" PRIu64, s->durable_seq);
+	plan_tick(sim);
+}
+
+/* --- its threads and its loop --- */
+
+static void fold(struct sim *sim, uint64_t seq)
+{
+	struct sim_server *s = &sim->server;
+
+	while (kt_registry_seq(s->shadow) < seq) {
+		const struct kt_record *record = &s->records[kt_registry_seq(s->shadow)];
+
+		if (kt_registry_apply(s->shadow, record) != KT_ERR_OK) {
+			sim_break(sim, "X", "the shadow refuses record %" PRIu64, record->seq);
+			return;
+		}
+	}
+}
+
+static struct kt_store_item *take_group(struct sim *sim, size_t *count)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_store_item *first = s->first;
+	struct kt_store_item *last = first;
+	size_t most = 1 + sim_below(&sim->schedule, 8);
+
+	*count = 1;
+	while (last->next != NULL && *count < most) {
+		last = last->next;
+		(*count)++;
+	}
+	s->first = last->next;
+	if (s->first == NULL)
+		s->last = NULL;
+	last->next = NULL;
+	return first;
+}
+
+void sim_server_ledger(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_ledger_state state;
+	struct kt_store_item *group;
+	size_t count;
+	enum kt_err err;
+
+	s->is_ledger_due = false;
+	if (!s->is_up || s->first == NULL)
+		return;
+	sim_server_begin(sim);
+	if (kt_store_writer_is_full(&s->writer))
+		kt_store_writer_drop(&s->writer);
+	group = take_group(sim, &count);
+	err = kt_store_writer_append(&s->writer, group, count, &state);
+	kt_store_items_free(group);
+	if (!s->is_dying) {
+		s->durable_seq = state.seq;
+		fold(sim, state.seq);
+		if (err != KT_ERR_OK) {
+			s->has_failed = true;
+			sim_trace(sim, "server", "server", "LEDGER FAILED at %" PRIu64, state.seq);
+		}
+	}
+	if (s->first != NULL) {
+		s->is_ledger_due = true;
+		sim_later(sim, sim_some_ms(sim, 5),
+			  &(struct sim_event){.kind = SIM_EV_LEDGER, .number = s->life});
+	}
+	if (!s->is_index_due && s->writer.waiting_count > 0) {
+		s->is_index_due = true;
+		sim_later(sim, sim_some_ms(sim, 4000),
+			  &(struct sim_event){.kind = SIM_EV_INDEX, .number = s->life});
+	}
+	sim_server_after(sim);
+}
+
+void sim_server_index(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	s->is_index_due = false;
+	if (!s->is_up || s->writer.waiting_count == 0)
+		return;
+	sim_server_begin(sim);
+	if (s->index_failed)
+		kt_store_writer_drop(&s->writer);
+	else if (kt_store_writer_index(&s->writer) != KT_ERR_OK)
+		s->index_failed = true;
+	sim_server_after(sim);
+}
+
+/* Which cell of the table an opened message or a certificate comes to. */
+static void cover_job(struct sim *sim, const struct kt_job *job)
+{
+	struct sim_server *s = &sim->server;
+	const struct kt_device *device;
+	enum kt_server_phase phase;
+
+	if (job->err != KT_ERR_OK || job->kind == KT_JOB_SEAL || job->is_claim)
+		return;
+	device = kt_registry_find_device(
+		s->registry, job->kind == KT_JOB_ISSUE ? job->device.s : job->message->device.s);
+	if (device == NULL)
+		return;
+	phase = kt_rotation_phase(device);
+	if (job->kind == KT_JOB_ISSUE) {
+		sim_cover_server(phase, KT_ROTATION_CERTIFIED);
+		if (phase == KT_SERVER_ISSUED &&
+		    !kt_key_id_eq(&job->key_id, &device->pending->key_id))
+			sim_cover_server(phase, KT_ROTATION_SECOND_KEY);
+		return;
+	}
+	switch ((int)job->message->type) {
+	case KT_MESSAGE_CSR:
+		sim_cover_server(phase, KT_ROTATION_CSR);
+		if (phase == KT_SERVER_ISSUED &&
+		    !kt_key_id_eq(&job->csr.key_id, &device->pending->key_id))
+			sim_cover_server(phase, KT_ROTATION_SECOND_KEY);
+		break;
+	case KT_MESSAGE_CONFIRM:
+		sim_cover_server(phase, KT_ROTATION_CONFIRM);
+		break;
+	case KT_MESSAGE_PROMOTED:
+		sim_cover_server(phase, KT_ROTATION_PROMOTED);
+		break;
+	case KT_MESSAGE_FAILED:
+		sim_cover_server(phase, KT_ROTATION_FAILED);
+		break;
+	case KT_MESSAGE_HELLO:
+		if (job->message->u.hello.op > device->op)
+			sim_cover_server(phase, KT_ROTATION_BEHIND);
+		break;
+	default:
+		break;
+	}
+}
+
+void sim_server_job(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_job *job;
+	size_t i;
+
+	if (!s->is_up || s->job_count == 0)
+		return;
+	i = sim_below(&sim->schedule, s->job_count < 4 ? s->job_count : 4);
+	job = s->job[i];
+	memmove(s->job + i, s->job + i + 1, (s->job_count - i - 1) * sizeof(s->job[0]));
+	s->job_count--;
+	sim_server_begin(sim);
+	kt_job_run(s->bench, job);
+	if (job->kind == KT_JOB_SEAL && job->err == KT_ERR_OK)
+		sim_note(sim, job->sealed, job->sealed_len, job->message);
+	cover_job(sim, job);
+	kt_core_job_done(s->core, sim_server_now(sim), job); /* moved */
+	sim_server_after(sim);
+}
+
+void sim_server_tick(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	int64_t active_ms = s->active_ms;
+
+	if (!s->is_up || sim->now_ms < s->tick_at_ms)
+		return;
+	sim_server_begin(sim);
+	s->active_ms = active_ms; /* a tick alone is no activity */
+	if (s->told_seq != s->durable_seq || s->told_failed != s->has_failed) {
+		s->told_seq = s->durable_seq;
+		s->told_failed = s->has_failed;
+		s->active_ms = sim->now_ms;
+		kt_core_durable(s->core, sim_server_now(sim), s->told_seq, s->told_failed);
+	}
+	kt_core_tick(s->core, sim_server_now(sim));
+	sim_server_after(sim);
+}
+
+/* --- backups and disasters --- */
+
+static void free_backup(struct sim_backup *b)
+{
+	free(b->ledger);
+	free(b->index);
+	free(b->wal);
+	memset(b, 0, sizeof(*b));
+}
+
+static void take_backup(struct sim *sim, struct sim_backup *b)
+{
+	struct sim_server *s = &sim->server;
+
+	free_backup(b);
+	b->ledger = fake_fs_content(s->disk.fs, LEDGER_DIR "/ledger.kt", &b->ledger_len);
+	b->index = fake_fs_content(s->disk.fs, STATE_DIR "/index.sqlite", &b->index_len);
+	b->wal = fake_fs_content(s->disk.fs, STATE_DIR "/index.sqlite-wal", &b->wal_len);
+	b->is_used = b->ledger != NULL && b->index != NULL;
+	b->seq = s->durable_seq;
+}
+
+void sim_server_backup(struct sim *sim)
+{
+	struct sim_backup *b = &sim->server.backups[sim_below(&sim->chance, SIM_BACKUPS)];
+
+	take_backup(sim, b);
+	sim_trace(sim, "server", "server", "backup at seq %" PRIu64, b->seq);
+}
+
+/* Over the table, synced: as a person with a backup does it. */
+static void put_file(struct sim *sim, const char *path, const char *content, size_t len)
+{
+	struct sim_server *s = &sim->server;
+	const struct kt_fs *fs = fake_fs_table(s->disk.fs);
+	int fd;
+
+	if (content == NULL) {
+		(void)fs->unlink(fs->ctx, path);
+	} else {
+		fd = fs->open(fs->ctx, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		(void)fs->write(fs->ctx, fd, content, len);
+		(void)fs->close(fs->ctx, fd);
+	}
+	fake_fs_sync(s->disk.fs);
+}
+
+static void put_index(struct sim *sim, const struct sim_backup *b)
+{
+	put_file(sim, STATE_DIR "/index.sqlite", b->index, b->index_len);
+	put_file(sim, STATE_DIR "/index.sqlite-wal", b->wal, b->wal_len);
+}
+
+static void put_newest_back(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	put_file(sim, LEDGER_DIR "/ledger.kt", s->newest.ledger, s->newest.ledger_len);
+	sim_trace(sim, "server", "server", "the newest ledger is put back");
+	free_backup(&s->newest);
+}
+
+static void cut_tail(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	size_t cut = 1 + sim_below(&sim->chance,
+				   s->newest.ledger_len > 4000 ? 4000 : s->newest.ledger_len);
+
+	put_file(sim, LEDGER_DIR "/ledger.kt", s->newest.ledger, s->newest.ledger_len - cut);
+}
+
+static void damage_index(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	size_t len = s->newest.index_len;
+	char *bytes = sim_alloc(NULL, len + 1, 1);
+
+	memcpy(bytes, s->newest.index, len);
+	for (unsigned i = 0; i < 4 && len > 0; i++)
+		bytes[sim_below(&sim->chance, len)] ^= (char)(1 + sim_below(&sim->chance, 255));
+	put_file(sim, STATE_DIR "/index.sqlite", bytes,
+		 sim_chance(&sim->chance, 300) ? sim_below(&sim->chance, len + 1) : len);
+	free(bytes);
+}
+
+void sim_server_disaster(struct sim *sim, enum sim_fault fault)
+{
+	struct sim_server *s = &sim->server;
+	const struct sim_backup *b = &s->backups[sim_below(&sim->chance, SIM_BACKUPS)];
+
+	fake_fs_sync(s->disk.fs);
+	take_backup(sim, &s->newest);
+	if (!s->newest.is_used ||
+	    ((fault == SIM_INDEX_OLD || fault == SIM_LEDGER_OLD || fault == SIM_BOTH_OLD) &&
+	     !b->is_used)) {
+		free_backup(&s->newest);
+		return;
+	}
+	sim_trace(sim, "server", "server", "%s", sim_fault_text(fault));
+	switch ((int)fault) {
+	case SIM_INDEX_OLD:
+		put_index(sim, b);
+		break;
+	case SIM_INDEX_LOST:
+		put_file(sim, STATE_DIR "/index.sqlite", NULL, 0);
+		if (sim_chance(&sim->chance, 500))
+			put_file(sim, STATE_DIR "/index.sqlite-wal", NULL, 0);
+		break;
+	case SIM_INDEX_DAMAGED:
+		damage_index(sim);
+		break;
+	case SIM_LEDGER_OLD:
+		put_file(sim, LEDGER_DIR "/ledger.kt", b->ledger, b->ledger_len);
+		return; /* the newest stays at hand */
+	case SIM_LEDGER_CUT:
+		cut_tail(sim);
+		return;
+	default:
+		break;
+	}
+	free_backup(&s->newest);
+}
+
+/* --- the machine --- */
+
+void sim_server_init(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	sim_disk_init(&s->disk, gate, sim);
+	s->store_config = (struct kt_store_config){
+		.state_dir = STATE_DIR, .ledger_dir = LEDGER_DIR, .trust_domain = SIM_TD};
+	s->broker = (struct kt_broker){.ctx = sim, .publish = port_publish, .kick = port_kick};
+	s->journal = (struct kt_journal){.ctx = sim, .append = port_append};
+	s->jobs = (struct kt_jobs){.ctx = sim, .submit = port_submit};
+	s->entropy = (struct kt_entropy){.ctx = sim, .bytes = port_bytes};
+	kt_log_init(&s->log, sink, sim, KT_LOG_DEBUG);
+	s->ports = (struct kt_ports){.broker = &s->broker,
+				     .journal = &s->journal,
+				     .jobs = &s->jobs,
+				     .entropy = &s->entropy,
+				     .log = &s->log};
+	if (sim_pki_bench(sim->pki, &s->bench) != KT_ERR_OK ||
+	    kt_registry_new(&s->shadow) != KT_ERR_OK)
+		sim_break(sim, "X", "no bench, or no shadow");
+}
+
+void sim_server_clear(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	s->is_dying = true;
+	free_process(sim);
+	kt_registry_free(s->shadow);
+	kt_bench_free(s->bench);
+	free_records(s, 0);
+	free(s->records);
+	for (unsigned i = 0; i < SIM_BACKUPS; i++)
+		free_backup(&s->backups[i]);
+	free_backup(&s->newest);
+	sim_disk_clear(&s->disk);
+}

@@ -1,0 +1,594 @@
+/* The scheduler, the faults, and the phases of one run: enrolment, trouble, calm. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "failing_alloc.h"
+#include "sim.h"
+#include "sim_crypto.h"
+
+enum {
+	STEPS_MIN = 250,    /* of trouble */
+	STEPS_MAX = 6000,   /* then it is calm, whatever was reached */
+	CALM_STEPS = 20000, /* LV: everything is well within these */
+	CALM_MS = 6 * 3600 * 1000,
+	SETUP_MS = 600000,
+	ENOMEM_WITHIN = 150, /* allocations */
+	CLOCK_JUMPS = 8
+};
+
+static const char *const fault_texts[SIM_FAULT_COUNT] = {
+#define SIM_FAULT_TEXT(code, text) [SIM_##code] = (text),
+	SIM_FAULT_LIST(SIM_FAULT_TEXT)
+#undef SIM_FAULT_TEXT
+};
+
+const char *sim_fault_text(enum sim_fault fault)
+{
+	return fault_texts[fault];
+}
+
+void *sim_alloc(void *old, size_t count, size_t size)
+{
+	void *p = reallocarray(old, count > 0 ? count : 1, size);
+
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+/* --- events: a heap by time, then by order --- */
+
+static bool is_before(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
+
+static void swap(struct sim_event *a, struct sim_event *b)
+{
+	struct sim_event c = *a;
+
+	*a = *b;
+	*b = c;
+}
+
+void sim_later(struct sim *sim, int64_t delay_ms, const struct sim_event *event)
+{
+	size_t i = sim->heap_count++;
+
+	if (sim->heap_count > sim->heap_cap) {
+		sim->heap_cap = sim->heap_cap == 0 ? 256 : 2 * sim->heap_cap;
+		sim->heap = sim_alloc(sim->heap, sim->heap_cap, sizeof(*sim->heap));
+	}
+	sim->heap[i] = *event;
+	sim->heap[i].at_ms = sim->now_ms + delay_ms;
+	sim->heap[i].order = sim->order++;
+	while (i > 0 && is_before(&sim->heap[i], &sim->heap[(i - 1) / 2])) {
+		swap(&sim->heap[i], &sim->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+}
+
+static bool next_event(struct sim *sim, struct sim_event *out)
+{
+	size_t i = 0;
+
+	if (sim->heap_count == 0)
+		return false;
+	*out = sim->heap[0];
+	sim->heap[0] = sim->heap[--sim->heap_count];
+	for (;;) {
+		size_t least = i;
+
+		for (size_t c = 2 * i + 1; c <= 2 * i + 2 && c < sim->heap_count; c++) {
+			if (is_before(&sim->heap[c], &sim->heap[least]))
+				least = c;
+		}
+		if (least == i)
+			return true;
+		swap(&sim->heap[i], &sim->heap[least]);
+		i = least;
+	}
+}
+
+int64_t sim_some_ms(struct sim *sim, int64_t max_ms)
+{
+	return (int64_t)sim_below(&sim->schedule, (uint64_t)max_ms + 1);
+}
+
+/* --- faults --- */
+
+/* How often, in a thousand occasions, at the most. Occasions differ: a call, a message, a trouble.
+ */
+static const unsigned usual[SIM_FAULT_COUNT] = {
+	[SIM_LOSE] = 80,	 [SIM_DUPLICATE] = 80,	   [SIM_DELAY] = 80,
+	[SIM_CUT] = 400,	 [SIM_NO_CONNECT] = 80,	   [SIM_ANSWER_LOST] = 80,
+	[SIM_LATE_DOWN] = 150,	 [SIM_HUB_POWER] = 12,	   [SIM_HUB_KILL] = 200,
+	[SIM_HUB_EIO] = 12,	 [SIM_HUB_ENOSPC] = 12,	   [SIM_HUB_ENOMEM] = 15,
+	[SIM_HUB_CLOCK] = 150,	 [SIM_HOOK_FAILS] = 200,   [SIM_SERVER_POWER] = 4,
+	[SIM_SERVER_KILL] = 120, [SIM_SERVER_EIO] = 3,	   [SIM_SERVER_ENOSPC] = 3,
+	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150, [SIM_SERVER_RELOAD] = 200,
+	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	   [SIM_INDEX_OLD] = 60,
+	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60, [SIM_LEDGER_OLD] = 60,
+	[SIM_LEDGER_CUT] = 60,	 [SIM_CLONE] = 60,	   [SIM_ROTATE] = 1000,
+	[SIM_CANCEL] = 250,	 [SIM_REVOKE] = 50,	   [SIM_QUARANTINE] = 100,
+	[SIM_RELEASE] = 150,	 [SIM_DELETE] = 25,	   [SIM_CHALLENGE] = 150,
+	[SIM_TICKET] = 60,	 [SIM_WAKE_APP] = 300,
+};
+
+/* Each run has its own mixture: some kinds not at all, others more or less often. */
+static void mix_faults(struct sim *sim)
+{
+	struct sim_random mix = sim_stream(sim->options.seed, 0x6d6978);
+	static const unsigned shares[] = {25, 50, 100, 100};
+
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+		bool is_in = i == SIM_ROTATE || sim_chance(&mix, 650);
+		unsigned share = shares[sim_below(&mix, 4)];
+
+		sim->per_mille[i] = is_in ? usual[i] * (i == SIM_ROTATE ? 100 : share) / 100 : 0;
+		if (is_in && usual[i] > 0 && sim->per_mille[i] == 0)
+			sim->per_mille[i] = 1;
+	}
+}
+
+bool sim_fault(struct sim *sim, enum sim_fault fault)
+{
+	uint64_t number;
+
+	if (sim->is_calm || sim->per_mille[fault] == 0 ||
+	    !sim_chance(&sim->chance, sim->per_mille[fault]))
+		return false;
+	number = sim->fault_number++;
+	if (number < sim->options.skip_count && sim->options.skip[number] != 0)
+		return false;
+	sim_cover_fault(fault);
+	return true;
+}
+
+void sim_enter(struct sim *sim, enum sim_fault enomem)
+{
+	sim->is_inside = true;
+	if (sim_fault(sim, enomem))
+		failing_alloc_set(1 + sim_below(&sim->chance, ENOMEM_WITHIN));
+}
+
+void sim_leave(struct sim *sim)
+{
+	sim->is_inside = false;
+	(void)failing_alloc_end();
+}
+
+void sim_pause(bool is_paused)
+{
+	failing_alloc_pause(is_paused);
+}
+
+/* --- verdicts --- */
+
+bool sim_is_broken(const struct sim *sim)
+{
+	return !sim->result->is_good;
+}
+
+void sim_break(struct sim *sim, const char *invariant, const char *format, ...)
+{
+	va_list args;
+
+	if (sim_is_broken(sim))
+		return; /* the first one counts */
+	sim->result->is_good = false;
+	(void)snprintf(sim->result->invariant, sizeof(sim->result->invariant), "%s", invariant);
+	va_start(args, format);
+	(void)vsnprintf(sim->result->why, sizeof(sim->result->why), format, args);
+	va_end(args);
+	sim_trace(sim, "check", "check", "%s BROKEN: %s", invariant, sim->result->why);
+}
+
+/* --- troubles: faults without an occasion --- */
+
+static struct sim_hub *some_hub(struct sim *sim)
+{
+	unsigned i = (unsigned)sim_below(&sim->chance, SIM_SLOTS);
+
+	return sim->hubs[i].exists ? &sim->hubs[i] : &sim->hubs[sim_below(&sim->chance, SIM_HUBS)];
+}
+
+static void cut_some_connection(struct sim *sim)
+{
+	unsigned start = (unsigned)sim_below(&sim->chance, SIM_CONNS);
+
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *conn = &sim->conns[(start + i) % SIM_CONNS];
+
+		if (!conn->is_used || !conn->at_broker || !conn->at_client)
+			continue;
+		if (sim_chance(&sim->chance, 500)) {
+			sim_net_end(sim, conn, KT_CAUSE_LOST);
+			sim_server_after(sim);
+		} else {
+			struct sim_event down = {.kind = SIM_EV_DOWN,
+						 .slot = (start + i) % SIM_CONNS,
+						 .number = conn->number,
+						 .cause = KT_CAUSE_LOST};
+
+			sim_net_down(sim, &down);
+		}
+		return;
+	}
+}
+
+static int64_t some_clock_s(struct sim *sim)
+{
+	static const int64_t jumps[CLOCK_JUMPS] = {
+		-1800000000, -31536000, -86400, -3600, 3600, 86400, 31536000, INT64_C(2302128000)};
+
+	return sim_chance(&sim->chance, 300) ? 0 : jumps[sim_below(&sim->chance, CLOCK_JUMPS)];
+}
+
+static void reload_server(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	if (!s->is_up)
+		return;
+	sim_trace(sim, "server", "server", "SIGHUP");
+	sim_server_begin(sim);
+	kt_core_reload(s->core, sim_server_now(sim));
+	for (unsigned i = 0; i < SIM_CONNS && !s->is_dying; i++) {
+		const struct sim_conn *conn = &sim->conns[i];
+		const struct kt_connect connect = {.client = conn->pointer,
+						   .client_id = conn->client_id,
+						   .cert = {conn->cert, conn->cert_len},
+						   .clean_start = true};
+		struct kt_connect_answer answer;
+
+		if (!conn->is_used || !conn->at_broker)
+			continue;
+		kt_core_connect(s->core, sim_server_now(sim), &connect, &answer);
+		if (answer.answer != KT_ANSWER_ACCEPT)
+			sim_break(sim, "X", "SIGHUP throws %s out", conn->client_id);
+	}
+	kt_core_tick(s->core, sim_server_now(sim));
+	sim_server_after(sim);
+}
+
+static void copy_card(struct sim *sim)
+{
+	struct sim_hub *hub = &sim->hubs[sim_below(&sim->chance, SIM_HUBS)];
+
+	if (sim->clones > 0 || !hub->exists)
+		return;
+	sim->clones++;
+	sim_hub_clone(sim, hub);
+}
+
+static void disaster(struct sim *sim, enum sim_fault fault)
+{
+	if (!sim->server.is_up)
+		return;
+	sim_trace(sim, "server", "server", "broker killed");
+	sim_server_stop(sim, true);
+	sim_server_disaster(sim, fault);
+}
+
+static void make_trouble(struct sim *sim, enum sim_fault fault)
+{
+	struct sim_hub *hub = some_hub(sim);
+
+	switch ((int)fault) {
+	case SIM_CUT:
+		cut_some_connection(sim);
+		break;
+	case SIM_HUB_KILL:
+		if (hub->is_up) {
+			sim_trace(sim, hub->id, hub->id, "agent killed");
+			sim_hub_stop(sim, hub, true);
+		}
+		break;
+	case SIM_HUB_CLOCK:
+		hub->clock_off_s = some_clock_s(sim);
+		sim_trace(sim, hub->id, hub->id, "clock %+lld s", (long long)hub->clock_off_s);
+		break;
+	case SIM_SERVER_KILL:
+		if (sim->server.is_up) {
+			sim_trace(sim, "server", "server", "broker killed");
+			sim_server_stop(sim, true);
+		}
+		break;
+	case SIM_SERVER_CLOCK:
+		sim->server.clock_off_us = some_clock_s(sim) * 1000000;
+		sim_trace(sim, "server", "server", "clock %+lld s",
+			  (long long)sim->server.clock_off_us / 1000000);
+		break;
+	case SIM_SERVER_RELOAD:
+		reload_server(sim);
+		break;
+	case SIM_INDEX_OLD:
+	case SIM_INDEX_LOST:
+	case SIM_INDEX_DAMAGED:
+	case SIM_LEDGER_OLD:
+	case SIM_LEDGER_CUT:
+	case SIM_BOTH_OLD:
+		disaster(sim, fault);
+		break;
+	case SIM_CLONE:
+		copy_card(sim);
+		break;
+	case SIM_WAKE_APP:
+		sim_hub_app(sim, hub);
+		break;
+	default:
+		break;
+	}
+}
+
+static void trouble(struct sim *sim)
+{
+	static const enum sim_fault kinds[] = {
+		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,  SIM_SERVER_KILL,
+		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,  SIM_INDEX_LOST,
+		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT, SIM_BOTH_OLD,
+		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,     SIM_ROTATE, SIM_ROTATE, SIM_ROTATE, SIM_ROTATE,
+		SIM_ROTATE,	   SIM_ROTATE,	      SIM_CANCEL,     SIM_REVOKE,
+		SIM_QUARANTINE,	   SIM_RELEASE,	      SIM_DELETE,     SIM_CHALLENGE,
+		SIM_TICKET};
+	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
+
+	if (sim_chance(&sim->chance, 60))
+		sim_server_backup(sim);
+	if (sim->server.is_up && sim->server.has_failed && sim_chance(&sim->chance, 300)) {
+		sim_trace(sim, "server", "server", "broker restarted after ledger.failed");
+		sim_server_stop(sim, true);
+	}
+	if (sim_fault(sim, kind)) {
+		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)
+			(void)sim_operator_say(sim, kind,
+					       (unsigned)sim_below(&sim->chance, SIM_HUBS));
+		else
+			make_trouble(sim, kind);
+	}
+	sim_later(sim, 50 + sim_some_ms(sim, sim_chance(&sim->schedule, 100) ? 90000 : 4000),
+		  &(struct sim_event){.kind = SIM_EV_TROUBLE});
+}
+
+/* --- one step --- */
+
+static void hub_event(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_hub *hub = &sim->hubs[event->slot];
+
+	if (event->number != hub->life)
+		return;
+	switch ((int)event->kind) {
+	case SIM_EV_HUB_START:
+		sim_hub_start(sim, hub);
+		break;
+	case SIM_EV_HUB_TICK:
+		sim_hub_tick(sim, hub);
+		break;
+	case SIM_EV_HOOK_DONE:
+		sim_hub_hook_done(sim, hub, !sim_fault(sim, SIM_HOOK_FAILS));
+		break;
+	default:
+		sim_hub_app(sim, hub);
+		break;
+	}
+}
+
+static void server_event(struct sim *sim, const struct sim_event *event)
+{
+	if (event->number != sim->server.life)
+		return;
+	switch ((int)event->kind) {
+	case SIM_EV_SERVER_START:
+		sim_server_start(sim);
+		break;
+	case SIM_EV_SERVER_TICK:
+		sim_server_tick(sim);
+		break;
+	case SIM_EV_JOB:
+		sim_server_job(sim);
+		break;
+	case SIM_EV_LEDGER:
+		sim_server_ledger(sim);
+		break;
+	default:
+		sim_server_index(sim);
+		break;
+	}
+}
+
+static void dispatch(struct sim *sim, struct sim_event *event)
+{
+	switch (event->kind) {
+	case SIM_EV_HUB_START:
+	case SIM_EV_HUB_TICK:
+	case SIM_EV_HOOK_DONE:
+	case SIM_EV_APP:
+		hub_event(sim, event);
+		break;
+	case SIM_EV_SERVER_START:
+	case SIM_EV_SERVER_TICK:
+	case SIM_EV_JOB:
+	case SIM_EV_LEDGER:
+	case SIM_EV_INDEX:
+		server_event(sim, event);
+		break;
+	case SIM_EV_CONNECT:
+		sim_net_connect(sim, event);
+		break;
+	case SIM_EV_ANSWER:
+		sim_net_answer(sim, event);
+		break;
+	case SIM_EV_TO_SERVER:
+		sim_net_to_server(sim, event);
+		break;
+	case SIM_EV_TO_HUB:
+		sim_net_to_hub(sim, event);
+		break;
+	case SIM_EV_DOWN:
+		sim_net_down(sim, event);
+		break;
+	case SIM_EV_END:
+		sim_net_broker_down(sim, event);
+		break;
+	case SIM_EV_OPERATOR:
+		sim_operator_connect(sim, event->slot);
+		break;
+	case SIM_EV_TROUBLE:
+		if (!sim->is_calm)
+			trouble(sim);
+		break;
+	}
+}
+
+static bool step(struct sim *sim)
+{
+	struct sim_event event;
+
+	if (!next_event(sim, &event))
+		return false;
+	sim->now_ms = event.at_ms;
+	sim->result->steps++;
+	dispatch(sim, &event);
+	free(event.text);
+	sim_check_step(sim);
+	return !sim_is_broken(sim);
+}
+
+/* --- the phases --- */
+
+/* Tickets for all, by hand and without trouble: what follows is the hubs' own affair. */
+static bool set_up(struct sim *sim)
+{
+	sim->is_calm = true;
+	for (unsigned i = 0; i < SIM_OPERATORS; i++)
+		sim_operator_connect(sim, i);
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		while (!sim_operator_say(sim, SIM_TICKET, i)) {
+			if (!step(sim) || sim->now_ms > SETUP_MS)
+				return false;
+		}
+		while (!sim->hubs[i].exists) {
+			if (!step(sim) || sim->now_ms > SETUP_MS)
+				return false;
+		}
+	}
+	sim->is_calm = false;
+	sim_later(sim, sim_some_ms(sim, 5000), &(struct sim_event){.kind = SIM_EV_TROUBLE});
+	return true;
+}
+
+static void be_calm(struct sim *sim)
+{
+	sim->is_calm = true;
+	sim_trace(sim, "world", "world", "--- the faults have stopped ---");
+	sim->server.clock_off_us = 0;
+	if (sim->server.is_up && sim->server.has_failed)
+		sim_server_stop(sim, true); /* what an operator does about ledger.failed */
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		sim->hubs[i].clock_off_s = 0;
+}
+
+static void run_phases(struct sim *sim)
+{
+	char why[SIM_WHY] = "";
+	uint64_t first;
+	int64_t calm_ms;
+
+	if (!set_up(sim)) {
+		sim_break(sim, "X", "the set-up does not end");
+		return;
+	}
+	first = sim->result->steps;
+	while (sim->result->steps - first < STEPS_MAX &&
+	       (sim->rotations < SIM_ROTATIONS || sim->result->steps - first < STEPS_MIN)) {
+		if (!step(sim))
+			return;
+	}
+	be_calm(sim);
+	first = sim->result->steps;
+	calm_ms = sim->now_ms;
+	while (!sim_check_settled(sim, why)) {
+		if (sim->result->steps - first > CALM_STEPS || sim->now_ms - calm_ms > CALM_MS) {
+			sim_break(sim, "LV", "%s", why);
+			return;
+		}
+		if (!step(sim)) {
+			sim_break(sim, "LV", "nothing happens any more: %s", why);
+			return;
+		}
+	}
+	if (sim->rotations < SIM_ROTATIONS && sim->options.skip_count == 0)
+		sim_break(sim, "X", "only %u rotations were begun", sim->rotations);
+}
+
+static void make_config(struct sim *sim)
+{
+	static const char text[] = "trust_domain = " SIM_TD "\n"
+				   "state_dir = /state\n"
+				   "ledger_dir = /ledger\n"
+				   "root_cert = /pki/root.pem\n"
+				   "issuer_cert = /pki/issuer.pem\n"
+				   "issuer_key = /pki/issuer.key\n"
+				   "controller_cert = /pki/controller.pem\n"
+				   "controller_key = /pki/controller.key\n"
+				   "operator = unix:/run/op admin\n"
+				   "acl = readwrite devices/%d/#\n";
+	char why[512] = "";
+
+	if (kt_config_parse("sim.conf", (struct kt_bytes){(const uint8_t *)text, sizeof(text) - 1},
+			    &sim->config, why) != KT_ERR_OK)
+		sim_break(sim, "X", "%s", why);
+}
+
+static void make_world(struct sim *sim)
+{
+	static const char *const ids[SIM_SLOTS] = {"hub-1", "hub-2", "hub-3", "hub-4", "clone"};
+
+	sim->pki = sim_pki_get(sim->options.is_real_crypto);
+	sim_crypto_begin(sim->options.is_real_crypto, sim->options.seed);
+	sim_vfs_begin(sim->options.seed);
+	sim->schedule = sim_stream(sim->options.seed, 1);
+	sim->chance = sim_stream(sim->options.seed, 2);
+	sim->entropy = sim_stream(sim->options.seed, 3);
+	mix_faults(sim);
+	make_config(sim);
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		sim_hub_init(sim, i, ids[i]);
+	for (unsigned i = 0; i < SIM_HUBS; i++)
+		(void)snprintf(sim->devices[i].id, sizeof(sim->devices[i].id), "%s", ids[i]);
+	sim->is_calm = true;
+	sim_server_init(sim);
+	if (!sim_is_broken(sim))
+		sim_server_start(sim);
+}
+
+bool sim_run(const struct sim_options *options, struct sim_result *result)
+{
+	struct sim *sim = sim_alloc(NULL, 1, sizeof(*sim));
+
+	memset(sim, 0, sizeof(*sim));
+	memset(result, 0, sizeof(*result));
+	result->is_good = true;
+	sim->options = *options;
+	sim->result = result;
+	make_world(sim);
+	if (!sim_is_broken(sim))
+		run_phases(sim);
+	result->faults = sim->fault_number;
+	result->rotations = sim->rotations;
+	result->commits = sim->commits;
+	result->has_clone = sim->clones > 0;
+	for (unsigned i = 0; i < SIM_SLOTS; i++)
+		sim_hub_clear(&sim->hubs[i]);
+	sim_server_clear(sim);
+	kt_config_free(sim->config);
+	for (size_t i = 0; i < sim->heap_count; i++)
+		free(sim->heap[i].text);
+	free(sim->heap);
+	free(sim);
+	return result->is_good;
+}
