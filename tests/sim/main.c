@@ -27,6 +27,7 @@ struct totals {
 	uint64_t rotations;
 	uint64_t commits;
 	uint64_t clones;
+	uint64_t rolled_back;
 	uint64_t failed;
 	double seconds;
 };
@@ -123,6 +124,7 @@ static void run_one(uint64_t seed, const struct arguments *args, struct totals *
 	totals->rotations += result.rotations;
 	totals->commits += result.commits;
 	totals->clones += result.has_clone ? 1 : 0;
+	totals->rolled_back += result.is_rolled_back ? 1 : 0;
 	if (is_good)
 		return;
 	totals->failed++;
@@ -145,15 +147,16 @@ static void report(const struct arguments *args, const struct totals *t, unsigne
 		printf("{\"seeds\": %" PRIu64 ", \"real_crypto\": %" PRIu64 ", \"failed\": %" PRIu64
 		       ", \"steps\": %" PRIu64 ", \"steps_per_second\": %.0f, \"faults\": %" PRIu64
 		       ", \"rotations\": %" PRIu64 ", \"commits\": %" PRIu64
-		       ", \"clones\": %" PRIu64 ", \"reached\": [",
+		       ", \"clones\": %" PRIu64 ", \"rolled_back\": %" PRIu64 ", \"reached\": [",
 		       t->seeds, t->real, t->failed, t->steps, per_second, t->faults, t->rotations,
-		       t->commits, t->clones);
+		       t->commits, t->clones, t->rolled_back);
 	else
 		printf("%" PRIu64 " seeds (%" PRIu64 " with wolfCrypt, %" PRIu64
-		       " with a clone), %" PRIu64 " steps, %.0f a second, %" PRIu64
-		       " faults, %" PRIu64 " rotations begun, %" PRIu64 " committed\n",
-		       t->seeds, t->real, t->clones, t->steps, per_second, t->faults, t->rotations,
-		       t->commits);
+		       " with a clone, %" PRIu64 " rolled back), %" PRIu64
+		       " steps, %.0f a second, %" PRIu64 " faults, %" PRIu64
+		       " rotations begun, %" PRIu64 " committed\n",
+		       t->seeds, t->real, t->clones, t->rolled_back, t->steps, per_second,
+		       t->faults, t->rotations, t->commits);
 	if (args->wants_cells)
 		(void)sim_cover_report(args->is_json, passed, failed);
 	if (args->is_json)

@@ -263,7 +263,8 @@ struct sim_server {
 	size_t record_count;
 	struct sim_backup backups[SIM_BACKUPS];
 	struct sim_backup newest; /* put aside before a restore */
-	bool is_rolled_back;	  /* both restored together: only what is still known is promised */
+	bool may_roll_back;	  /* a ledger of old lies there */
+	bool is_rolled_back;	  /* it was taken for the newest: only what it knows is promised */
 	unsigned starts;
 };
 

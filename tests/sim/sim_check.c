@@ -221,8 +221,10 @@ void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		}
 		return;
 	}
-	if (c == NULL) {
-		sim_break(sim, "I2", "%s: an unknown credential was let in", conn->client_id);
+	if (c == NULL || sim->server.is_rolled_back) {
+		if (c == NULL)
+			sim_break(sim, "I2", "%s: an unknown credential was let in",
+				  conn->client_id);
 		return;
 	}
 	device = sim_device_of(sim, c->device->id.s);
@@ -291,12 +293,17 @@ static bool has_durable_file(const struct sim_hub *hub, uint64_t dir, const char
 	return bytes != NULL && len > 0;
 }
 
-static bool is_kept(const struct sim_hub *hub, const struct sim_note *note)
+static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
+		    char why[static SIM_WHY / 2])
 {
 	struct kt_agent_record record;
 
+	(void)snprintf(why, SIM_WHY / 2, "no record");
 	if (!sim_hub_durable_record(hub, &record))
 		return false;
+	(void)snprintf(why, SIM_WHY / 2,
+		       "record %" PRIu64 " op %" PRIu64 " phase %s pending %" PRIu64, record.seq,
+		       record.op, kt_agent_phase_name(record.phase), record.pending.dir);
 	switch ((int)note->type) {
 	case KT_MESSAGE_CSR:
 		return record.op >= note->op &&
@@ -318,17 +325,18 @@ void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const stru
 {
 	const struct sim_hub *hub = &sim->hubs[conn->owner];
 	int device = sim_device_of(sim, note->device.s);
+	char why[SIM_WHY / 2];
 	bool is_good;
 
 	if (note->type != KT_MESSAGE_CSR && note->type != KT_MESSAGE_CONFIRM &&
 	    note->type != KT_MESSAGE_PROMOTED)
 		return;
 	sim_pause(true);
-	is_good = is_kept(hub, note);
+	is_good = is_kept(hub, note, why);
 	sim_pause(false);
 	if (!is_good)
-		sim_break(sim, "I7", "%s of %s rests on what is not on its disk",
-			  kt_message_type_name(note->type), hub->id);
+		sim_break(sim, "I7", "%s of %s rests on what is not on its disk: %s",
+			  kt_message_type_name(note->type), hub->id, why);
 	if (device >= 0 && note->op > sim->devices[device].op_seen)
 		sim->devices[device].op_seen = note->op;
 }
@@ -388,6 +396,9 @@ void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub)
 
 	if (command == SIM_REVOKE || command == SIM_DELETE)
 		sim->devices[hub].revoke_wanted = true;
+	/* a newer ticket ends an enrolment that is not confirmed: the hub has to begin anew */
+	if (command == SIM_TICKET && (d == NULL || d->current == NULL) && !sim->is_calm)
+		sim->devices[hub].revoke_wanted = true;
 	if (d == NULL)
 		return;
 	if (command == SIM_ROTATE)
@@ -435,7 +446,7 @@ void sim_check_server_log(struct sim *sim, const char *line)
 			sim->devices[i].alarms++;
 		else
 			sim->devices[i].suspicions++;
-		if (is_alarm && !sim->hubs[i].is_cloned)
+		if (is_alarm && !sim->hubs[i].is_cloned && !sim->server.is_rolled_back)
 			sim_break(sim, "I5", "an alarm without a clone: %s", line);
 	}
 }
@@ -468,7 +479,8 @@ static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 	const struct sim_ghost_device *device = &sim->devices[hub->slot];
 	const struct kt_agent_record *record;
 
-	if (!hub->is_up || hub->is_dying || hub->is_cloned || device->revoke_wanted)
+	if (!hub->is_up || hub->is_dying || hub->is_cloned || device->revoke_wanted ||
+	    sim->server.is_rolled_back)
 		return;
 	record = kt_identity_record(hub->store);
 	if (record->phase == KT_AGENT_NEW)
@@ -537,7 +549,8 @@ static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[stat
 	if (d == NULL || record->step != KT_STEP_NONE || d->phase != KT_SERVER_IDLE ||
 	    d->current == NULL)
 		return false;
-	/* an op that was closed without commit is done: its key waits for the next op to replace it */
+	/* an op that was closed without commit is done: its key waits for the next op to replace it
+	 */
 	if (record->phase != KT_AGENT_STABLE &&
 	    (record->phase == KT_AGENT_NEW || record->op > d->closed_op))
 		return false;
@@ -558,7 +571,8 @@ bool sim_check_settled(struct sim *sim, char why[static SIM_WHY])
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
 		const struct sim_hub *hub = &sim->hubs[i];
 
-		if (!hub->exists || hub->is_cloned || sim->devices[i].revoke_wanted)
+		if (!hub->exists || hub->is_cloned || sim->devices[i].revoke_wanted ||
+		    sim->server.is_rolled_back)
 			continue;
 		if (!is_settled(sim, hub, why))
 			return false;

@@ -72,7 +72,8 @@ bool sim_operator_say(struct sim *sim, enum sim_fault command, unsigned hub)
 	char text[512];
 	char fields[400];
 
-	if (conn == NULL || !conn->at_broker || op->open_count == sizeof(op->open) / sizeof(op->open[0]))
+	if (conn == NULL || !conn->at_broker ||
+	    op->open_count == sizeof(op->open) / sizeof(op->open[0]))
 		return false;
 	(void)put_command(sim, command, sim->devices[hub].id, fields, sizeof(fields));
 	op->open[op->open_count].correlation = ++op->asked;

@@ -305,6 +305,22 @@ static void follow_shadow(struct sim *sim, uint64_t seq)
 	s->told_seq = seq;
 }
 
+/* The server is as it was once, and nobody has told it: what it forgot is not promised any more. */
+static void roll_shadow_back(struct sim *sim, uint64_t seq)
+{
+	struct sim_server *s = &sim->server;
+
+	sim_trace(sim, "server", "server", "ROLLED BACK from %" PRIu64 " to %" PRIu64,
+		  s->durable_seq, seq);
+	s->is_rolled_back = true;
+	kt_registry_free(s->shadow);
+	if (kt_registry_new(&s->shadow) != KT_ERR_OK)
+		abort();
+	sim->ghost_count = 0;
+	for (unsigned i = 0; i < SIM_HUBS; i++)
+		sim->devices[i].is_revoked = false;
+}
+
 /* Once in a while: what was loaded is what the records say. */
 static void compare_fold(struct sim *sim)
 {
@@ -342,6 +358,8 @@ static enum kt_err make_core(struct sim *sim)
 	kt_sha256(root.p, root.len, setup.root_sha256);
 	return kt_core_new(&setup, sim_server_now(sim), &s->core);
 }
+
+static void free_backup(struct sim_backup *b);
 
 /* A start that was refused for what lies on the disk: somebody must act, and does. */
 static void put_newest_back(struct sim *sim);
@@ -399,7 +417,12 @@ void sim_server_start(struct sim *sim)
 
 			keep_record(sim, &first);
 		}
-		sim_check_recovered(sim, start.state.seq);
+		if (s->may_roll_back && start.state.seq < s->durable_seq)
+			roll_shadow_back(sim, start.state.seq);
+		else
+			sim_check_recovered(sim, start.state.seq);
+		s->may_roll_back = false;
+		free_backup(&s->newest);
 		if (!sim_is_broken(sim))
 			follow_shadow(sim, start.state.seq);
 		err = make_core(sim);
@@ -654,6 +677,7 @@ static void put_newest_back(struct sim *sim)
 	struct sim_server *s = &sim->server;
 
 	put_file(sim, LEDGER_DIR "/ledger.kt", s->newest.ledger, s->newest.ledger_len);
+	s->may_roll_back = false;
 	sim_trace(sim, "server", "server", "the newest ledger is put back");
 	free_backup(&s->newest);
 }
@@ -707,10 +731,17 @@ void sim_server_disaster(struct sim *sim, enum sim_fault fault)
 	case SIM_INDEX_DAMAGED:
 		damage_index(sim);
 		break;
+	case SIM_BOTH_OLD:
+		put_index(sim, b);
+		s->may_roll_back = true;
+		put_file(sim, LEDGER_DIR "/ledger.kt", b->ledger, b->ledger_len);
+		break;
 	case SIM_LEDGER_OLD:
+		s->may_roll_back = true;
 		put_file(sim, LEDGER_DIR "/ledger.kt", b->ledger, b->ledger_len);
 		return; /* the newest stays at hand */
 	case SIM_LEDGER_CUT:
+		s->may_roll_back = true;
 		cut_tail(sim);
 		return;
 	default:

@@ -111,10 +111,10 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150, [SIM_SERVER_RELOAD] = 200,
 	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	   [SIM_INDEX_OLD] = 60,
 	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60, [SIM_LEDGER_OLD] = 60,
-	[SIM_LEDGER_CUT] = 60,	 [SIM_CLONE] = 60,	   [SIM_ROTATE] = 1000,
-	[SIM_CANCEL] = 250,	 [SIM_REVOKE] = 50,	   [SIM_QUARANTINE] = 100,
-	[SIM_RELEASE] = 150,	 [SIM_DELETE] = 25,	   [SIM_CHALLENGE] = 150,
-	[SIM_TICKET] = 60,	 [SIM_WAKE_APP] = 300,
+	[SIM_LEDGER_CUT] = 60,	 [SIM_BOTH_OLD] = 20,	   [SIM_CLONE] = 60,
+	[SIM_ROTATE] = 1000,	 [SIM_CANCEL] = 250,	   [SIM_REVOKE] = 50,
+	[SIM_QUARANTINE] = 100,	 [SIM_RELEASE] = 150,	   [SIM_DELETE] = 25,
+	[SIM_CHALLENGE] = 150,	 [SIM_TICKET] = 60,	   [SIM_WAKE_APP] = 300,
 };
 
 /* Each run has its own mixture: some kinds not at all, others more or less often. */
@@ -330,10 +330,10 @@ static void trouble(struct sim *sim)
 		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,  SIM_SERVER_KILL,
 		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,  SIM_INDEX_LOST,
 		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT, SIM_BOTH_OLD,
-		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,     SIM_ROTATE, SIM_ROTATE, SIM_ROTATE, SIM_ROTATE,
-		SIM_ROTATE,	   SIM_ROTATE,	      SIM_CANCEL,     SIM_REVOKE,
-		SIM_QUARANTINE,	   SIM_RELEASE,	      SIM_DELETE,     SIM_CHALLENGE,
-		SIM_TICKET};
+		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,     SIM_ROTATE,
+		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,     SIM_ROTATE,
+		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,     SIM_QUARANTINE,
+		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,  SIM_TICKET};
 	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
 
 	if (sim_chance(&sim->chance, 60))
@@ -582,6 +582,7 @@ bool sim_run(const struct sim_options *options, struct sim_result *result)
 	result->rotations = sim->rotations;
 	result->commits = sim->commits;
 	result->has_clone = sim->clones > 0;
+	result->is_rolled_back = sim->server.is_rolled_back;
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim_hub_clear(&sim->hubs[i]);
 	sim_server_clear(sim);
