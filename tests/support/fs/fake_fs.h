@@ -51,6 +51,11 @@ void fake_fs_fail_from(struct fake_fs *fs, unsigned n, int err);
 void fake_fs_limit_io(struct fake_fs *fs, size_t bytes);
 /* Writes that would make all content larger than @bytes fail with ENOSPC. 0: no limit. */
 void fake_fs_limit_space(struct fake_fs *fs, size_t bytes);
+/*
+ * From now on the medium does not give the content of the file at @path back: reads fail with EIO,
+ * writes do not mend it. A new file in its place is good. False: there is no such file.
+ */
+bool fake_fs_spoil(struct fake_fs *fs, const char *path);
 /* Descriptors that were not closed. */
 unsigned fake_fs_open_count(const struct fake_fs *fs);
 

@@ -39,6 +39,7 @@ struct fake_inode {
 	gid_t durable_gid;
 	bool is_dirty;		    /* content or mode differ from the durable half */
 	bool is_lost;		    /* an fsync failed: nothing here becomes durable any more */
+	bool is_spoilt;		    /* reads fail */
 	size_t parent;		    /* of a directory: where ".." leads */
 	struct fake_buffer content; /* of a link: its target */
 	struct fake_buffer durable;
