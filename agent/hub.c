@@ -124,8 +124,11 @@ static enum kt_err read_claim(struct kt_hub *hub, const char *ticket_file,
 	return KT_ERR_OK;
 }
 
-/* The record, the configuration and the ticket must mean the same fleet. */
-static enum kt_err settle_trust_domain(struct kt_hub *hub, char why[static KT_HUB_WHY_MAX])
+/*
+ * The record, the configuration and the ticket must mean the same fleet. And a hub that has no
+ * clock and has seen no certificate yet knows at least that this program was built.
+ */
+static enum kt_err settle_record(struct kt_hub *hub, char why[static KT_HUB_WHY_MAX])
 {
 	const struct {
 		const char *who;
@@ -135,10 +138,12 @@ static enum kt_err settle_trust_domain(struct kt_hub *hub, char why[static KT_HU
 		{"the ticket", hub->ticket.trust_domain},
 	};
 	struct kt_agent_record next = *kt_identity_record(hub->store);
-	bool is_changed = false;
+	bool is_changed = next.floor_s < KT_BUILD_TIME_S;
 	uint8_t hash[32];
 	enum kt_err err = KT_ERR_OK;
 
+	if (is_changed)
+		next.floor_s = KT_BUILD_TIME_S;
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		if (sources[i].name[0] == '\0')
 			continue;
@@ -254,7 +259,7 @@ enum kt_err kt_hub_open(const struct kt_agent_config *config, const char *ticket
 		err = read_claim(hub, ticket_file, why);
 	}
 	if (err == KT_ERR_OK)
-		err = settle_trust_domain(hub, why);
+		err = settle_record(hub, why);
 	if (err == KT_ERR_OK)
 		err = set_addresses(hub, why);
 	if (err == KT_ERR_OK)

@@ -26,33 +26,52 @@ static enum kt_err raise_floor(const struct kt_trust *trust, const struct kt_byt
 	return KT_ERR_OK;
 }
 
+/*
+ * The dates of a chain, where our clock and what we know disagree. The floor is a moment that has
+ * passed for sure; nothing else about the true time is known. So:
+ * - expired by the clock, not at the floor: the clock may be ahead, and is told so;
+ * - expired at the floor: expired, whatever the clock says;
+ * - not yet valid at the floor, and our clock is past its end or itself below the floor: the window
+ *   lies after the floor, the true time may be in it, and the clock that says otherwise is the one
+ *   in doubt. To refuse would lock the hub out until somebody sets its clock;
+ * - not yet valid by a clock that runs: refused, or a certificate of the far future would raise the
+ *   floor beyond all that are good now.
+ */
+static enum kt_err settle_dates(const struct kt_trust *trust, const struct kt_bytes *certs,
+				size_t count, bool *clock_ahead)
+{
+	const int64_t now_s = trust->system_s > trust->floor_s ? trust->system_s : trust->floor_s;
+	enum kt_dates dates = KT_DATES_GOOD;
+	int64_t latest_s = trust->floor_s;
+	enum kt_err err = KT_ERR_OK;
+
+	*clock_ahead = false;
+	err = kt_chain_verify(trust->root_der, certs, count, now_s, &dates);
+	if (err == KT_ERR_DATES && dates == KT_DATES_EXPIRED && now_s > trust->floor_s) {
+		*clock_ahead = true;
+		err = kt_chain_verify(trust->root_der, certs, count, trust->floor_s, &dates);
+	}
+	if (err != KT_ERR_DATES || dates != KT_DATES_NOT_YET ||
+	    (!*clock_ahead && trust->system_s >= trust->floor_s))
+		return err;
+	/* at its latest notBefore the chain is valid as a whole, or no moment fits it */
+	err = raise_floor(trust, certs, count, &latest_s);
+	return err == KT_ERR_OK ? kt_chain_verify(trust->root_der, certs, count, latest_s, &dates)
+				: KT_ERR_VERIFY;
+}
+
 enum kt_err kt_trust_chain(const struct kt_trust *trust, const struct kt_bytes *certs, size_t count,
 			   struct kt_verdict *verdict)
 {
-	int64_t now_s = trust->system_s > trust->floor_s ? trust->system_s : trust->floor_s;
-	enum kt_dates dates = KT_DATES_GOOD;
-	bool clock_ahead = false;
 	int64_t floor_s = trust->floor_s;
-	enum kt_err err = kt_chain_verify(trust->root_der, certs, count, now_s, &dates);
+	bool clock_ahead = false;
+	enum kt_err err = settle_dates(trust, certs, count, &clock_ahead);
 
 	memset(verdict, 0, sizeof(*verdict));
-	if (err == KT_ERR_DATES && dates == KT_DATES_EXPIRED && now_s > trust->floor_s) {
-		/* our clock may be ahead: is it expired at the latest time we know for sure, too?
-		 */
-		err = kt_chain_verify(trust->root_der, certs, count, trust->floor_s, &dates);
-		clock_ahead = err == KT_ERR_OK;
-	}
-	if (err != KT_ERR_OK &&
-	    !(err == KT_ERR_DATES && dates == KT_DATES_NOT_YET && trust->system_s < trust->floor_s))
+	if (err != KT_ERR_OK)
 		return err;
-	/* a clock that never knew the time learns from what verifies: judge at the latest notBefore
-	 */
 	if (raise_floor(trust, certs, count, &floor_s) != KT_ERR_OK)
 		return KT_ERR_VERIFY;
-	if (err != KT_ERR_OK)
-		err = kt_chain_verify(trust->root_der, certs, count, floor_s, &dates);
-	if (err != KT_ERR_OK)
-		return err;
 	verdict->clock_ahead = clock_ahead;
 	verdict->floor_s = floor_s;
 	verdict->controller_n = trust->controller_n;

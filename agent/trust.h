@@ -3,7 +3,8 @@
  *
  * Pure: no clock, no files. DESIGN section 7, TLS time: max(system clock, floor); a chain that
  * fails on its dates alone is judged once more ('expired' again at the floor; 'not yet valid'
- * passes only while the system clock is below the floor, and raises it). Any thread.
+ * passes only where the system clock is known to be wrong: below the floor, or past the end of a
+ * chain that begins after it; then it raises the floor). Any thread.
  */
 #ifndef KT_TRUST_H
 #define KT_TRUST_H

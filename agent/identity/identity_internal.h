@@ -2,6 +2,7 @@
  * identity_internal - what the two halves of the identity store share. For identity_*.c only.
  *
  * identity_store.c: the operations. identity_recover.c: open, which is recovery every time.
+ * identity_peek.c: a look from outside.
  */
 #ifndef KT_IDENTITY_INTERNAL_H
 #define KT_IDENTITY_INTERNAL_H
@@ -13,8 +14,9 @@ enum { KT_IDENTITY_PATH = 4096, KT_IDENTITY_PEM_MAX = 65536 };
 
 enum kt_copy_state {
 	KT_COPY_ABSENT,
-	KT_COPY_GOOD,	 /* whole on disk: may be rewritten in place */
-	KT_COPY_DOUBTFUL /* damaged, or a write to it failed: only a new file will do */
+	KT_COPY_GOOD,	   /* whole on disk: may be rewritten in place */
+	KT_COPY_DOUBTFUL,  /* damaged, or a write to it failed: only a new file will do */
+	KT_COPY_UNREADABLE /* the medium does not give it back; as DOUBTFUL */
 };
 
 struct kt_identity_store {
@@ -24,6 +26,7 @@ struct kt_identity_store {
 	unsigned newest; /* which copy holds @record */
 	enum kt_copy_state copy[2];
 	bool in_doubt; /* a save failed: the other copy may hold what @record does not say */
+	bool is_alone; /* at the start: the other copy was lost, and may have been the newer one */
 	int lock_fd;
 };
 
@@ -39,6 +42,8 @@ enum kt_err kt_identity_dir(const struct kt_identity_store *store, uint64_t dir,
 			    struct kt_identity_path *out);
 struct kt_file_mode kt_identity_key_mode(const struct kt_identity_store *store);
 struct kt_file_mode kt_identity_dir_mode(const struct kt_identity_store *store);
+/* The record's two files. */
+extern const char *const kt_identity_copies[2];
 /* Names of the files in identity/<dir>/ that hold private bytes; NULL-terminated. */
 extern const char *const kt_identity_private[];
 bool kt_identity_names(const struct kt_agent_record *record, uint64_t dir);

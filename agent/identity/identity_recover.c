@@ -9,10 +9,9 @@
 
 #include "encoding.h"
 #include "identity_internal.h"
+#include "topic.h"
 
 enum { WHY_MAX = 512, DIRS_MAX = 64 };
-
-static const char *const copies[] = {"record.0", "record.1"};
 
 /* A sentence for the operator; errno stays. */
 __attribute__((format(printf, 2, 3))) static void say(char why[static WHY_MAX], const char *format,
@@ -120,7 +119,13 @@ static enum kt_err make_dirs(struct kt_identity_store *store, char why[static WH
 
 /* --- the record --- */
 
-/* One copy. OK with *state GOOD, ABSENT or DOUBTFUL (damaged); else nothing can be said at all. */
+/* What a disk says of a block that it has lost; all other errors may be gone the next time. */
+static bool is_medium_bad(enum kt_err err)
+{
+	return err == KT_ERR_SYS && (errno == EIO || errno == EUCLEAN || errno == EBADMSG);
+}
+
+/* One copy. OK with its *state; else nothing can be said at all. */
 static enum kt_err load_copy(struct kt_identity_store *store, const char *path,
 			     struct kt_agent_record *out, enum kt_copy_state *state)
 {
@@ -133,7 +138,9 @@ static enum kt_err load_copy(struct kt_identity_store *store, const char *path,
 	if (err == KT_ERR_NOT_FOUND)
 		return KT_ERR_OK;
 	*state = KT_COPY_DOUBTFUL;
-	if (err == KT_ERR_TOO_LONG)
+	if (is_medium_bad(err))
+		*state = KT_COPY_UNREADABLE;
+	if (err == KT_ERR_TOO_LONG || is_medium_bad(err))
 		return KT_ERR_OK;
 	if (err != KT_ERR_OK)
 		return err;
@@ -184,13 +191,29 @@ static enum kt_err first_record(struct kt_identity_store *store, char why[static
 	return err;
 }
 
+static enum kt_err no_good_copy(const struct kt_identity_store *store, char why[static WHY_MAX])
+{
+	for (unsigned i = 0; i < 2; i++) {
+		if (store->copy[i] != KT_COPY_UNREADABLE)
+			continue;
+		/* a disk may give it back the next time: nothing is begun anew in its place */
+		errno = EIO;
+		say(why, "cannot read %s in %s, and there is no other good copy",
+		    kt_identity_copies[i], store->state_dir);
+		return KT_ERR_SYS;
+	}
+	say(why, "record.0 and record.1 in %s are damaged: enrol again with a ticket",
+	    store->state_dir);
+	return KT_ERR_CORRUPT;
+}
+
 static enum kt_err load_record(struct kt_identity_store *store, char why[static WHY_MAX])
 {
 	struct kt_agent_record record[2];
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct kt_identity_path path;
-		enum kt_err err = kt_identity_path(store, copies[i], &path);
+		enum kt_err err = kt_identity_path(store, kt_identity_copies[i], &path);
 
 		if (err == KT_ERR_OK)
 			err = load_copy(store, path.s, &record[i], &store->copy[i]);
@@ -201,25 +224,25 @@ static enum kt_err load_record(struct kt_identity_store *store, char why[static 
 	}
 	if (store->copy[0] == KT_COPY_ABSENT && store->copy[1] == KT_COPY_ABSENT)
 		return first_record(store, why);
-	if (store->copy[0] != KT_COPY_GOOD && store->copy[1] != KT_COPY_GOOD) {
-		say(why, "record.0 and record.1 in %s are damaged: enrol again with a ticket",
-		    store->state_dir);
-		return KT_ERR_CORRUPT;
-	}
+	if (store->copy[0] != KT_COPY_GOOD && store->copy[1] != KT_COPY_GOOD)
+		return no_good_copy(store, why);
 	store->newest = store->copy[1] == KT_COPY_GOOD &&
 			(store->copy[0] != KT_COPY_GOOD || record[1].seq > record[0].seq);
 	store->record = record[store->newest];
+	/* the first record of all has no other copy */
+	store->is_alone =
+		store->copy[1 - store->newest] != KT_COPY_GOOD &&
+		(store->copy[1 - store->newest] != KT_COPY_ABSENT || store->record.seq > 1);
 	return KT_ERR_OK;
 }
 
 /* --- credentials --- */
 
-/* Is @text the leaf of @slot, for @key, with the private key @pem behind it? */
-static bool is_identity(struct kt_bytes text, const struct kt_slot *slot,
-			const struct kt_public_key *key, struct kt_bytes pem)
+/* Is @text a *leaf and its chain, for @key, with the private key @pem behind it? */
+static bool is_identity(struct kt_bytes text, const struct kt_public_key *key, struct kt_bytes pem,
+			struct kt_cert *leaf)
 {
 	struct kt_bytes certs[KT_CHAIN_MAX + 1];
-	struct kt_cert leaf;
 	uint8_t *storage = NULL;
 	size_t count = 0;
 	bool is_good = false;
@@ -227,10 +250,9 @@ static bool is_identity(struct kt_bytes text, const struct kt_slot *slot,
 	if (pem.len > text.len || !kt_ct_equal(text.p + text.len - pem.len, pem.p, pem.len))
 		return false;
 	if (kt_pem_certs(text.p, text.len, certs, KT_CHAIN_MAX + 1, &count, &storage) == KT_ERR_OK)
-		is_good = kt_cert_decode(certs[0].p, certs[0].len, &leaf) == KT_ERR_OK &&
-			  kt_fingerprint_eq(&leaf.fingerprint, &slot->fp) &&
-			  leaf.key.alg == key->alg && leaf.key.spki_len == key->spki_len &&
-			  memcmp(leaf.key.spki, key->spki, key->spki_len) == 0;
+		is_good = kt_cert_decode(certs[0].p, certs[0].len, leaf) == KT_ERR_OK &&
+			  leaf->key.alg == key->alg && leaf->key.spki_len == key->spki_len &&
+			  memcmp(leaf->key.spki, key->spki, key->spki_len) == 0;
 	free(storage);
 	return is_good;
 }
@@ -239,7 +261,8 @@ enum usable {
 	USABLE_NOT,	/* missing or damaged for good */
 	USABLE_UNKNOWN, /* could not be read now */
 	USABLE_KEY,
-	USABLE_CREDENTIAL
+	USABLE_OTHER,	  /* its key, and a whole certificate that the record does not name */
+	USABLE_CREDENTIAL /* as the record says */
 };
 
 static bool is_gone(enum kt_err err)
@@ -248,9 +271,10 @@ static bool is_gone(enum kt_err err)
 	       err == KT_ERR_TOO_LONG;
 }
 
-/* What of @slot can still be used, by what its files hold; UNKNOWN leaves *@why_not. */
+/* What of @slot can still be used, by what its files hold; UNKNOWN leaves *@why_not. *leaf: of a
+ * whole certificate. */
 static enum usable what_is_usable(struct kt_identity_store *store, const struct kt_slot *slot,
-				  enum kt_err *why_not)
+				  struct kt_cert *leaf, enum kt_err *why_not)
 {
 	struct kt_key_store *keys = store->config.keys;
 	struct kt_identity_path path;
@@ -273,8 +297,9 @@ static enum usable what_is_usable(struct kt_identity_store *store, const struct 
 	if (err == KT_ERR_OK)
 		err = kt_file_read_private(store->config.fs, path.s, KT_IDENTITY_PEM_MAX, S_IRGRP,
 					   &text);
-	if (err == KT_ERR_OK && is_identity(kt_secret_view(text), slot, &key, kt_secret_view(pem)))
-		usable = USABLE_CREDENTIAL;
+	if (err == KT_ERR_OK && is_identity(kt_secret_view(text), &key, kt_secret_view(pem), leaf))
+		usable = kt_fingerprint_eq(&leaf->fingerprint, &slot->fp) ? USABLE_CREDENTIAL
+									  : USABLE_OTHER;
 out:
 	if (err != KT_ERR_OK && !is_gone(err)) {
 		usable = USABLE_UNKNOWN;
@@ -285,6 +310,32 @@ out:
 	return usable;
 }
 
+static bool is_of_device(const struct kt_cert *leaf, const struct kt_agent_record *record)
+{
+	const char *name = NULL;
+
+	return kt_uri_decode(leaf->uri, record->trust_domain, &name) == KT_URI_DEVICE &&
+	       strcmp(name, record->device.s) == 0;
+}
+
+/*
+ * The copy that is lost may have said CERT, and the server may have committed since: then the old
+ * credential, which is all that phase KEY tries, is refused for good. A certificate for the key
+ * that the record names was verified before it was written, and CERT tries both: so it is tried.
+ */
+static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_record *next)
+{
+	enum kt_err unknown = KT_ERR_OK;
+	struct kt_cert leaf;
+
+	if (!store->is_alone || next->phase != KT_AGENT_KEY ||
+	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_OTHER ||
+	    !is_of_device(&leaf, next) || !kt_cert_generation(&leaf, &next->pending.generation))
+		return;
+	next->pending.fp = leaf.fingerprint;
+	next->phase = KT_AGENT_CERT;
+}
+
 /*
  * A damaged credential is no reason to stay away while there is another one. Where the pending
  * certificate is lost but its key is not, the phase goes back to KEY: the server gives the same
@@ -293,17 +344,22 @@ out:
 static enum kt_err check_credentials(struct kt_identity_store *store, char why[static WHY_MAX])
 {
 	struct kt_agent_record next = store->record;
+	struct kt_cert leaf;
 	enum kt_err err = KT_ERR_CORRUPT;
-	enum usable active = what_is_usable(store, &next.active, &err);
-	enum usable pending = next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT
-				      ? what_is_usable(store, &next.pending, &err)
-				      : USABLE_NOT;
+	enum usable active = what_is_usable(store, &next.active, &leaf, &err);
+	enum usable pending = USABLE_NOT;
 
+	adopt_certificate(store, &next);
+	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
+		pending = what_is_usable(store, &next.pending, &leaf, &err);
+	if (pending == USABLE_OTHER)
+		pending = USABLE_KEY;
 	if (active == USABLE_CREDENTIAL && pending == USABLE_KEY) {
 		next.phase = KT_AGENT_KEY;
 		memset(&next.pending.fp, 0, sizeof(next.pending.fp));
 	} else if (active == USABLE_CREDENTIAL || pending == USABLE_CREDENTIAL) {
-		return KT_ERR_OK;
+		if (next.phase == store->record.phase)
+			return KT_ERR_OK;
 	} else if (next.phase == KT_AGENT_NEW && pending != USABLE_UNKNOWN) {
 		if (next.pending.dir == 0 || pending == USABLE_KEY)
 			return KT_ERR_OK;
@@ -384,6 +440,22 @@ static void tidy_dir(struct kt_identity_store *store, uint64_t dir, char why[sta
 		say_err(why, "tidy up", path.s, err);
 }
 
+/* Does the link's target lead to a directory that the record names? */
+static bool is_named(const struct kt_identity_store *store, const char *target)
+{
+	static const char prefix[] = "identity/";
+	size_t len = sizeof(prefix) - 1;
+	uint64_t dir = 0;
+
+	return strncmp(target, prefix, len) == 0 &&
+	       kt_u64_decode(target + len, strlen(target + len), &dir) == KT_ERR_OK &&
+	       kt_identity_names(&store->record, dir);
+}
+
+/*
+ * With a copy lost the link may be ahead of the record, and right: it stays until the record has
+ * caught up, or the hub's programs would go back to what the server has superseded.
+ */
 static void repair_link(struct kt_identity_store *store, char why[static WHY_MAX])
 {
 	const struct kt_fs *fs = store->config.fs;
@@ -404,7 +476,7 @@ static void repair_link(struct kt_identity_store *store, char why[static WHY_MAX
 			return;
 		err = fs->unlink(fs->ctx, path.s) == 0 ? kt_dir_sync(fs, store->state_dir)
 						       : KT_ERR_SYS;
-	} else if (strcmp(is, want) != 0) {
+	} else if (strcmp(is, want) != 0 && !(store->is_alone && is_named(store, is))) {
 		err = kt_identity_link(store, dir);
 	}
 	if (err != KT_ERR_OK)
@@ -424,14 +496,15 @@ static void tidy_up(struct kt_identity_store *store, char why[static WHY_MAX])
 	if (err != KT_ERR_OK)
 		say_err(why, "sweep", store->state_dir, err);
 	/*
-	 * With one copy damaged (a write was cut, or it rotted) the other one may be the older:
-	 * both are made whole first, and what no record names goes at the next start.
+	 * With one copy lost (a write was cut, it rotted, the disk does not give it back) the other
+	 * one may be the older, and name less than there is: both are made whole first, and what no
+	 * record names goes at the next start.
 	 */
-	if (store->copy[1 - store->newest] == KT_COPY_DOUBTFUL) {
-		if (kt_identity_save(store, &same) != KT_ERR_OK)
-			say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
-	} else {
+	if (!store->is_alone) {
 		drop_unnamed(store, why);
+	} else if (store->copy[1 - store->newest] != KT_COPY_GOOD &&
+		   kt_identity_save(store, &same) != KT_ERR_OK) {
+		say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
 	}
 	tidy_dir(store, store->record.active.dir, why);
 	tidy_dir(store, store->record.pending.dir, why);
@@ -443,6 +516,7 @@ enum kt_err kt_identity_open(const struct kt_identity_config *config,
 {
 	struct kt_identity_store *store = calloc(1, sizeof(*store));
 	size_t len = strlen(config->state_dir);
+	enum kt_copy_state lost = KT_COPY_GOOD;
 	enum kt_err err = KT_ERR_NOMEM;
 
 	*out = NULL;
@@ -460,11 +534,19 @@ enum kt_err kt_identity_open(const struct kt_identity_config *config,
 		err = take_lock(store, why);
 	if (err == KT_ERR_OK)
 		err = load_record(store, why);
+	if (err == KT_ERR_OK && store->is_alone)
+		lost = store->copy[1 - store->newest];
 	if (err == KT_ERR_OK)
 		err = check_credentials(store, why);
 	if (err != KT_ERR_OK)
 		goto out;
 	tidy_up(store, why);
+	if (why[0] == '\0' && lost != KT_COPY_GOOD && lost != KT_COPY_DOUBTFUL)
+		say(why,
+		    "%s: one copy of the record %s; went on with the other one, which may be "
+		    "older, and deleted nothing",
+		    config->state_dir,
+		    lost == KT_COPY_UNREADABLE ? "could not be read" : "was gone");
 	*out = store;
 	store = NULL; /* moved */
 out:
@@ -485,57 +567,4 @@ void kt_identity_close(struct kt_identity_store *store)
 	kt_wipe(store, sizeof(*store));
 	free(store);
 	errno = saved;
-}
-
-/* --- a look from outside --- */
-
-/* Asks, and takes nothing: an agent that starts in this moment is not in the way of a look. */
-static bool is_locked(const char *path)
-{
-	struct flock held = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	bool is_held = false;
-
-	if (fd < 0)
-		return false;
-	is_held = fcntl(fd, F_OFD_GETLK, &held) == 0 && held.l_type != F_UNLCK;
-	(void)close(fd);
-	return is_held;
-}
-
-enum kt_err kt_identity_peek(const char *state_dir, struct kt_agent_record *out, bool *is_used)
-{
-	struct kt_agent_record record = {0};
-	char path[KT_IDENTITY_PATH];
-	enum kt_err result = KT_ERR_NOT_FOUND;
-
-	memset(out, 0, sizeof(*out));
-	*is_used = false;
-	if (strlen(state_dir) + sizeof("/record.0") > sizeof(path))
-		return KT_ERR_TOO_LONG;
-	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++) {
-		struct kt_secret *text = NULL;
-		struct kt_bytes view;
-		enum kt_err err = KT_ERR_OK;
-
-		(void)snprintf(path, sizeof(path), "%s/%s", state_dir, copies[i]);
-		err = kt_file_read(kt_fs_posix(), path, KT_AGENT_RECORD_BLOCK, &text);
-		if (err == KT_ERR_OK) {
-			view = kt_secret_view(text);
-			err = kt_agent_record_decode(view.p, view.len, &record);
-			kt_secret_free(text);
-		}
-		if (err == KT_ERR_VERSION) { /* as kt_identity_open: whatever the other copy says */
-			memset(out, 0, sizeof(*out));
-			result = err;
-			break;
-		}
-		if (err == KT_ERR_OK && (result != KT_ERR_OK || record.seq > out->seq))
-			*out = record;
-		if (err == KT_ERR_OK || (result != KT_ERR_OK && err != KT_ERR_NOT_FOUND))
-			result = err;
-	}
-	(void)snprintf(path, sizeof(path), "%s/lock", state_dir);
-	*is_used = is_locked(path);
-	return result;
 }

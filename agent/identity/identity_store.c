@@ -13,6 +13,7 @@
 #include "jws.h"
 #include "topic.h"
 
+const char *const kt_identity_copies[2] = {"record.0", "record.1"};
 const char *const kt_identity_private[] = {"key.pem", "identity.pem", NULL};
 
 static enum kt_err path_join(struct kt_identity_path *out, const char *const parts[4])
@@ -118,12 +119,11 @@ out:
 
 enum kt_err kt_identity_save(struct kt_identity_store *store, const struct kt_agent_record *record)
 {
-	static const char *const names[] = {"record.0", "record.1"};
 	unsigned target = 1 - store->newest;
 	struct kt_agent_record next = *record;
 	struct kt_identity_path path;
 	uint8_t block[KT_AGENT_RECORD_BLOCK];
-	enum kt_err err = kt_identity_path(store, names[target], &path);
+	enum kt_err err = kt_identity_path(store, kt_identity_copies[target], &path);
 
 	next.seq = store->record.seq + 1;
 	if (err == KT_ERR_OK)
@@ -174,6 +174,19 @@ static void drop_quietly(struct kt_identity_store *store, const char *path)
 	errno = saved;
 }
 
+/*
+ * A directory is published with its key whole, and bears the number of the op that it was made for.
+ * If the record that named it was lost, the server may have seen this key: another one for the same
+ * op would be a second key, which freezes the hub.
+ */
+static bool is_key_for(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)
+{
+	struct kt_public_key key;
+
+	return !kt_identity_names(&store->record, dir) &&
+	       kt_identity_public_key(store, dir, &key) == KT_ERR_OK && key.alg == alg;
+}
+
 enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)
 {
 	const struct kt_fs *fs = store->config.fs;
@@ -192,7 +205,7 @@ enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, e
 	if (dir == 0)
 		return KT_ERR_INVALID;
 	if (fs->lstat(fs->ctx, path.s, &st) == 0)
-		return KT_ERR_EXISTS;
+		return is_key_for(store, dir, alg) ? KT_ERR_OK : KT_ERR_EXISTS;
 	if (errno != ENOENT)
 		return KT_ERR_SYS;
 	err = kt_dir_remove(fs, tmp.s, kt_identity_private);

@@ -67,11 +67,15 @@ struct kt_identity_store;
 
 /*
  * Opens (and, the first time, makes) @state_dir, 0700. Recovers: sweeps temporaries, loads the
- * newer valid record, deletes directories that the record does not name, repairs `current`.
+ * newer valid record, deletes directories that the record does not name, repairs `current`. Where
+ * one copy of the record is damaged, gone or on a bad medium, the other one may be the older:
+ * nothing is deleted then before the next start, and a certificate that lies with the pending key
+ * is a candidate (CERT), because the server may have committed it.
  * @key_group: (gid_t)-1, or the one group that may read keys (0640/0750). *why: a sentence with the
  * path; after KT_ERR_OK it is "" or says what could not be tidied up (the next start tries again).
  * KT_ERR_CORRUPT: both copies are damaged, or no credential that the record names is usable;
- * nothing is deleted then. KT_ERR_VERSION, KT_ERR_INSECURE, KT_ERR_BUSY (another agent holds the
+ * nothing is deleted then. KT_ERR_SYS also where a copy cannot be read and there is no other good
+ * one. KT_ERR_VERSION, KT_ERR_INSECURE, KT_ERR_BUSY (another agent holds the
  * lock), KT_ERR_SYS, KT_ERR_NOMEM.
  */
 struct kt_identity_config {
@@ -100,7 +104,11 @@ const struct kt_agent_record *kt_identity_record(const struct kt_identity_store 
  */
 KT_MUST_CHECK enum kt_err kt_identity_save(struct kt_identity_store *store,
 					   const struct kt_agent_record *record);
-/* Makes a key in a new directory, durable. KT_ERR_EXISTS, KT_ERR_SYS, the key store's. */
+/*
+ * Makes a key in a new directory, durable. A key that lies there and that the record does not name
+ * was made for the same op: it is taken. KT_ERR_EXISTS (named, or unusable), KT_ERR_SYS, the key
+ * store's.
+ */
 KT_MUST_CHECK enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir,
 					      enum kt_alg alg);
 /* The public half of the key of @dir. */

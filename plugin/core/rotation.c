@@ -123,12 +123,11 @@ static enum kt_reason order_refusal(const struct kt_device *device)
 	return device->frozen ? KT_REASON_FROZEN : refusal_of(device, KT_ROTATION_ORDER);
 }
 
-struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device *device,
-				    const char *actor, const char *note)
+struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
+				   const char *actor, const char *note)
 {
 	struct kt_record record = new_record(KT_RECORD_OP_OPEN, device);
 	struct kt_outcome outcome = {.reason = order_refusal(device)};
-	struct kt_session *session;
 
 	if (outcome.reason != KT_REASON_NONE)
 		return outcome;
@@ -148,6 +147,17 @@ struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device
 	outcome.op = record.op;
 	tell(core, KT_EVENT_ROTATION_OPENED, device, NULL, &record);
 	end_trials(core, device, record.seq);
+	return outcome;
+}
+
+struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device *device,
+				    const char *actor, const char *note)
+{
+	struct kt_outcome outcome = kt_rotation_open(core, device, actor, note);
+	struct kt_session *session = NULL;
+
+	if (outcome.reason != KT_REASON_NONE)
+		return outcome;
 	session = kt_core_session_of(core, device, KT_SESSION_AGENT);
 	if (session != NULL && session->has_hello && session->credential == device->current) {
 		session->rotate_wait_ms = 0; /* of an op before */

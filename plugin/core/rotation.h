@@ -36,7 +36,18 @@ const char *kt_rotation_event_name(enum kt_rotation_event event);
 /* The phase of a rotation: an enrolment in progress is none of it. */
 enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 
+/* Opens an op, as kt_rotation_order does, but tells the device nothing: its `hello` is answered. */
+struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
+				   const char *actor, const char *note);
+
 /* --- rotation_messages.c --- */
+
+/*
+ * Opens a rotation that policy wants and nobody has ordered (actor "keyturn"): the key is over its
+ * age. For an :agent session of the current credential; false: nothing was opened. Whoever calls it
+ * sends `rotate`. Once per op: while one is open it opens none.
+ */
+bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *session);
 
 /*
  * May this device make us write news of its own (`failed`, a newer op) now? Each is a record with

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "access.h"
 #include "encoding.h"
 #include "rotation.h"
 
@@ -224,6 +225,28 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 	return true;
 }
 
+/* Why this device should have another key, though no operator said so; NULL: it should not. */
+static const char *due_note(const struct kt_core *core, const struct kt_device *device)
+{
+	const struct kt_access access = {core->config, core->registry, core->durable_seq,
+					 core->now};
+
+	return kt_access_is_over_age(&access, device) ? "max_key_age" : NULL;
+}
+
+bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *session)
+{
+	const struct kt_device *device = session->device;
+	const char *note = NULL;
+
+	if (session->kind != KT_SESSION_AGENT || session->credential != device->current ||
+	    device->phase != KT_SERVER_IDLE)
+		return false;
+	note = due_note(core, device);
+	return note != NULL &&
+	       kt_rotation_open(core, device, "keyturn", note).reason == KT_REASON_NONE;
+}
+
 void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, struct kt_message *m)
 {
 	const struct kt_device *device = session->device;
@@ -235,6 +258,7 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 
 	if (m->u.hello.op > device->op && !settle_newer_op(core, session, m->u.hello.op))
 		return;
+	(void)kt_rotation_order_due(core, session); /* the welcome says so */
 	phase = kt_rotation_phase(device);
 	op = phase == KT_SERVER_IDLE ? device->last_committed_op : device->op;
 	next = is_pending ? KT_NEXT_CONFIRM : reconciliation[phase][what_it_says(&m->u.hello, op)];

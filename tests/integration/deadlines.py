@@ -100,22 +100,47 @@ def patience():
     scene.refused("and its credential", "op.closed", "hub-1:trial", pending.path)
     scene.equal("the current one is as it was", device_of("hub-1")["current"]["fp"], hub.fingerprint)
 
-    # A key that has grown old
+
+def age():
+    """A key that has grown old: seen at a connect, and in a session that lasts."""
     young = scene.new_hub("hub-2")
     app = scene.client("hub-2", young.path)
     scene.check("a young key has its topics", app.publish("devices/hub-2/x", "1") < 0x80)
-    age = time.monotonic()
+    began = time.monotonic()
     app.disconnect()
-    while time.monotonic() - age < 6 and scene.client("hub-2", young.path).publish("devices/hub-2/x", "1") < 0x80:
+    while time.monotonic() - began < 6 and scene.client("hub-2", young.path).publish("devices/hub-2/x", "1") < 0x80:
         time.sleep(0.3)  # its age is no event
     app = scene.client("hub-2", young.path)
-    scene.check("not until its age it loses them", time.monotonic() - age > 3, time.monotonic() - age)
+    scene.check("not until its age it loses them", time.monotonic() - began > 3, time.monotonic() - began)
     scene.equal("over its age it may not publish", app.publish("devices/hub-2/x", "1"), NOT_AUTHORIZED)
     scene.equal("nor subscribe", app.subscribe("devices/hub-2/#"), NOT_AUTHORIZED)
-    new = scene.rotated("hub-2", young)
+    scene.equal("nobody rotates a hub that does not say hello", device_of("hub-2")["phase"], "idle")
+
+    start = scene.log_size()
+    agent = Device(scene, "hub-2", young)
+    scene.equal("its agent gets in", agent.open("agent"), 0)
+    welcome = agent.hello()
+    scene.equal("and is told to rotate, though nobody ordered it", welcome["next"], "rotate")
+    rotate = agent.expect("rotate")
+    scene.equal("in an op of its own", rotate["op"], welcome["op"])
+    scene.event_since("which the log shows", start, "rotation.opened", "device=hub-2", f"op={rotate['op']}")
+    key = new_key()
+    scene.answer_rotate(agent, rotate, key)
+    given = agent.expect("cert")
+    given["nonce"] = rotate["nonce"]
+    agent.disconnect()
+    new = scene.confirm("hub-2", key, given)
     scene.check("rotated, it is young again", scene.client("hub-2", new.path).publish("devices/hub-2/x", "1") < 0x80)
 
+    # It stays in session: the plugin looks from time to time
+    start = scene.log_size()
+    agent = scene.agent("hub-2", new)
+    scene.equal("a young key is left alone", agent.welcome["next"], "none")
+    rotate = agent.expect("rotate", timeout=9)
+    scene.event_since("a key that grows old in session is rotated", start, "rotation.opened", "device=hub-2", f"op={rotate['op']}")
+    agent.disconnect()
 
-{"lifetime": lifetime, "patience": patience}[sys.argv[1]]()
+
+{"lifetime": lifetime, "patience": patience, "age": age}[sys.argv[1]]()
 scene.equal(f"{sys.argv[1]}: the broker ends with success", broker.stop(), 0)
 scene.finish()

@@ -14,7 +14,12 @@ scene_write
 probe "$KT_ROOT/tests/integration/deadlines.py" lifetime
 rm -rf "$KT_TMP/state" "$KT_TMP/ledger" "$KT_TMP/op.sock"
 
-KEYTURN_LINES=('max_key_age = 4s' 'hello_timeout = 1s' 'claim_idle = 1s' 'op_deadline = 2s' 'pending_give_up = 3s')
+KEYTURN_LINES=('hello_timeout = 1s' 'claim_idle = 1s' 'op_deadline = 2s' 'pending_give_up = 3s')
 scene_write
 probe "$KT_ROOT/tests/integration/deadlines.py" patience
+rm -rf "$KT_TMP/state" "$KT_TMP/ledger" "$KT_TMP/op.sock"
+
+KEYTURN_LINES=('max_key_age = 4s')
+scene_write
+probe "$KT_ROOT/tests/integration/deadlines.py" age
 finish

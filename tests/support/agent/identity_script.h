@@ -54,5 +54,10 @@ void identity_script_run(struct identity_script *script, unsigned tries);
  * (none is needed before there is one), complete: its files, its link.
  */
 void identity_script_check(struct identity_script *script, struct fake_fs *fs);
+/*
+ * The same where one copy of the record cannot be read: it opens, says so, and holds such a
+ * credential, or (false) it refuses to open because the other copy is not good either.
+ */
+bool identity_script_check_alone(struct identity_script *script, struct fake_fs *fs);
 
 #endif

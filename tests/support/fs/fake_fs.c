@@ -109,6 +109,8 @@ static ssize_t fake_read(void *ctx, int fd, void *buf, size_t len)
 	inode = &fs->inodes[from->inode];
 	if (inode->kind == FAKE_DIR || (from->flags & O_ACCMODE) == O_WRONLY)
 		return fake_fail(inode->kind == FAKE_DIR ? EISDIR : EBADF);
+	if (inode->is_spoilt)
+		return fake_fail(EIO);
 	if (from->offset >= inode->content.len)
 		return 0;
 	len = limited(fs, len);

@@ -55,6 +55,11 @@ void fake_fs_limit_space(struct fake_fs *fs, size_t bytes);
 ssize_t fake_fs_pread(struct fake_fs *fs, int fd, void *buf, size_t len, size_t offset);
 /* The process is killed: descriptors closed, failures lifted, nothing lost. */
 void fake_fs_kill(struct fake_fs *fs);
+/*
+ * From now on the medium does not give the content of the file at @path back: reads fail with EIO,
+ * writes do not mend it. A new file in its place is good. False: there is no such file.
+ */
+bool fake_fs_spoil(struct fake_fs *fs, const char *path);
 /* Descriptors that were not closed. */
 unsigned fake_fs_open_count(const struct fake_fs *fs);
 

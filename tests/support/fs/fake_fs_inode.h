@@ -41,6 +41,7 @@ struct fake_inode {
 	size_t dirty_from; /* the bytes that may differ, up to dirty_to; none: equal */
 	size_t dirty_to;
 	bool is_lost;		    /* an fsync failed: nothing here becomes durable any more */
+	bool is_spoilt;		    /* reads fail */
 	size_t parent;		    /* of a directory: where ".." leads */
 	struct fake_buffer content; /* of a link: its target */
 	struct fake_buffer durable;

@@ -243,6 +243,17 @@ char *fake_fs_durable_content(const struct fake_fs *fs, const char *path, size_t
 	return copy_of(fs, path, true, len);
 }
 
+bool fake_fs_spoil(struct fake_fs *fs, const char *path)
+{
+	struct fake_place place;
+
+	if (!fake_resolve(fs, path, true, &place) || place.inode == FAKE_NONE ||
+	    fs->inodes[place.inode].kind != FAKE_FILE)
+		return false;
+	fs->inodes[place.inode].is_spoilt = true;
+	return true;
+}
+
 void fake_fs_put(struct fake_fs *fs, const char *path, const char *content)
 {
 	char part[FAKE_PATH_MAX];

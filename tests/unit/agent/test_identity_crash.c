@@ -114,6 +114,43 @@ static void a_power_cut_during_recovery_is_recovered_from(void **state)
 	identity_script_free(script);
 }
 
+/* --- a copy of the record that the disk does not give back --- */
+
+static void spoil_and_check(void *ctx, struct fake_fs *after)
+{
+	struct crashes *c = ctx;
+	char path[64];
+
+	if (c->states++ % (3 * STRIDE) != 0)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct fake_fs *fs = fake_fs_clone(after);
+
+		(void)snprintf(path, sizeof(path), SCRIPT_STATE_DIR "/record.%d", i);
+		if (fake_fs_spoil(fs, path) && identity_script_check_alone(c->script, fs))
+			c->calls++;
+		fake_fs_free(fs);
+	}
+}
+
+static void spoil_here(void *ctx, struct fake_fs *fs)
+{
+	(void)fake_fs_each_crash(fs, SEED, spoil_and_check, ctx);
+}
+
+static void without_one_copy_the_other_one_gets_in(void **state)
+{
+	struct identity_script *script = identity_script_new(*state);
+	struct crashes c = {.script = script};
+
+	fake_fs_watch(script->fs, spoil_here, &c);
+	identity_script_run(script, 0);
+	print_message("%u crash states, %u times one copy was enough\n", c.states, c.calls);
+	assert_true(c.calls > 500);
+	fake_fs_watch(script->fs, NULL, NULL);
+	identity_script_free(script);
+}
+
 /* --- the n-th call fails --- */
 
 static unsigned fail_each(struct agent_pki *pki, int error)
@@ -183,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_power_cut_at_any_call_leaves_a_credential_that_gets_in),
 		cmocka_unit_test(a_power_cut_during_recovery_is_recovered_from),
+		cmocka_unit_test(without_one_copy_the_other_one_gets_in),
 		cmocka_unit_test(one_call_that_fails_costs_nothing),
 		cmocka_unit_test(one_write_without_space_costs_nothing),
 		cmocka_unit_test(a_disk_that_fails_for_good_locks_nobody_out),

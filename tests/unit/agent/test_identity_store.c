@@ -34,6 +34,11 @@ struct world {
 	struct kt_chain *chain;
 	char why[512];
 	mode_t umask;
+	struct kt_fs bad;
+	const char *bad_name[2]; /* files that are read with @error; NULL: none */
+	int bad_fd[2];
+	int error;
+	bool no_rename;
 };
 
 static int setup(void **state)
@@ -487,6 +492,253 @@ static void without_a_record_credentials_are_not_guessed_from(void **state)
 	assert_false(is_there(w, "record.0"));
 }
 
+/* --- a copy that the disk does not give back --- */
+
+static bool is_bad_path(const struct world *w, int i, const char *path)
+{
+	size_t len = strlen(path);
+	size_t tail = w->bad_name[i] != NULL ? strlen(w->bad_name[i]) : len + 1;
+
+	return tail <= len && strcmp(path + len - tail, w->bad_name[i]) == 0;
+}
+
+static int bad_open(void *ctx, const char *path, int flags, mode_t mode)
+{
+	struct world *w = ctx;
+	int fd = kt_fs_posix()->open(NULL, path, flags, mode);
+
+	for (int i = 0; i < 2; i++) {
+		if (is_bad_path(w, i, path))
+			w->bad_fd[i] = fd;
+		else if (w->bad_fd[i] == fd)
+			w->bad_fd[i] = -1; /* the number was given away anew */
+	}
+	return fd;
+}
+
+static ssize_t bad_read(void *ctx, int fd, void *buf, size_t len)
+{
+	const struct world *w = ctx;
+
+	if (fd >= 0 && (fd == w->bad_fd[0] || fd == w->bad_fd[1])) {
+		errno = w->error;
+		return -1;
+	}
+	return kt_fs_posix()->read(NULL, fd, buf, len);
+}
+
+static int bad_rename(void *ctx, const char *from, const char *to)
+{
+	const struct world *w = ctx;
+
+	errno = EIO;
+	return w->no_rename ? -1 : kt_fs_posix()->rename(NULL, from, to);
+}
+
+/* From the next open on reads of these files fail with @error. */
+static void bad_disk(struct world *w, const char *first, const char *second, int error)
+{
+	close_store(w);
+	w->bad = *kt_fs_posix();
+	w->bad.ctx = w;
+	w->bad.open = bad_open;
+	w->bad.read = bad_read;
+	w->bad.rename = bad_rename;
+	w->bad_name[0] = first;
+	w->bad_name[1] = second;
+	w->bad_fd[0] = -1;
+	w->bad_fd[1] = -1;
+	w->error = error;
+	w->config.fs = &w->bad;
+}
+
+static void good_disk(struct world *w)
+{
+	close_store(w);
+	w->config.fs = kt_fs_posix();
+}
+
+static const char *newest_of(const struct world *w)
+{
+	return kt_identity_record(w->store)->seq % 2 == 1 ? "record.0" : "record.1";
+}
+
+static const char *oldest_of(const struct world *w)
+{
+	return kt_identity_record(w->store)->seq % 2 == 1 ? "record.1" : "record.0";
+}
+
+static void with_the_older_copy_unreadable_nothing_is_lost(void **state)
+{
+	static const int errors[] = {EIO, EUCLEAN, EBADMSG};
+	struct world *w = *state;
+
+	stable(w);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		uint64_t seq = kt_identity_record(w->store)->seq;
+
+		bad_disk(w, oldest_of(w), NULL, errors[i]);
+		assert_int_equal(open_store(w), KT_ERR_OK);
+		assert_non_null(strstr(w->why, "could not be read"));
+		assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+		assert_int_equal(kt_identity_record(w->store)->seq, seq + 1); /* written anew */
+		good_disk(w);
+		assert_int_equal(open_store(w), KT_ERR_OK);
+		assert_string_equal(w->why, "");
+		assert_int_equal(kt_identity_record(w->store)->seq, seq + 1);
+	}
+}
+
+/* The server may have committed what the lost copy knew and the other one does not. */
+static void with_the_newer_copy_unreadable_its_certificate_is_a_candidate(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record cert;
+
+	stable(w);
+	cert = with_cert(w, SECOND);
+	bad_disk(w, newest_of(w), NULL, EIO);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_non_null(strstr(w->why, "could not be read"));
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
+	assert_memory_equal(&kt_identity_record(w->store)->pending, &cert.pending,
+			    sizeof(cert.pending));
+	good_disk(w);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+}
+
+/* Without doubt the record says what is there: KEY, and the server gives the certificate again. */
+static void a_certificate_beside_a_whole_record_is_no_candidate(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+	enum kt_reason reason = KT_REASON_BUSY;
+	struct kt_fingerprint fp;
+
+	stable(w);
+	next = with_key(w, SECOND);
+	chain_for(w, SECOND, "hub-17", 2);
+	assert_int_equal(save_cert(w, &next, &reason, &fp), KT_ERR_OK);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
+	/* nor is one of another device, in doubt */
+	chain_for(w, SECOND, "hub-18", 2);
+	(void)snprintf(next.device.s, sizeof(next.device.s), "hub-18");
+	assert_int_equal(save_cert(w, &next, &reason, &fp), KT_ERR_OK);
+	bad_disk(w, oldest_of(w), NULL, EIO);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
+}
+
+/* A key of an op that only the lost copy named: the server may have its CSR. */
+static void with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again(void **state)
+{
+	struct world *w = *state;
+	struct kt_public_key before;
+	struct kt_public_key after;
+
+	stable(w);
+	(void)with_key(w, SECOND);
+	assert_int_equal(kt_identity_public_key(w->store, SECOND, &before), KT_ERR_OK);
+	bad_disk(w, newest_of(w), NULL, EIO);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	assert_int_equal(kt_identity_public_key(w->store, SECOND, &after), KT_ERR_OK);
+	assert_memory_equal(before.spki, after.spki, before.spki_len);
+	good_disk(w); /* both copies are whole again: what no record names goes */
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_false(is_there(w, "identity/200"));
+}
+
+static void a_copy_that_is_gone_is_a_lost_one(void **state)
+{
+	struct world *w = *state;
+
+	stable(w);
+	(void)with_key(w, SECOND);
+	(void)unlink(at(w, newest_of(w)).s);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_non_null(strstr(w->why, "was gone"));
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+	assert_true(is_there(w, "identity/200/key.pem"));
+}
+
+/* The hub's programs must not go back to what the server has superseded. */
+static void a_link_that_is_ahead_of_the_record_stays(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+
+	stable(w);
+	next = with_cert(w, SECOND);
+	next.retired = next.active;
+	next.active = next.pending;
+	next.pending = (struct kt_slot){0};
+	next.phase = KT_AGENT_STABLE;
+	next.step = KT_STEP_LINK;
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+	assert_int_equal(kt_identity_link(w->store, SECOND), KT_ERR_OK);
+	bad_disk(w, newest_of(w), NULL, EIO);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+	assert_link(w, "identity/200");
+}
+
+static void until_the_lost_copy_is_written_anew_nothing_is_deleted(void **state)
+{
+	struct world *w = *state;
+
+	stable(w);
+	(void)with_key(w, SECOND);
+	bad_disk(w, newest_of(w), NULL, EIO);
+	w->no_rename = true; /* the lost copy cannot be replaced */
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_non_null(strstr(w->why, "repair the record"));
+	assert_int_equal(kt_identity_wipe(w->store, SECOND), KT_ERR_SYS);
+	assert_true(is_there(w, "identity/200/key.pem"));
+	w->no_rename = false;
+	assert_int_equal(kt_identity_wipe(w->store, SECOND), KT_ERR_OK);
+	assert_false(is_there(w, "identity/200"));
+}
+
+static void without_any_good_copy_it_stops_and_deletes_nothing(void **state)
+{
+	struct world *w = *state;
+
+	stable(w);
+	bad_disk(w, "record.0", "record.1", EIO);
+	assert_int_equal(open_store(w), KT_ERR_SYS);
+	assert_non_null(strstr(w->why, "no other good copy"));
+	bad_disk(w, "record.0", NULL, EIO);
+	damage(w, "record.1");
+	assert_int_equal(open_store(w), KT_ERR_SYS);
+	(void)unlink(at(w, "record.1").s);
+	assert_int_equal(open_store(w), KT_ERR_SYS);
+	assert_false(is_there(w, "record.1")); /* no first record beside it */
+	assert_true(is_there(w, "identity/7/key.pem"));
+	assert_link(w, "identity/7");
+	good_disk(w);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+}
+
+/* What may be gone the next time is no lost copy. */
+static void an_error_that_is_not_the_disks_stops_it(void **state)
+{
+	static const int errors[] = {EACCES, EINVAL, ENOMEM};
+	struct world *w = *state;
+
+	stable(w);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		bad_disk(w, "record.0", NULL, errors[i]);
+		assert_int_equal(open_store(w), KT_ERR_SYS);
+		assert_non_null(strstr(w->why, "record.0"));
+	}
+}
+
 static void a_newer_versions_record_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -691,8 +943,14 @@ static void a_key_is_made_once(void **state)
 	assert_int_equal(kt_identity_new_key(w->store, FIRST, KT_ALG_NONE), KT_ERR_UNSUPPORTED);
 	assert_false(is_there(w, "identity/7"));
 	assert_false(is_there(w, "identity/7.tmp"));
-	assert_int_equal(kt_identity_new_key(w->store, FIRST, KT_ALG_ES256), KT_ERR_OK);
+	(void)with_key(w, FIRST);
 	assert_int_equal(kt_identity_new_key(w->store, FIRST, KT_ALG_ES256), KT_ERR_EXISTS);
+	/* one that no record names is taken, unless it is none any more */
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_NONE), KT_ERR_EXISTS);
+	damage(w, "identity/200/key.pem");
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_EXISTS);
 }
 
 static void a_key_in_use_cannot_be_wiped(void **state)
@@ -906,6 +1164,15 @@ int main(void)
 		T(with_one_copy_damaged_the_other_counts_and_both_are_made_whole),
 		T(with_both_copies_damaged_it_stops_and_deletes_nothing),
 		T(without_a_record_credentials_are_not_guessed_from),
+		T(with_the_older_copy_unreadable_nothing_is_lost),
+		T(with_the_newer_copy_unreadable_its_certificate_is_a_candidate),
+		T(a_certificate_beside_a_whole_record_is_no_candidate),
+		T(with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again),
+		T(a_copy_that_is_gone_is_a_lost_one),
+		T(a_link_that_is_ahead_of_the_record_stays),
+		T(until_the_lost_copy_is_written_anew_nothing_is_deleted),
+		T(without_any_good_copy_it_stops_and_deletes_nothing),
+		T(an_error_that_is_not_the_disks_stops_it),
 		T(a_newer_versions_record_is_refused),
 		T(a_record_longer_than_a_block_is_a_damaged_one),
 		T(what_no_record_names_goes),

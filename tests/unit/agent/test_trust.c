@@ -460,6 +460,79 @@ static void not_yet_valid_by_a_clock_that_runs_is_refused(void **state)
 	assert_int_equal(judge(w, T2024_S, T2026_S), KT_ERR_OK);
 }
 
+/*
+ * All that the two clocks can say about a window. The floor proves that the true time is not before
+ * it, and no more: what begins after it may be in force, whatever a clock says that is ahead.
+ */
+static void every_order_of_clock_floor_and_window_has_its_verdict(void **state)
+{
+	enum { A = T2020_S, B = A + YEAR_S, C = B + YEAR_S, D = C + YEAR_S };
+	static const struct {
+		int64_t floor_s, begin_s, end_s, system_s;
+		bool is_good, is_ahead;
+		int64_t new_floor_s;
+	} rows[] = {
+		/* floor <= system */
+		{A, A, D, B, true, false, A},
+		{A, B, D, C, true, false, B},
+		{A, B, C, C, true, false, B},
+		{B, A, D, C, true, false, B},
+		{A, A, B, C, true, true, A},
+		{B, A, B, C, true, true, B},
+		{A, B, C, D, true, true, B}, /* renewed after the floor: in doubt for the hub */
+		{A, B, B, D, true, true, B},
+		{A, B, C, C + 1, true, true, B},
+		{A, A + 1, A + 2, D, true, true, A + 1},
+		{B, A, A, C, false, false, 0},
+		{B, A, B - 1, C, false, false, 0},
+		{C, A, B, D, false, false, 0},
+		{C, A, B, C, false, false, 0},
+		{A, C, D, B, false, false, 0}, /* the clock runs: not yet */
+		{A, C, D, C - 1, false, false, 0},
+		{A, C, D, A, false, false, 0},
+		{B, C, D, B, false, false, 0},
+		/* system < floor: it never knew the time */
+		{B, A, D, 0, true, false, B},
+		{B, A, B, A, true, false, B},
+		{B, B, C, A, true, false, B},
+		{B, C, D, A, true, false, C},
+		{B, C, C, 0, true, false, C},
+		{C, A, B, 0, false, false, 0},
+		{C, A, C - 1, B, false, false, 0},
+		/* no moment fits */
+		{A, C, B, D, false, false, 0},
+		{B, D, C, A, false, false, 0},
+		{B, D, C, D, false, false, 0},
+		{A, C, B, B, false, false, 0},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		enum kt_err err;
+
+		limit(w, rows[i].begin_s, rows[i].end_s);
+		err = judge(w, rows[i].floor_s, rows[i].system_s);
+		if (err != (rows[i].is_good ? KT_ERR_OK : KT_ERR_DATES) ||
+		    w->opened.verdict.clock_ahead != rows[i].is_ahead ||
+		    w->opened.verdict.floor_s != rows[i].new_floor_s)
+			fail_msg("row %zu: %s, ahead %d, floor %lld", i, kt_err_name(err),
+				 (int)w->opened.verdict.clock_ahead,
+				 (long long)w->opened.verdict.floor_s);
+	}
+}
+
+static void with_the_floor_raised_the_older_certificate_is_over(void **state)
+{
+	struct world *w = *state;
+
+	limit(w, T2024_S, T2024_S + YEAR_S);
+	assert_int_equal(judge(w, T2020_S, T2026_S), KT_ERR_OK);
+	assert_true(w->opened.verdict.clock_ahead);
+	assert_int_equal(w->opened.verdict.floor_s, T2024_S);
+	limit(w, T2020_S, T2024_S - 1);
+	assert_int_equal(judge(w, w->opened.verdict.floor_s, T2026_S), KT_ERR_DATES);
+}
+
 static void a_chain_that_no_moment_fits_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -482,6 +555,10 @@ static void a_chain_that_no_moment_fits_is_refused(void **state)
 	assert_int_equal(verdict.floor_s, 0);
 	w->trust.system_s = T2026_S;
 	assert_int_equal(kt_trust_chain(&w->trust, chain, 2, &verdict), KT_ERR_DATES);
+	w->trust.system_s = T2026_S + YEAR_S; /* and "over" may pass here */
+	assert_int_equal(kt_trust_chain(&w->trust, chain, 2, &verdict), KT_ERR_DATES);
+	assert_false(verdict.clock_ahead);
+	assert_int_equal(verdict.floor_s, 0);
 }
 
 static void wrong_dates_excuse_no_wrong_signature(void **state)
@@ -493,6 +570,9 @@ static void wrong_dates_excuse_no_wrong_signature(void **state)
 	assert_int_equal(judge(w, T2024_S, 0), KT_ERR_VERIFY);
 	limit(w, T2020_S, T2024_S);
 	assert_int_equal(judge(w, T2020_S, T2026_S), KT_ERR_VERIFY);
+	limit(w, T2024_S, T2024_S + YEAR_S);
+	assert_int_equal(judge(w, T2020_S, T2026_S), KT_ERR_VERIFY);
+	assert_int_equal(w->opened.verdict.floor_s, 0);
 }
 
 static void a_devices_chain_goes_over_the_issuing_ca(void **state)
@@ -533,6 +613,8 @@ int main(void)
 		T(expired_at_the_floor_is_expired),
 		T(not_yet_valid_passes_while_the_clock_is_below_the_floor),
 		T(not_yet_valid_by_a_clock_that_runs_is_refused),
+		T(every_order_of_clock_floor_and_window_has_its_verdict),
+		T(with_the_floor_raised_the_older_certificate_is_over),
 		T(a_chain_that_no_moment_fits_is_refused),
 		T(wrong_dates_excuse_no_wrong_signature),
 		T(a_devices_chain_goes_over_the_issuing_ca),

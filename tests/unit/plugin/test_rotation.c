@@ -816,6 +816,135 @@ static void a_newer_op_raises_ours_and_closes_what_is_open(void **state)
 	assert_true(order(f) > op + 7);
 }
 
+/* --- policy: a key over its age --- */
+
+enum { AGE_MS = 5000 }; /* the fixture's key is ten seconds old */
+
+static void an_old_key_is_rotated_when_its_hub_says_hello(void **state)
+{
+	struct fake *f = *state;
+	char expected[64];
+	const char *rotate = NULL;
+
+	f->config.max_key_age_ms = AGE_MS;
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE); /* a connect alone orders nothing */
+	rotate = hello_answer(f, AGENT, KT_PHASE_STABLE, 1);
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+	(void)snprintf(expected, sizeof(expected), "welcome next=rotate op=%llu",
+		       (unsigned long long)hub(f)->op);
+	assert_string_equal(rotate, expected);
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 2); /* one rotate, after the welcome */
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 1);
+	/* once: neither another hello nor the sweep opens a second one */
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 1), expected);
+	fake_ticks(f, 30);
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 1);
+	/* and after the commit the key is young */
+	say_csr(f, hub(f)->op, "new key");
+	fake_issue(f, NEXT);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
+	say_confirm(f, TRIAL, hub(f)->op, NEXT);
+	assert_int_equal(hub(f)->generation, 2);
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, NEXT);
+	assert_false(fake_session(f, AGENT)->rotate_only);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, hub(f)->op),
+			    "welcome next=none op=0");
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 1);
+}
+
+static void a_key_that_grows_old_in_session_is_rotated_there(void **state)
+{
+	struct fake *f = *state;
+	const uint64_t before = hub(f)->op;
+
+	f->config.max_key_age_ms = 15000;
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	fake_ticks(f, 20);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 1), "welcome next=none op=0");
+	while (f->now.wall_us <= (FLEET_TIME_S + 15) * INT64_C(1000000)) {
+		assert_int_equal(hub(f)->op, before);
+		fake_tick(f);
+	}
+	fake_ticks(f, 11); /* a walk a second */
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+	assert_non_null(fake_sent(f, "hub-17:agent", "rotate"));
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 1);
+	/* closed without a commit: its age is what it was */
+	assert_int_equal(kt_rotation_cancel(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	fake_ticks(f, 11);
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 2);
+}
+
+static void policy_orders_nothing_where_it_must_not(void **state)
+{
+	struct fake *f = *state;
+	struct kt_session *session = NULL;
+	struct kt_registry *registry = f->registry;
+
+	f->config.max_key_age_ms = AGE_MS;
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	fake_ticks(f, 15); /* before its hello nobody knows that it can answer */
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	(void)fake_hello(f, TRIAL, "hub-17:trial", LEAF);
+	fake_ticks(f, 15);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	/* without a limit */
+	f->config.max_key_age_ms = 0;
+	session = fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	assert_false(kt_rotation_order_due(f->core, session));
+	/* a ledger that failed: the welcome says what is true, and nothing else happens */
+	f->config.max_key_age_ms = AGE_MS;
+	fake_fail(f);
+	assert_string_equal(hello_answer(f, AGENT, KT_PHASE_STABLE, 1), "welcome next=none op=0");
+	fake_ticks(f, 15);
+	assert_int_equal(kt_registry_find_device(registry, "hub-17")->phase, KT_SERVER_IDLE);
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], 0);
+}
+
+static void a_frozen_device_is_not_rotated_for_its_age(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op = issued(f);
+
+	say_csr(f, op, "another key");
+	assert_true(hub(f)->frozen);
+	f->config.max_key_age_ms = AGE_MS;
+	assert_non_null(hello_answer(f, AGENT, KT_PHASE_STABLE, op));
+	fake_ticks(f, 15);
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	fake_ticks(f, 15);
+	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
+}
+
+static void a_fleet_of_one_age_rotates_in_a_stream(void **state)
+{
+	enum { HUBS = 40 };
+	struct fake *f = *state;
+	char id[16];
+	char agent[32];
+	char cert[96];
+
+	for (unsigned i = 0; i < HUBS; i++) {
+		(void)snprintf(id, sizeof(id), "hub-a%u", i);
+		(void)snprintf(agent, sizeof(agent), "hub-a%u:agent", i);
+		(void)snprintf(cert, sizeof(cert), "spiffe://" FLEET_TD "/device/hub-a%u" END "|g1",
+			       i);
+		(void)fleet_active(f->registry, id, "west", cert);
+		fake_durable(f);
+		(void)fake_hello(f, 1000 + i, agent, cert);
+	}
+	f->config.max_key_age_ms = AGE_MS;
+	fake_ticks(f, 11);
+	assert_in_range(f->logged[KT_EVENT_ROTATION_OPENED], 1, 32); /* two walks at most */
+	fake_ticks(f, 40);
+	assert_int_equal(f->logged[KT_EVENT_ROTATION_OPENED], HUBS);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -853,6 +982,11 @@ int main(void)
 		T(hello_is_answered_by_phase_and_op),
 		T(an_op_from_the_future_is_refused),
 		T(a_newer_op_raises_ours_and_closes_what_is_open),
+		T(an_old_key_is_rotated_when_its_hub_says_hello),
+		T(a_key_that_grows_old_in_session_is_rotated_there),
+		T(policy_orders_nothing_where_it_must_not),
+		T(a_frozen_device_is_not_rotated_for_its_age),
+		T(a_fleet_of_one_age_rotates_in_a_stream),
 	};
 #undef T
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -357,6 +357,32 @@ static void modes_are_durable_with_fsync_alone(void **state)
 	fake_fs_free(fs);
 }
 
+static void a_spoilt_file_is_not_read_until_another_takes_its_place(void **state)
+{
+	struct fake_fs *fs = fake_fs_new();
+	const struct kt_fs *t = fake_fs_table(fs);
+	char byte = 'y';
+	int fd;
+
+	(void)state;
+	fake_fs_put(fs, "/f", "x");
+	fake_fs_put(fs, "/g", "z");
+	assert_false(fake_fs_spoil(fs, "/h"));
+	assert_true(fake_fs_spoil(fs, "/f"));
+	fake_fs_crash(fs, 1);
+	fd = t->open(t->ctx, "/f", O_RDWR, 0);
+	assert_int_equal(t->pwrite(t->ctx, fd, &byte, 1, 0), 1);
+	assert_int_equal(t->read(t->ctx, fd, &byte, 1), -1);
+	assert_int_equal(errno, EIO);
+	assert_int_equal(t->close(t->ctx, fd), 0);
+	assert_int_equal(t->rename(t->ctx, "/g", "/f"), 0);
+	fd = t->open(t->ctx, "/f", O_RDONLY, 0);
+	assert_int_equal(t->read(t->ctx, fd, &byte, 1), 1);
+	assert_int_equal(byte, 'z');
+	assert_int_equal(t->close(t->ctx, fd), 0);
+	fake_fs_free(fs);
+}
+
 static void crashes_free_what_no_name_leads_to_and_use_it_again(void **state)
 {
 	struct fake_fs *fs = fake_fs_new();
@@ -396,6 +422,7 @@ int main(void)
 		cmocka_unit_test(failures_come_at_their_call_and_go),
 		cmocka_unit_test(writes_can_be_short_and_space_can_end),
 		cmocka_unit_test(modes_are_durable_with_fsync_alone),
+		cmocka_unit_test(a_spoilt_file_is_not_read_until_another_takes_its_place),
 		cmocka_unit_test(crashes_free_what_no_name_leads_to_and_use_it_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
