@@ -80,6 +80,7 @@ static bool is_verdict_undurable(const struct kt_access *access,
 	switch (credential->status) {
 	case KT_CREDENTIAL_PENDING:
 	case KT_CREDENTIAL_ABANDONED:
+	case KT_CREDENTIAL_LOST:
 		return is_trial; /* anything else is refused either way */
 	case KT_CREDENTIAL_CURRENT:
 		return !is_trial; /* as :trial it is let in either way */
@@ -118,6 +119,7 @@ static enum kt_reason status_refusal(const struct kt_credential *credential, boo
 	case KT_CREDENTIAL_REVOKED:
 		return KT_REASON_CERT_REVOKED;
 	case KT_CREDENTIAL_ABANDONED:
+	case KT_CREDENTIAL_LOST:
 		return KT_REASON_OP_CLOSED;
 	}
 	return KT_REASON_DENIED;
