@@ -36,6 +36,18 @@ const char *kt_rotation_event_name(enum kt_rotation_event event);
 /* The phase of a rotation: an enrolment in progress is none of it. */
 enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 
+/* Opens an op and tells the device nothing yet. */
+struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
+				   const char *actor, const char *note);
+
+/* --- rotation_sessions.c: who is ended when @after_seq is durable --- */
+
+void kt_rotation_end_trials(struct kt_core *core, const struct kt_device *device,
+			    uint64_t after_seq);
+void kt_rotation_retire(struct kt_core *core, const struct kt_device *device, uint64_t after_seq);
+void kt_rotation_end_drain(struct kt_core *core, const struct kt_device *device,
+			   uint64_t after_seq);
+
 /* --- rotation_messages.c --- */
 
 /*

@@ -210,6 +210,7 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 
 	if (m->u.hello.op > device->op && !settle_newer_op(core, session, m->u.hello.op))
 		return;
+	kt_adoption_on_hello(core, session);
 	phase = kt_rotation_phase(device);
 	op = phase == KT_SERVER_IDLE ? device->last_committed_op : device->op;
 	next = is_pending ? KT_NEXT_CONFIRM : reconciliation[phase][what_it_says(&m->u.hello, op)];

@@ -356,7 +356,7 @@ static enum kt_err get_generation(const struct kt_json_value *v, struct kt_recor
 {
 	uint64_t value;
 
-	if (get_u64(v, UINT32_MAX, &value) != KT_ERR_OK)
+	if (get_u64(v, UINT32_MAX, &value) != KT_ERR_OK || value == 0)
 		return KT_ERR_INVALID;
 	r->generation = (uint32_t)value;
 	return KT_ERR_OK;
@@ -401,7 +401,9 @@ static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struc
 	case KT_F_PATTERN:
 		return get_text(v, r->pattern, sizeof(r->pattern));
 	case KT_F_OP:
-		return get_u64(v, UINT64_MAX, &r->op);
+		/* none is written by leaving it out */
+		return get_u64(v, UINT64_MAX, &r->op) == KT_ERR_OK && r->op > 0 ? KT_ERR_OK
+										: KT_ERR_INVALID;
 	case KT_F_NONCE:
 		return get_nonce(v, r);
 	case KT_F_ALG:
