@@ -482,20 +482,18 @@ static enum kt_err read_credential(struct kt_registry *registry, struct row_in *
 {
 	struct kt_credential_image image = {.row = get_u32(row)};
 	struct kt_credential *c = &image.c;
-	bool is_known;
 
 	image.device_row = get_u32(row);
 	get_hash(row, c->fp.b);
 	get_hash(row, c->key_id.b);
 	c->generation = get_u32(row);
-	is_known = kt_credential_status_from_name(get_string(row), &c->status);
+	if (!kt_credential_status_from_name(get_string(row), &c->status))
+		row->is_bad = true;
 	c->not_after_s = get_i64(row, 0, INT64_MAX);
 	c->op = get_u64(row);
 	c->superseded_by = get_u64(row);
 	c->changed_seq = get_u64(row);
-	if (row->is_bad || !is_known)
-		return KT_ERR_CORRUPT;
-	return kt_index_restore_credential(registry, &image);
+	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_credential(registry, &image);
 }
 
 static enum kt_err read_ticket(struct kt_registry *registry, struct row_in *row)

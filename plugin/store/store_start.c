@@ -193,11 +193,9 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 	struct kt_store_start *s = arg;
 	enum kt_err err;
 
-	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0) {
-		s->is_rolled_back = true;
-		return KT_ERR_ROLLED_BACK;
-	}
-	if (record->seq <= s->index_seq)
+	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0)
+		s->is_rolled_back = true; /* and on: the remedy names the last record */
+	if (record->seq <= s->index_seq || s->is_rolled_back)
 		return KT_ERR_OK;
 	err = kt_registry_apply(s->registry, record);
 	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
@@ -205,11 +203,16 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 
 static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
 {
-	return refuse(s, KT_ERR_ROLLED_BACK,
-		      "the ledger in %s %s: it was restored, removed or altered, and revoked "
-		      "credentials could come back. Put the newest ledger back (if it is lost for "
-		      "good: docs/OPERATIONS.md, Backup and restore)",
-		      s->config->ledger_dir, what);
+	char head[KT_HEX_LEN(32) + 1] = "lost";
+
+	if (s->state.seq > 0 &&
+	    kt_hex_encode(s->state.head, sizeof(s->state.head), head, sizeof(head)) != KT_ERR_OK)
+		head[0] = '\0';
+	return refuse(
+		s, KT_ERR_ROLLED_BACK,
+		"the ledger in %s %s: revoked credentials could come back. Put the newest "
+		"ledger back; if it is lost for good: keyturnctl restore --accept-rollback %s",
+		s->config->ledger_dir, what, head);
 }
 
 static enum kt_err scan(struct kt_store_start *s)
@@ -226,8 +229,6 @@ static enum kt_err scan(struct kt_store_start *s)
 	if (err == KT_ERR_VERSION)
 		return refuse(s, err, "%s/ledger.kt was written by a newer version; run that one",
 			      s->config->ledger_dir);
-	if (err == KT_ERR_ROLLED_BACK)
-		return refuse_rollback(s, "has another record where the index has one");
 	if (err == KT_ERR_NOT_FOUND && s->index_seq > 0)
 		return refuse_rollback(s, "is missing, but the index has records");
 	if (err == KT_ERR_NOT_FOUND) {
@@ -236,6 +237,8 @@ static enum kt_err scan(struct kt_store_start *s)
 	}
 	if (err != KT_ERR_OK)
 		return refuse_err(s, err, "cannot read the ledger in", s->config->ledger_dir);
+	if (s->is_rolled_back)
+		return refuse_rollback(s, "has another record where the index has one");
 	if (s->state.seq < s->index_seq)
 		return refuse_rollback(s, "is older than the index");
 	return KT_ERR_OK;
