@@ -198,7 +198,10 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 	if (record->seq <= s->index_seq || s->is_rolled_back)
 		return KT_ERR_OK;
 	err = kt_registry_apply(s->registry, record);
-	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
+	if (err != KT_ERR_STATE)
+		return err;
+	s->is_misfit = true;
+	return KT_ERR_CORRUPT;
 }
 
 static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
@@ -215,16 +218,35 @@ static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *w
 		s->config->ledger_dir, what, head);
 }
 
+/*
+ * What the index holds and the ledger's next record may not fit together: its files are of two
+ * moments. Then the ledger alone has to do; up to index_seq it was the one that the index knew.
+ */
+static enum kt_err read_ledger(struct kt_store_start *s, uint64_t *bad_line)
+{
+	enum kt_err err =
+		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
+
+	if (err != KT_ERR_CORRUPT || !s->is_misfit || s->index_seq == 0)
+		return err;
+	err = kt_index_clear(s->index);
+	if (err != KT_ERR_OK)
+		return err;
+	kt_registry_clear(s->registry);
+	s->index_seq = 0;
+	return kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
+}
+
 static enum kt_err scan(struct kt_store_start *s)
 {
 	uint64_t bad_line = 0;
-	enum kt_err err =
-		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, &bad_line);
+	enum kt_err err = read_ledger(s, &bad_line);
 
 	if (err == KT_ERR_CORRUPT)
 		return refuse(s, err,
 			      "line %" PRIu64 " of %s/ledger.kt does not verify: the ledger was "
-			      "altered or the disk is damaged; put a good copy back",
+			      "altered or the disk is damaged; put a good copy back "
+			      "(keyturnctl restore)",
 			      bad_line, s->config->ledger_dir);
 	if (err == KT_ERR_VERSION)
 		return refuse(s, err, "%s/ledger.kt was written by a newer version; run that one",
