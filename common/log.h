@@ -52,6 +52,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(DEVICE_DELETED, "device.deleted", WARN, 0, "a device was deleted")                       \
 	X(DEVICE_QUARANTINED, "device.quarantined", WARN, 0, "a device has Keyturn topics only")   \
 	X(DEVICE_RELEASED, "device.released", INFO, 0, "quarantine or freeze was ended")           \
+	X(DEVICE_ADOPTED, "device.adopted", WARN, 0,                                               \
+	  "a newer certificate than the registry's was taken over")                                \
 	X(TICKET_CREATED, "ticket.created", INFO, 0, "a ticket was given out")                     \
 	X(ENROLL_REFUSED, "enroll.refused", WARN, 1, "an enrolment was refused")                   \
 	X(ENROLL_CONFLICTED, "enroll.conflict", WARN, 1, "a ticket came with a second key")        \
@@ -67,6 +69,9 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(CLONE_ALARMED, "clone.alarmed", ERROR, 1, "a superseded credential, or a second key")    \
 	X(REGISTRY_BEHIND, "registry.behind", ERROR, 0,                                            \
 	  "a device knows a newer operation than we")                                              \
+	X(REGISTRY_RECONCILING, "registry.reconciling", WARN, 0,                                   \
+	  "an older ledger was accepted, newer certificates are taken over")                       \
+	X(REGISTRY_RECONCILED, "registry.reconciled", INFO, 0, "an operator ended reconciling")    \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
 	/* agent */                                                                                \

@@ -22,6 +22,7 @@ static kt_command_run *const runs[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_QUARANTINE] = kt_command_quarantine,
 	[KT_COMMAND_RELEASE] = kt_command_release,
 	[KT_COMMAND_CONFIRM_CLOCK] = kt_command_confirm_clock,
+	[KT_COMMAND_END_RECONCILE] = kt_command_end_reconcile,
 	[KT_COMMAND_REVOKE] = kt_command_revoke,
 	[KT_COMMAND_DELETE_DEVICE] = kt_command_delete_device,
 	[KT_COMMAND_STATUS] = kt_command_status,

@@ -41,6 +41,7 @@ enum {
 	X(QUARANTINE, "quarantine", ADMIN)                                                         \
 	X(RELEASE, "release", ADMIN)                                                               \
 	X(CONFIRM_CLOCK, "confirmClock", ADMIN)                                                    \
+	X(END_RECONCILE, "endReconcile", ADMIN)                                                    \
 	X(REVOKE, "revoke", ADMIN)                                                                 \
 	X(DELETE_DEVICE, "deleteDevice", ADMIN)                                                    \
 	X(STATUS, "status", VIEWER)

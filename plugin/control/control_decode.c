@@ -71,6 +71,7 @@ static const struct kt_json_rule revoke[] = {COMMON,
 					     {"emergency", KT_JSON_BOOL, false, 0},
 					     {"wipe", KT_JSON_BOOL, false, 0},
 					     FIELD_NOTE};
+static const struct kt_json_rule end_reconcile[] = {COMMON, FIELD_NOTE};
 static const struct kt_json_rule no_fields[] = {COMMON};
 
 #define RULES(array)                                                                               \
@@ -95,6 +96,7 @@ static const struct {
 	[KT_COMMAND_QUARANTINE] = RULES(quarantine),
 	[KT_COMMAND_RELEASE] = RULES(release),
 	[KT_COMMAND_CONFIRM_CLOCK] = RULES(no_fields),
+	[KT_COMMAND_END_RECONCILE] = RULES(end_reconcile),
 	[KT_COMMAND_REVOKE] = RULES(revoke),
 	[KT_COMMAND_DELETE_DEVICE] = RULES(one_device),
 	[KT_COMMAND_STATUS] = RULES(no_fields),

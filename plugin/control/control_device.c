@@ -201,6 +201,11 @@ void kt_command_confirm_clock(struct kt_control *c)
 	(void)kt_control_outcome(c, kt_clock_confirm(c->core, c->session->actor));
 }
 
+void kt_command_end_reconcile(struct kt_control *c)
+{
+	(void)kt_control_outcome(c, kt_reconcile_end(c->core, c->session->actor, note_of(c)));
+}
+
 void kt_command_revoke(struct kt_control *c)
 {
 	const struct kt_device *device = kt_control_device(c);

@@ -43,6 +43,7 @@ kt_command_run kt_command_challenge;
 kt_command_run kt_command_quarantine;
 kt_command_run kt_command_release;
 kt_command_run kt_command_confirm_clock;
+kt_command_run kt_command_end_reconcile;
 kt_command_run kt_command_revoke;
 kt_command_run kt_command_delete_device;
 /* control_rotate.c */

@@ -21,13 +21,16 @@ static bool is_listed(const struct kt_device *device, const char *state)
 	if (strcmp(state, "frozen") == 0) {
 		return device->frozen;
 	}
+	if (strcmp(state, "adopted") == 0) {
+		return device->adopted;
+	}
 	return strcmp(state, kt_device_state_name(device->state)) == 0;
 }
 
 static bool state_filter(struct kt_control *c, const char **out)
 {
-	static const char *const words[] = {"new",     "active",      "revoked",
-					    "deleted", "quarantined", "frozen"};
+	static const char *const words[] = {"new",	   "active", "revoked", "deleted",
+					    "quarantined", "frozen", "adopted"};
 	const char *state = kt_json_string(c->item, "state");
 	*out = "";
 	if (state == NULL) {
@@ -40,7 +43,7 @@ static bool state_filter(struct kt_control *c, const char **out)
 		}
 	}
 	return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "state",
-			 "is none of new, active, revoked, deleted, quarantined, frozen");
+			 "is none of new, active, revoked, deleted, quarantined, frozen, adopted");
 }
 
 struct page {
@@ -76,6 +79,7 @@ static void put_summary(struct kt_core *core, struct kt_json_writer *w,
 			   device->current != NULL ? (int64_t)device->current->generation : 0);
 	kt_json_put_bool(w, "quarantined", device->quarantined);
 	kt_json_put_bool(w, "frozen", device->frozen);
+	kt_json_put_bool(w, "adopted", device->adopted);
 	kt_json_put_bool(w, "online", is_online(core, device));
 }
 
@@ -266,6 +270,7 @@ static void put_counts(struct kt_json_writer *w, const struct kt_core *core)
 		{"revoked", counts.revoked},
 		{"quarantined", counts.quarantined},
 		{"frozen", counts.frozen},
+		{"adopted", counts.adopted},
 		{"openOps", counts.open_ops},
 		{"credentials", counts.credentials},
 		{"openTickets", counts.tickets_open},
@@ -289,6 +294,7 @@ void kt_command_status(struct kt_control *c)
 	kt_json_put_u64(w, "durableSeq", core->durable_seq);
 	kt_json_put_bool(w, "ledgerOk", !core->journal_failed);
 	kt_json_put_bool(w, "clockJumped", core->clock_jumped);
+	kt_json_put_bool(w, "reconciling", kt_registry_restore_seq(core->registry) != 0);
 	put_counts(w, core);
 	kt_json_open_object(w, "refusals");
 	for (unsigned i = 0; i < KT_REASON_COUNT; i++) {

@@ -80,6 +80,7 @@ static bool is_verdict_undurable(const struct kt_access *access,
 	switch (credential->status) {
 	case KT_CREDENTIAL_PENDING:
 	case KT_CREDENTIAL_ABANDONED:
+	case KT_CREDENTIAL_LOST:
 		return is_trial; /* anything else is refused either way */
 	case KT_CREDENTIAL_CURRENT:
 		return !is_trial; /* as :trial it is let in either way */
@@ -118,6 +119,7 @@ static enum kt_reason status_refusal(const struct kt_credential *credential, boo
 	case KT_CREDENTIAL_REVOKED:
 		return KT_REASON_CERT_REVOKED;
 	case KT_CREDENTIAL_ABANDONED:
+	case KT_CREDENTIAL_LOST:
 		return KT_REASON_OP_CLOSED;
 	}
 	return KT_REASON_DENIED;
@@ -180,6 +182,71 @@ static void connect_device(const struct kt_access *access, const struct kt_conne
 }
 
 /* --- a certificate that it does not hold --- */
+
+/* What a record of it would say. False: the name or the serial is none of a device of ours. */
+static bool read_adoption(const struct kt_access *access, const struct kt_cert *cert,
+			  struct kt_adoption *out)
+{
+	const char *id;
+
+	if (kt_uri_decode(cert->uri, access->config->trust_domain, &id) != KT_URI_DEVICE ||
+	    !kt_device_id_set(&out->device, id, strlen(id)))
+		return false;
+	out->key_id = cert->key_id;
+	return kt_cert_generation(cert, &out->generation) && !cert->is_ca;
+}
+
+static bool does_registry_allow(const struct kt_access *access, const struct kt_adoption *adoption,
+				const struct kt_fingerprint *fp, int64_t not_after_s)
+{
+	const struct kt_record record = {.seq = kt_registry_seq(access->registry) + 1,
+					 .kind = KT_RECORD_ADOPT,
+					 .device = adoption->device,
+					 .fp = *fp,
+					 .key_id = adoption->key_id,
+					 .generation = adoption->generation,
+					 .not_after_s = not_after_s};
+
+	return kt_registry_check(access->registry, &record) == KT_ERR_OK;
+}
+
+/* TLS has verified some chain; what counts here is that our issuing CA itself has signed it. */
+static bool is_signed_by_us(const struct kt_access *access, struct kt_bytes cert)
+{
+	enum kt_dates dates;
+
+	return access->issuer_cert_der.len > 0 &&
+	       kt_chain_verify(access->issuer_cert_der, &cert, 1, -1, &dates) == KT_ERR_OK;
+}
+
+/*
+ * The registry was restored from a backup, and this certificate may be from after it. Cheap
+ * questions first, the signature last; only the agent's own connections. True: adopt it.
+ */
+static bool connect_lost(const struct kt_access *access, const struct kt_connect *connect,
+			 const struct kt_client_name *name, struct kt_admission *out)
+{
+	struct kt_adoption adoption = {.generation = 0};
+	struct kt_cert cert;
+
+	if (kt_registry_restore_seq(access->registry) == 0 ||
+	    (out->credential != NULL && out->credential->status != KT_CREDENTIAL_LOST) ||
+	    (name->kind != KT_CLIENT_AGENT && name->kind != KT_CLIENT_TRIAL) ||
+	    !connect->clean_start)
+		return false;
+	if (kt_cert_decode(connect->cert.p, connect->cert.len, &cert) != KT_ERR_OK ||
+	    now_s(access) > cert.not_after_s || now_s(access) < cert.not_before_s ||
+	    !read_adoption(access, &cert, &adoption) ||
+	    strcmp(name->device.s, adoption.device.s) != 0 ||
+	    !is_username_fine(access, connect->username, adoption.device.s) ||
+	    !does_registry_allow(access, &adoption, &out->fp, cert.not_after_s) ||
+	    !is_signed_by_us(access, connect->cert))
+		return false;
+	refuse(out, KT_ANSWER_NO_ANSWER, KT_REASON_CERT_UNDURABLE);
+	out->adoption = adoption;
+	out->not_after_s = cert.not_after_s;
+	return true;
+}
 
 static const struct kt_operator *find_operator(const struct kt_config *config,
 					       enum kt_operator_kind kind, const char *name)
@@ -348,6 +415,8 @@ void kt_access_connect(const struct kt_access *access, const struct kt_connect *
 	} else {
 		out->fp = kt_fingerprint_of(connect->cert.p, connect->cert.len);
 		out->credential = kt_registry_find_fingerprint(access->registry, &out->fp);
+		if (connect_lost(access, connect, &name, out))
+			return;
 		if (out->credential != NULL)
 			connect_device(access, connect, &name, out);
 		else

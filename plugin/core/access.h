@@ -32,6 +32,12 @@ struct kt_connect { /* what the broker knows at CONNECT; all borrowed */
 	bool clean_start;
 };
 
+struct kt_adoption { /* what a record would take over; generation 0: nothing */
+	struct kt_device_id device;
+	struct kt_key_id key_id;
+	uint32_t generation;
+};
+
 struct kt_admission { /* the verdict */
 	enum kt_answer answer;
 	enum kt_reason reason; /* of a refusal */
@@ -45,6 +51,7 @@ struct kt_admission { /* the verdict */
 	int64_t not_after_s;	  /* of the certificate shown; KT_CERT_NO_END without one */
 	char actor[KT_ACTOR_MAX + 1];
 	char username[KT_ACTOR_MAX + 1]; /* to set on ACCEPT; "" = leave */
+	struct kt_adoption adoption;	 /* on NO_ANSWER: to be recorded now */
 };
 
 struct kt_access { /* what rules look at; borrowed */
@@ -52,9 +59,13 @@ struct kt_access { /* what rules look at; borrowed */
 	const struct kt_registry *registry;
 	uint64_t durable_seq;
 	struct kt_now now;
+	struct kt_bytes issuer_cert_der; /* who must have signed what is adopted */
 };
 
-/* Never fails: a doubt is a refusal. */
+/*
+ * Never fails: a doubt is a refusal. While reconciling, a certificate that the registry does not
+ * hold and that could be adopted costs one signature more, here and once: after that it is held.
+ */
 void kt_access_connect(const struct kt_access *access, const struct kt_connect *connect,
 		       struct kt_admission *out);
 

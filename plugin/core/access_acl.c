@@ -56,7 +56,7 @@ static bool is_revoked(const struct kt_device *device)
 /* Until its end is durable, too: a right that is lost with the power must not have been used. */
 static bool is_quarantined(const struct kt_access *access, const struct kt_device *device)
 {
-	return device->quarantined || device->released_seq > access->durable_seq;
+	return device->quarantined || device->adopted || device->released_seq > access->durable_seq;
 }
 
 static void who_of_session(const struct kt_access *access, const struct kt_session *session,

@@ -39,6 +39,7 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 		goto out;
 	enter(core, now);
 	kt_core_watch_clock(core);
+	kt_adoption_tell_start(core);
 	*out = core;
 	core = NULL; /* moved */
 out:
@@ -62,6 +63,15 @@ uint64_t kt_core_count(const struct kt_core *core, enum kt_reason reason)
 }
 
 /* --- connect --- */
+
+static struct kt_access access_of(const struct kt_core *core, struct kt_now now)
+{
+	return (struct kt_access){.config = core->config,
+				  .registry = core->registry,
+				  .durable_seq = core->durable_seq,
+				  .now = now,
+				  .issuer_cert_der = core->issuer_cert_der};
+}
 
 static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
 {
@@ -224,7 +234,7 @@ static void connect_again(struct kt_core *core, const struct kt_connect *connect
 void kt_core_connect(struct kt_core *core, struct kt_now now, const struct kt_connect *connect,
 		     struct kt_connect_answer *out)
 {
-	const struct kt_access access = {core->config, core->registry, core->durable_seq, now};
+	const struct kt_access access = access_of(core, now);
 	struct kt_admission admission;
 
 	enter(core, now);
@@ -234,6 +244,8 @@ void kt_core_connect(struct kt_core *core, struct kt_now now, const struct kt_co
 		return;
 	}
 	kt_access_connect(&access, connect, &admission);
+	if (admission.adoption.generation != 0)
+		kt_adoption_take(core, &admission);
 	out->answer = admission.answer;
 	if (admission.answer != KT_ANSWER_ACCEPT && admission.answer != KT_ANSWER_DEFER) {
 		refuse_client(core, connect, &admission);
@@ -264,7 +276,7 @@ void kt_core_extended_auth(struct kt_core *core, struct kt_now now, const char *
 
 enum kt_right kt_core_acl(struct kt_core *core, struct kt_now now, const struct kt_acl_event *event)
 {
-	const struct kt_access access = {core->config, core->registry, core->durable_seq, now};
+	const struct kt_access access = access_of(core, now);
 	struct kt_acl_question question = {.session =
 						   kt_sessions_find(core->sessions, event->client),
 					   .client_id = event->client_id,

@@ -16,7 +16,7 @@
 struct kt_outbox;
 struct kt_claims;
 
-enum { KT_GAUGE_COUNT = 10 };
+enum { KT_GAUGE_COUNT = 12 };
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;
@@ -140,6 +140,8 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const char *group,
 				   const struct kt_key_id *key_id, const char *actor);
 struct kt_outcome kt_clock_confirm(struct kt_core *core, const char *actor);
+/* adoption.c: ends reconciling; STATE if it is not on. */
+struct kt_outcome kt_reconcile_end(struct kt_core *core, const char *actor, const char *note);
 /* challenge.c: STATE if the device has no live :agent session. */
 struct kt_outcome kt_challenge_send(struct kt_core *core, const struct kt_device *device,
 				    const char *actor);
@@ -165,6 +167,13 @@ struct kt_claim { /* a claimant that waits, as `listPending` shows it */
 };
 /* In order of first arrival; false at the end. */
 bool kt_enroll_claim_at(const struct kt_core *core, size_t index, struct kt_claim *out);
+
+/* --- adoption.c: a registry that was restored from a backup --- */
+
+/* Records what access found; the client's answer stays, whatever comes of it. */
+void kt_adoption_take(struct kt_core *core, struct kt_admission *admission);
+/* The start says that reconciling is on. */
+void kt_adoption_tell_start(struct kt_core *core);
 
 /* control.c: one batch from an operator session. */
 void kt_control_batch(struct kt_core *core, struct kt_session *session, struct kt_bytes payload);

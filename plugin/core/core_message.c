@@ -26,6 +26,7 @@ static enum kt_reason credential_refusal(const struct kt_session *session)
 	case KT_CREDENTIAL_REVOKED:
 		return KT_REASON_REVOKED;
 	case KT_CREDENTIAL_ABANDONED:
+	case KT_CREDENTIAL_LOST:
 		return KT_REASON_OP_CLOSED;
 	}
 	return KT_REASON_DENIED;

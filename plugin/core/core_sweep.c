@@ -123,7 +123,7 @@ void kt_core_sweep_sessions(struct kt_core *core)
 static const char *const gauge_names[KT_GAUGE_COUNT] = {
 	"devices",	  "devices/active", "devices/revoked", "devices/quarantined",
 	"devices/frozen", "rotations/open", "tickets/open",    "sessions",
-	"refusals",	  "ledger/seq",
+	"refusals",	  "ledger/seq",	    "devices/adopted", "reconciling",
 };
 
 void kt_core_publish_gauges(struct kt_core *core)
@@ -146,7 +146,9 @@ void kt_core_publish_gauges(struct kt_core *core)
 						      counts.tickets_open,
 						      kt_sessions_count(core->sessions),
 						      refusals,
-						      core->durable_seq};
+						      core->durable_seq,
+						      counts.adopted,
+						      kt_registry_restore_seq(core->registry) != 0};
 
 		for (size_t i = 0; i < KT_GAUGE_COUNT; i++) {
 			char topic[KT_TOPIC_MAX];

@@ -103,17 +103,6 @@ static void tell(struct kt_core *core, enum kt_event event, const struct kt_devi
 	kt_core_fact(core, event, device, words.fields, words.count, record->seq);
 }
 
-/* Trials of a pending credential that was given up. */
-static void end_trials(struct kt_core *core, const struct kt_device *device, uint64_t after_seq)
-{
-	struct kt_session *session = NULL;
-
-	while ((session = kt_sessions_next_of(core->sessions, device, session)) != NULL) {
-		if (session->credential->status == KT_CREDENTIAL_ABANDONED)
-			kt_core_kick_after(core, session, KT_REASON_OP_CLOSED, after_seq);
-	}
-}
-
 /* --- orders --- */
 
 static enum kt_reason order_refusal(const struct kt_device *device)
@@ -146,7 +135,7 @@ struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device 
 	outcome.seq = record.seq;
 	outcome.op = record.op;
 	tell(core, KT_EVENT_ROTATION_OPENED, device, NULL, &record);
-	end_trials(core, device, record.seq);
+	kt_rotation_end_trials(core, device, record.seq);
 	return outcome;
 }
 
@@ -178,7 +167,7 @@ static struct kt_outcome close_op(struct kt_core *core, const struct kt_device *
 		return outcome;
 	outcome.seq = outcome.reason == KT_REASON_NONE ? record.seq : 0;
 	tell(core, KT_EVENT_ROTATION_CLOSED, device, NULL, &record);
-	end_trials(core, device, record.seq);
+	kt_rotation_end_trials(core, device, record.seq);
 	return outcome;
 }
 
@@ -233,7 +222,7 @@ static void freeze(struct kt_core *core, struct kt_session *session, const struc
 	record.reason = KT_REASON_KEY_SECOND;
 	tell(core, KT_EVENT_ROTATION_FROZEN, device, NULL, &record);
 	tell(core, KT_EVENT_CLONE_ALARMED, device, NULL, &record);
-	end_trials(core, device, record.seq);
+	kt_rotation_end_trials(core, device, record.seq);
 	if (session != NULL)
 		kt_rotation_reject_after(core, session, KT_REASON_KEY_SECOND, record.op,
 					 record.seq);
@@ -379,23 +368,6 @@ void kt_rotation_on_issued(struct kt_core *core, struct kt_job *job)
 
 /* --- confirm, promoted, failed --- */
 
-/* After a commit the old credential's agent goes at once, the hub's programs when they reloaded. */
-static void retire(struct kt_core *core, const struct kt_device *device, uint64_t after_seq)
-{
-	struct kt_session *session = NULL;
-
-	while ((session = kt_sessions_next_of(core->sessions, device, session)) != NULL) {
-		if (session->credential->status != KT_CREDENTIAL_SUPERSEDED)
-			continue;
-		if (session->kind == KT_SESSION_DEVICE && core->config->superseded_drain_ms > 0 &&
-		    session->drain_until_ms == 0)
-			session->drain_until_ms =
-				core->now.mono_ms + core->config->superseded_drain_ms;
-		else if (session->kind != KT_SESSION_DEVICE || session->drain_until_ms == 0)
-			kt_core_kick_after(core, session, KT_REASON_CERT_SUPERSEDED, after_seq);
-	}
-}
-
 static enum kt_reason confirm_refusal(const struct kt_session *session,
 				      const struct kt_msg_confirm *m)
 {
@@ -405,6 +377,10 @@ static enum kt_reason confirm_refusal(const struct kt_session *session,
 
 	if (credential != device->pending && credential != device->current)
 		return KT_REASON_CONFIRM_SESSION;
+	/* the op that issued it, and its nonce, are lost; that it is current is not */
+	if (credential == device->current && device->adopted)
+		return kt_fingerprint_eq(&m->fp, &credential->fp) ? KT_REASON_NONE
+								  : KT_REASON_FP_WRONG;
 	if (m->op != credential->op) {
 		if (m->op > device->op)
 			return KT_REASON_OP_UNKNOWN;
@@ -441,19 +417,7 @@ void kt_rotation_on_confirm(struct kt_core *core, struct kt_session *session, st
 	tell(core, was_enrolling ? KT_EVENT_DEVICE_ENROLLED : KT_EVENT_ROTATION_COMMITTED, device,
 	     device->current, &record);
 	kt_rotation_send_committed(core, session, record.op, record.seq);
-	retire(core, device, record.seq);
-}
-
-/* The hub's own programs have reloaded: what still uses an older credential is done. */
-static void end_drain(struct kt_core *core, const struct kt_device *device, uint64_t after_seq)
-{
-	struct kt_session *session = NULL;
-
-	while ((session = kt_sessions_next_of(core->sessions, device, session)) != NULL) {
-		if (session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
-		    session->credential->superseded_by <= device->promoted_op)
-			kt_core_kick_after(core, session, KT_REASON_CERT_SUPERSEDED, after_seq);
-	}
+	kt_rotation_retire(core, device, record.seq);
 }
 
 void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, struct kt_message *m)
@@ -475,7 +439,7 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 		if (kt_core_change(core, &record, session->actor, &reason) == KT_ERR_OK) {
 			kt_registry_note_promoted(core->registry, device, core->now.mono_ms);
 			tell(core, KT_EVENT_ROTATION_PROMOTED, device, device->current, &record);
-			end_drain(core, device, record.seq);
+			kt_rotation_end_drain(core, device, record.seq);
 		}
 	}
 	if (reason == KT_REASON_NONE)

@@ -40,12 +40,21 @@ enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
 				   const char *actor, const char *note);
 
+/* --- rotation_sessions.c: who is ended when @after_seq is durable --- */
+
+void kt_rotation_end_trials(struct kt_core *core, const struct kt_device *device,
+			    uint64_t after_seq);
+void kt_rotation_retire(struct kt_core *core, const struct kt_device *device, uint64_t after_seq);
+void kt_rotation_end_drain(struct kt_core *core, const struct kt_device *device,
+			   uint64_t after_seq);
+
 /* --- rotation_messages.c --- */
 
 /*
  * Opens a rotation that policy wants and nobody has ordered (actor "keyturn"): the key is over its
- * age. For an :agent session of the current credential; false: nothing was opened. Whoever calls it
- * sends `rotate`. Once per op: while one is open it opens none.
+ * age, or was adopted after a restore. For an :agent session of the current credential; false:
+ * nothing was opened. Whoever calls it sends `rotate`. Once per op: while one is open it opens
+ * none.
  */
 bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *session);
 

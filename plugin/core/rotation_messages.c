@@ -228,9 +228,13 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 /* Why this device should have another key, though no operator said so; NULL: it should not. */
 static const char *due_note(const struct kt_core *core, const struct kt_device *device)
 {
-	const struct kt_access access = {core->config, core->registry, core->durable_seq,
-					 core->now};
+	const struct kt_access access = {.config = core->config,
+					 .registry = core->registry,
+					 .durable_seq = core->durable_seq,
+					 .now = core->now};
 
+	if (device->adopted) /* it is to have a key that this ledger knows of */
+		return "adopted";
 	return kt_access_is_over_age(&access, device) ? "max_key_age" : NULL;
 }
 

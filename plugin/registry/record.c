@@ -44,6 +44,10 @@ static const struct {
 	{KT_F_EXPIRES, {"expires", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
 	{KT_F_REASON, {"reason", KT_JSON_STRING, true, 64}},
 	{KT_F_WIPE, {"wipe", KT_JSON_BOOL, true, 0}},
+	{KT_F_HEAD, {"head", KT_JSON_STRING, true, HASH_HEX}},
+	{KT_F_INDEX_SEQ, {"index_seq", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
+	{KT_F_STATUS, {"status", KT_JSON_STRING, true, 16}},
+	{KT_F_FROZEN, {"frozen", KT_JSON_BOOL, true, 0}},
 	{KT_F_NOTE, {"note", KT_JSON_STRING, false, NOTE_MAX}},
 	{KT_F_DER, {"der", KT_JSON_STRING, true, DER_TEXT_MAX}},
 };
@@ -52,6 +56,25 @@ enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
 const char *kt_record_kind_name(enum kt_record_kind kind)
 {
 	return (unsigned)kind < KT_RECORD_COUNT ? kinds[kind].name : "?";
+}
+
+static const char *const status_names[] = {"pending", "current",   "superseded",
+					   "revoked", "abandoned", "lost"};
+
+const char *kt_credential_status_name(enum kt_credential_status s)
+{
+	return (unsigned)s <= KT_CREDENTIAL_LOST ? status_names[s] : "?";
+}
+
+bool kt_credential_status_from_name(const char *name, enum kt_credential_status *out)
+{
+	for (unsigned i = 0; i <= KT_CREDENTIAL_LOST; i++) {
+		if (strcmp(status_names[i], name) == 0) {
+			*out = (enum kt_credential_status)i;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Members that a kind has, but that this kind may leave out. */
@@ -65,6 +88,10 @@ static unsigned optional_fields(enum kt_record_kind kind)
 		optional |= KT_F_DEVICE;
 	if (kind == KT_RECORD_ISSUE)
 		optional |= KT_F_TICKET;
+	if (kind == KT_RECORD_RESTORE_DEVICE)
+		optional |= KT_F_OP | KT_F_GENERATION;
+	if (kind == KT_RECORD_RESTORE_CREDENTIAL)
+		optional |= KT_F_OP;
 	return optional;
 }
 
@@ -80,6 +107,10 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 		return r->pattern[0] != '\0';
 	case KT_F_NOTE:
 		return r->note[0] != '\0';
+	case KT_F_OP:
+		return r->op > 0 || (optional_fields(r->kind) & KT_F_OP) == 0;
+	case KT_F_GENERATION:
+		return r->generation > 0 || (optional_fields(r->kind) & KT_F_GENERATION) == 0;
 	case KT_F_KEY_ID: /* elsewhere it is not a choice */
 		return r->has_key_id || r->kind != KT_RECORD_DEVICE_CREATE;
 	case KT_F_ALG:
@@ -123,6 +154,8 @@ static bool is_member_valid(const struct kt_record *r, unsigned bit)
 		return r->expires_us >= 0;
 	case KT_F_REASON:
 		return r->reason > KT_REASON_NONE && r->reason < KT_REASON_COUNT;
+	case KT_F_STATUS:
+		return (unsigned)r->status <= KT_CREDENTIAL_LOST;
 	case KT_F_TRUST_DOMAIN:
 		return kt_is_trust_domain(r->trust_domain, strlen(r->trust_domain));
 	case KT_F_DER:
@@ -216,6 +249,18 @@ static void put_member(struct kt_json_writer *w, const struct kt_record *r, size
 		return;
 	case KT_F_NOTE:
 		kt_json_put_string(w, name, r->note);
+		return;
+	case KT_F_HEAD:
+		kt_json_put_hex(w, name, r->head, sizeof(r->head));
+		return;
+	case KT_F_INDEX_SEQ:
+		kt_json_put_u64(w, name, r->index_seq);
+		return;
+	case KT_F_STATUS:
+		kt_json_put_string(w, name, kt_credential_status_name(r->status));
+		return;
+	case KT_F_FROZEN:
+		kt_json_put_bool(w, name, r->frozen);
 		return;
 	default:
 		kt_json_put_b64url(w, name, r->der.p, r->der.len);
@@ -311,7 +356,7 @@ static enum kt_err get_generation(const struct kt_json_value *v, struct kt_recor
 {
 	uint64_t value;
 
-	if (get_u64(v, UINT32_MAX, &value) != KT_ERR_OK)
+	if (get_u64(v, UINT32_MAX, &value) != KT_ERR_OK || value == 0)
 		return KT_ERR_INVALID;
 	r->generation = (uint32_t)value;
 	return KT_ERR_OK;
@@ -356,7 +401,9 @@ static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struc
 	case KT_F_PATTERN:
 		return get_text(v, r->pattern, sizeof(r->pattern));
 	case KT_F_OP:
-		return get_u64(v, UINT64_MAX, &r->op);
+		/* none is written by leaving it out */
+		return get_u64(v, UINT64_MAX, &r->op) == KT_ERR_OK && r->op > 0 ? KT_ERR_OK
+										: KT_ERR_INVALID;
 	case KT_F_NONCE:
 		return get_nonce(v, r);
 	case KT_F_ALG:
@@ -386,6 +433,17 @@ static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struc
 		return KT_ERR_OK;
 	case KT_F_NOTE:
 		return get_text(v, r->note, sizeof(r->note));
+	case KT_F_HEAD:
+		return get_hash(v, r->head);
+	case KT_F_INDEX_SEQ:
+		return get_u64(v, UINT64_MAX, &r->index_seq);
+	case KT_F_STATUS:
+		return kt_credential_status_from_name(kt_json_value_string(v), &r->status)
+			       ? KT_ERR_OK
+			       : KT_ERR_INVALID;
+	case KT_F_FROZEN:
+		r->frozen = kt_json_value_bool(v);
+		return KT_ERR_OK;
 	default:
 		return get_der(v, r);
 	}

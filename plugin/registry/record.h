@@ -18,13 +18,13 @@ enum { KT_RECORD_VERSION = 1, KT_ACTOR_MAX = 80, KT_RECORD_TEXT_MAX = 16384 };
 /* Members of struct kt_record that a kind may use. */
 enum kt_record_field {
 	KT_F_DEVICE = 1 << 0,
-	KT_F_OP = 1 << 1,
+	KT_F_OP = 1 << 1, /* optional in restore.* */
 	KT_F_NONCE = 1 << 2,
 	KT_F_ALG = 1 << 3,
 	KT_F_DEADLINE = 1 << 4,
 	KT_F_FP = 1 << 5,
-	KT_F_KEY_ID = 1 << 6, /* optional in device.create */
-	KT_F_GENERATION = 1 << 7,
+	KT_F_KEY_ID = 1 << 6,	  /* optional in device.create */
+	KT_F_GENERATION = 1 << 7, /* optional in restore.device */
 	KT_F_NOT_AFTER = 1 << 8,
 	KT_F_DER = 1 << 9,
 	KT_F_TICKET = 1 << 10, /* SHA-256 of a ticket's secret; optional in issue */
@@ -34,13 +34,19 @@ enum kt_record_field {
 	KT_F_REASON = 1 << 14,
 	KT_F_WIPE = 1 << 15,
 	KT_F_TRUST_DOMAIN = 1 << 16,
-	KT_F_NOTE = 1 << 17 /* optional, an operator's words */
+	KT_F_NOTE = 1 << 17, /* optional, an operator's words */
+	KT_F_HEAD = 1 << 18, /* hash of the last record that was accepted; zeros: none was left */
+	KT_F_INDEX_SEQ = 1 << 19,
+	KT_F_STATUS = 1 << 20,
+	KT_F_FROZEN = 1 << 21
 };
 
 /*
  * X(CODE, "kind", fields, "what it means")
  * ledger.begin is the first record. issue: for a rotation or an enrolment (op, nonce then are the
  * enrolment's); ticket or registered key is used up by the same record.
+ * ledger.restore and what follows it (restore.device, restore.credential, ticket.void, and ordinary
+ * records) are written by an operator's `keyturnctl restore` alone, in one group.
  */
 #define KT_RECORD_LIST(X)                                                                          \
 	X(LEDGER_BEGIN, "ledger.begin", KT_F_TRUST_DOMAIN, "a new ledger")                         \
@@ -75,7 +81,30 @@ enum kt_record_field {
 	  "the device is gone; its keys and fingerprints stay known for good")                     \
 	X(OP_RAISE, "op.raise", KT_F_DEVICE | KT_F_OP,                                             \
 	  "the device knew a newer op: counter raised, open op closed")                            \
-	X(CLOCK_CONFIRM, "clock.confirm", KT_F_NOTE, "an operator says that the clock is right")
+	X(CLOCK_CONFIRM, "clock.confirm", KT_F_NOTE, "an operator says that the clock is right")   \
+	X(RESTORE, "ledger.restore", KT_F_HEAD | KT_F_INDEX_SEQ | KT_F_NOTE,                       \
+	  "an operator accepts an older ledger; closes every op, reconciling begins")              \
+	X(RESTORE_DEVICE, "restore.device",                                                        \
+	  KT_F_DEVICE | KT_F_GROUP | KT_F_OP | KT_F_GENERATION | KT_F_FROZEN,                      \
+	  "what was known of a device: its counters, its freeze")                                  \
+	X(RESTORE_CREDENTIAL, "restore.credential",                                                \
+	  KT_F_DEVICE | KT_F_OP | KT_F_FP | KT_F_KEY_ID | KT_F_GENERATION | KT_F_NOT_AFTER |       \
+		  KT_F_STATUS,                                                                     \
+	  "what was known of a certificate; gives no right")                                       \
+	X(TICKET_VOID, "ticket.void", KT_F_TICKET, "a ticket that was used up already")            \
+	X(ADOPT, "credential.adopt",                                                               \
+	  KT_F_DEVICE | KT_F_FP | KT_F_KEY_ID | KT_F_GENERATION | KT_F_NOT_AFTER,                  \
+	  "while reconciling: a newer certificate of ours is current, with Keyturn topics only")   \
+	X(RECONCILE_END, "reconcile.end", KT_F_NOTE, "an operator ends reconciling")
+
+enum kt_credential_status {
+	KT_CREDENTIAL_PENDING,
+	KT_CREDENTIAL_CURRENT,
+	KT_CREDENTIAL_SUPERSEDED,
+	KT_CREDENTIAL_REVOKED,
+	KT_CREDENTIAL_ABANDONED, /* pending, given up */
+	KT_CREDENTIAL_LOST	 /* was in force, or pending, in records that are lost: adoptable */
+};
 
 enum kt_record_kind {
 #define KT_RECORD_ENUM(code, name, fields, text) KT_RECORD_##code,
@@ -110,6 +139,10 @@ struct kt_record {
 	bool wipe;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 	char note[128];
+	uint8_t head[32];
+	uint64_t index_seq; /* how far an index knew; 0: there was none */
+	enum kt_credential_status status;
+	bool frozen;
 };
 
 /*
@@ -126,5 +159,8 @@ KT_MUST_CHECK enum kt_err kt_record_decode(const char *text, size_t len, struct 
 					   uint8_t prev[static 32]);
 void kt_record_clear(struct kt_record *record);
 const char *kt_record_kind_name(enum kt_record_kind kind);
+const char *kt_credential_status_name(enum kt_credential_status s); /* pending current ... */
+/* False: no such status; *out is left alone. */
+bool kt_credential_status_from_name(const char *name, enum kt_credential_status *out);
 
 #endif

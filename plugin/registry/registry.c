@@ -278,6 +278,7 @@ void kt_row_count(struct kt_registry *r, const struct kt_device_row *row, int si
 	add_count(&counts->revoked, d->state == KT_DEVICE_REVOKED, sign);
 	add_count(&counts->quarantined, d->quarantined, sign);
 	add_count(&counts->frozen, d->frozen, sign);
+	add_count(&counts->adopted, d->adopted, sign);
 	add_count(&counts->open_ops, d->phase != KT_SERVER_IDLE, sign);
 }
 
@@ -487,6 +488,11 @@ uint64_t kt_registry_seq(const struct kt_registry *registry)
 	return registry->seq;
 }
 
+uint64_t kt_registry_restore_seq(const struct kt_registry *registry)
+{
+	return registry->restore_seq;
+}
+
 int64_t kt_registry_time_us(const struct kt_registry *registry)
 {
 	return registry->time_us;
@@ -509,12 +515,4 @@ const char *kt_server_phase_name(enum kt_server_phase phase)
 	static const char *const names[] = {"idle", "open", "issued"};
 
 	return (unsigned)phase <= KT_SERVER_ISSUED ? names[phase] : "?";
-}
-
-const char *kt_credential_status_name(enum kt_credential_status s)
-{
-	static const char *const names[] = {"pending", "current", "superseded", "revoked",
-					    "abandoned"};
-
-	return (unsigned)s <= KT_CREDENTIAL_ABANDONED ? names[s] : "?";
 }

@@ -24,14 +24,6 @@ enum kt_device_state {
 
 enum kt_server_phase { KT_SERVER_IDLE, KT_SERVER_OPEN, KT_SERVER_ISSUED };
 
-enum kt_credential_status {
-	KT_CREDENTIAL_PENDING,
-	KT_CREDENTIAL_CURRENT,
-	KT_CREDENTIAL_SUPERSEDED,
-	KT_CREDENTIAL_REVOKED,
-	KT_CREDENTIAL_ABANDONED /* pending, given up */
-};
-
 struct kt_device;
 
 struct kt_credential { /* read-only outside the registry */
@@ -41,8 +33,9 @@ struct kt_credential { /* read-only outside the registry */
 	uint32_t generation;
 	enum kt_credential_status status;
 	int64_t not_after_s;
-	uint64_t op;		/* the op that issued it */
-	uint64_t superseded_by; /* op that superseded it; 0 if none */
+	uint64_t op;		/* the op that issued it; 0: unknown (adopted) */
+	uint64_t superseded_by; /* op that superseded it (or the next one, by an adoption); 0 if
+				   none */
 	uint64_t changed_seq;	/* record that set the status: not durable yet => no verdict */
 };
 
@@ -53,7 +46,9 @@ struct kt_device { /* read-only outside the registry */
 	bool quarantined;
 	bool frozen;
 	bool wipe;			     /* of the revoke */
+	bool adopted;			     /* Keyturn topics only until a commit or a release */
 	uint32_t generation;		     /* highest ever issued */
+	uint32_t proven_generation;	     /* highest that was ever current */
 	const struct kt_credential *current; /* NULL unless ACTIVE */
 	const struct kt_credential *pending; /* NULL unless ISSUED */
 	const uint8_t *pending_der;	     /* certificate of pending */
@@ -78,7 +73,7 @@ struct kt_device { /* read-only outside the registry */
 	 * indexed */
 	int64_t promoted_ms;
 	int64_t told_us;       /* when it made us write news of its own; not indexed */
-	uint64_t released_seq; /* record that ended the last quarantine; not indexed */
+	uint64_t released_seq; /* record that ended the last quarantine or adoption; not indexed */
 	uint64_t changed_seq;  /* last record about it */
 };
 
@@ -133,6 +128,7 @@ struct kt_registry_counts {
 	size_t revoked;
 	size_t quarantined;
 	size_t frozen;
+	size_t adopted;
 	size_t open_ops;
 	size_t credentials;
 	size_t tickets_open;
@@ -140,12 +136,13 @@ struct kt_registry_counts {
 struct kt_registry_counts kt_registry_counts(const struct kt_registry *registry);
 
 uint64_t kt_registry_seq(const struct kt_registry *registry); /* of the last record applied */
+/* seq of the ledger.restore in force; 0: not reconciling. */
+uint64_t kt_registry_restore_seq(const struct kt_registry *registry);
 /* Newest time of any record, or of the last clock.confirm if that is later in order. */
 int64_t kt_registry_time_us(const struct kt_registry *registry);
 /* Trust domain of ledger.begin; "" before it. */
 const char *kt_registry_trust_domain(const struct kt_registry *registry);
-const char *kt_device_state_name(enum kt_device_state state);	    /* new active revoked deleted */
-const char *kt_server_phase_name(enum kt_server_phase phase);	    /* idle open issued */
-const char *kt_credential_status_name(enum kt_credential_status s); /* pending current ... */
+const char *kt_device_state_name(enum kt_device_state state); /* new active revoked deleted */
+const char *kt_server_phase_name(enum kt_server_phase phase); /* idle open issued */
 
 #endif

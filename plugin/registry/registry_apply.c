@@ -219,6 +219,14 @@ static void apply_issue(struct change *c)
 	}
 }
 
+/* Its sessions get their site topics back when this record is durable. */
+static void end_adoption(struct change *c, struct kt_device *d)
+{
+	if (d->adopted)
+		d->released_seq = c->rec->seq;
+	d->adopted = false;
+}
+
 static void apply_commit(struct change *c)
 {
 	struct kt_device *d = &c->row->d;
@@ -229,6 +237,9 @@ static void apply_commit(struct change *c)
 	}
 	set_status(c, d->pending, KT_CREDENTIAL_CURRENT);
 	d->current = d->pending;
+	if (d->current->generation > d->proven_generation)
+		d->proven_generation = d->current->generation;
+	end_adoption(c, d);
 	drop_der(c->row);
 	if (d->enrolling)
 		d->frozen = false;
@@ -274,6 +285,7 @@ static void apply_quarantine(struct change *c)
 static void apply_release(struct change *c)
 {
 	c->row->d.quarantined = false;
+	c->row->d.adopted = false;
 	c->row->d.released_seq = c->rec->seq;
 }
 
@@ -289,6 +301,7 @@ static void apply_revoke(struct change *c)
 	if (d->current != NULL)
 		set_status(c, d->current, KT_CREDENTIAL_REVOKED);
 	d->current = NULL;
+	d->adopted = false;
 	d->state = KT_DEVICE_REVOKED;
 	d->wipe = c->rec->wipe;
 	d->revoked_us = c->rec->time_us;
@@ -320,6 +333,124 @@ static void apply_op_raise(struct change *c)
 	c->row->d.told_us = c->rec->time_us;
 }
 
+/* --- after a restore -------------------------------------------------------------------------- */
+
+/* Nothing that was under way can be finished: its records may be among the lost ones. */
+static void apply_restore(struct change *c)
+{
+	for (uint32_t i = 0; i < c->r->devices.count; i++) {
+		struct kt_device_row *row = kt_slab_at(&c->r->devices, i);
+
+		if (row->d.phase == KT_SERVER_IDLE)
+			continue;
+		edit_begin(c, row);
+		close_op(c, row, KT_CREDENTIAL_LOST);
+		edit_end(c, row);
+	}
+	c->r->restore_seq = c->rec->seq;
+}
+
+static void raise_generation(uint32_t *generation, uint32_t to)
+{
+	if (to > *generation)
+		*generation = to;
+}
+
+static void apply_restore_device(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	if (d->group[0] == '\0')
+		set_group(c);
+	if (c->rec->op > d->op)
+		d->op = c->rec->op;
+	raise_generation(&d->generation, c->rec->generation);
+	if (d->state != KT_DEVICE_DELETED)
+		d->frozen = d->frozen || c->rec->frozen;
+}
+
+static struct kt_credential_row *add_known(struct change *c, enum kt_credential_status status)
+{
+	const struct kt_record *rec = c->rec;
+	struct kt_credential_row *row = kt_row_add_credential(
+		c->r, &(struct kt_credential){
+			      .fp = rec->fp,
+			      .key_id = rec->key_id,
+			      .device = &c->row->d,
+			      .generation = rec->generation,
+			      .status = status,
+			      .not_after_s = rec->not_after_s,
+			      .op = rec->kind == KT_RECORD_ADOPT ? 0 : rec->op,
+			      .changed_seq = rec->seq,
+		      });
+
+	kt_row_mark_credential(c->r, row);
+	raise_generation(&c->row->d.generation, rec->generation);
+	return row;
+}
+
+/*
+ * Which op put it out is not known, or lost: its use is a suspicion until a later one is promoted.
+ */
+static void supersede(struct change *c, struct kt_credential_row *row)
+{
+	row->c.superseded_by = c->row->d.op + 1;
+	set_status(c, &row->c, KT_CREDENTIAL_SUPERSEDED);
+}
+
+static void apply_restore_credential(struct change *c)
+{
+	const enum kt_credential_status status = c->rec->status;
+	struct kt_device *d = &c->row->d;
+	struct kt_credential_row *row = kt_row_credential(c->r, &c->rec->fp);
+
+	if (row == NULL)
+		row = add_known(c, status);
+	if (status == KT_CREDENTIAL_SUPERSEDED)
+		supersede(c, row);
+	else
+		set_status(c, &row->c, status);
+	if (status == KT_CREDENTIAL_SUPERSEDED || status == KT_CREDENTIAL_REVOKED)
+		raise_generation(&d->proven_generation, c->rec->generation);
+	if (d->current == &row->c) {
+		d->current = NULL;
+		d->adopted = false;
+		d->state = KT_DEVICE_NEW;
+		d->committed_us = 0;
+	}
+}
+
+static void apply_ticket_void(struct change *c)
+{
+	use_ticket(c, kt_row_ticket(c->r, c->rec->ticket_sha256));
+}
+
+/* An enrolment may lie in a box: the old hub does not end it by coming back. */
+static void apply_adopt(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+	struct kt_credential_row *row = kt_row_credential(c->r, &c->rec->fp);
+
+	if (!d->enrolling)
+		close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
+	if (d->current != NULL)
+		supersede(c, kt_row_credential(c->r, &d->current->fp));
+	if (row == NULL)
+		row = add_known(c, KT_CREDENTIAL_CURRENT);
+	else
+		set_status(c, &row->c, KT_CREDENTIAL_CURRENT);
+	d->current = &row->c;
+	d->state = KT_DEVICE_ACTIVE;
+	d->adopted = true;
+	d->committed_us = c->rec->time_us;
+	d->proven_generation = c->rec->generation;
+}
+
+static void apply_reconcile_end(struct change *c)
+{
+	c->r->restore_seq = 0;
+}
+
 static const struct effect {
 	void (*apply)(struct change *c);
 	bool makes_device;
@@ -343,6 +474,12 @@ static const struct effect {
 	[KT_RECORD_DELETE] = {apply_delete, false},
 	[KT_RECORD_OP_RAISE] = {apply_op_raise, false},
 	[KT_RECORD_CLOCK_CONFIRM] = {apply_nothing, false},
+	[KT_RECORD_RESTORE] = {apply_restore, false},
+	[KT_RECORD_RESTORE_DEVICE] = {apply_restore_device, true},
+	[KT_RECORD_RESTORE_CREDENTIAL] = {apply_restore_credential, false},
+	[KT_RECORD_TICKET_VOID] = {apply_ticket_void, false},
+	[KT_RECORD_ADOPT] = {apply_adopt, true},
+	[KT_RECORD_RECONCILE_END] = {apply_reconcile_end, false},
 };
 
 /* Everything that can fail, before anything changes. */

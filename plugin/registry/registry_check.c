@@ -34,14 +34,14 @@
  *               |                                          | enrolling; ticket used by this key
  * commit        | ISSUED, op and fp are pending's          | old current SUPERSEDED by op; pending
  *               |                                          | CURRENT, ACTIVE, IDLE; an enrolment's
- *               |                                          | ends a freeze
+ *               |                                          | ends a freeze; adopted no more
  * promoted      | ACTIVE, 0 < op <= last committed         | promoted_op raised
  * failed        | there, 0 < op <= device.op               | reason and op remembered, no more
  * freeze        | ACTIVE, not IDLE, op = device.op, not    | op closed, frozen
  *               | enrolling                                |
  * unfreeze      | there, frozen                            | not frozen
  * quarantine    | there, not quarantined                   | quarantined
- * release       | there, quarantined                       | not quarantined
+ * release       | there, quarantined or adopted            | neither
  * revoke        | there                                    | current, pending REVOKED; op closed;
  *               |                                          | open tickets for it void; unused
  *               |                                          | registered key dropped; REVOKED
@@ -49,10 +49,27 @@
  *               |                                          | tombstone
  * op.raise      | ACTIVE, not enrolling, op > device.op    | open op closed, op raised
  * clock.confirm | -                                        | registry time = the record's
+ * ledger.       | -                                        | every op closed, its pending LOST;
+ *  restore      |                                          | reconciling from here on
+ * restore.      | reconciling; id unknown (ignoring case)  | device made NEW if need be; op and
+ *  device       | or known and IDLE                        | generation raised; frozen if it was
+ * restore.      | reconciling, known; SUPERSEDED, REVOKED, | so remembered; a current one that was
+ *  credential   | ABANDONED or LOST; new: key free;        | put out leaves the device NEW; both
+ *               | known: this device's, of this key, and   | generations raised
+ *               | CURRENT or LOST that was put out since   |
+ * ticket.void   | reconciling, ticket open                 | used, by nobody
+ * credential.   | reconciling; id unknown (ignoring case), | device made if need be; a rotation is
+ *  adopt        | or NEW or ACTIVE; generation higher than | closed; old current SUPERSEDED by the
+ *               | every proven one; key not denied and     | next op; this one CURRENT, ACTIVE,
+ *               | free, fingerprint unknown, or both LOST  | adopted
+ * reconcile.end | reconciling                              | not reconciling
  *
  * An enrolment's pending credential may lie in a box for months: nothing that the old hub does
  * (op.open, op.raise, freeze) may end it. A void ticket is used, by nobody (key id zero). Expiry of
  * a ticket is judged by whoever writes the issue: the fold must not depend on a clock.
+ *
+ * What a restore brings back takes rights away or gives none: a certificate that was in force in
+ * the lost records is LOST until its hub shows it. Then its generation speaks, signed by our CA.
  */
 
 static bool is_there(const struct kt_device *d)
@@ -227,7 +244,7 @@ static bool check_release(const struct kt_registry *r, const struct kt_record *r
 {
 	(void)r;
 	(void)rec;
-	return is_there(d) && d->quarantined;
+	return is_there(d) && (d->quarantined || d->adopted);
 }
 
 static bool check_there(const struct kt_registry *r, const struct kt_record *rec,
@@ -245,19 +262,109 @@ static bool check_op_raise(const struct kt_registry *r, const struct kt_record *
 	return is_active(d) && !d->enrolling && rec->op > d->op;
 }
 
+static bool check_restore_device(const struct kt_registry *r, const struct kt_record *rec,
+				 const struct kt_device *d)
+{
+	if (r->restore_seq == 0)
+		return false;
+	return d != NULL ? d->phase == KT_SERVER_IDLE : is_id_free(r, rec->device.s);
+}
+
+/* Rights only shrink: nothing of what it puts in, and nothing that it changes, lets anybody in. */
+static bool may_become(const struct kt_credential_row *row, enum kt_credential_status status)
+{
+	const bool was_put_out =
+		status == KT_CREDENTIAL_SUPERSEDED || status == KT_CREDENTIAL_REVOKED;
+
+	if (row == NULL)
+		return was_put_out || status == KT_CREDENTIAL_ABANDONED ||
+		       status == KT_CREDENTIAL_LOST;
+	if (row->c.status == KT_CREDENTIAL_CURRENT)
+		return was_put_out;
+	return row->c.status == KT_CREDENTIAL_LOST &&
+	       (was_put_out || status == KT_CREDENTIAL_ABANDONED);
+}
+
+/* Is it the same certificate: of this device, for this key, of this generation? */
+static bool is_same(const struct kt_credential_row *row, const struct kt_record *rec,
+		    const struct kt_device *d)
+{
+	return row->c.device == d && kt_key_id_eq(&row->c.key_id, &rec->key_id) &&
+	       row->c.generation == rec->generation;
+}
+
+static bool check_restore_credential(const struct kt_registry *r, const struct kt_record *rec,
+				     const struct kt_device *d)
+{
+	const struct kt_credential_row *row = kt_row_credential(r, &rec->fp);
+
+	if (r->restore_seq == 0 || d == NULL || !may_become(row, rec->status))
+		return false;
+	return row != NULL ? is_same(row, rec, d) : is_key_free(r, &rec->key_id, d);
+}
+
+static bool check_ticket_void(const struct kt_registry *r, const struct kt_record *rec,
+			      const struct kt_device *d)
+{
+	const struct kt_ticket_row *row = kt_row_ticket(r, rec->ticket_sha256);
+
+	(void)d;
+	return r->restore_seq != 0 && row != NULL && !row->t.used;
+}
+
+static bool check_adopt(const struct kt_registry *r, const struct kt_record *rec,
+			const struct kt_device *d)
+{
+	const struct kt_credential_row *row = kt_row_credential(r, &rec->fp);
+
+	if (r->restore_seq == 0 || kt_registry_is_key_denied(r, &rec->key_id))
+		return false;
+	if (d == NULL ? !is_id_free(r, rec->device.s)
+		      : d->state != KT_DEVICE_NEW && d->state != KT_DEVICE_ACTIVE)
+		return false;
+	if (rec->generation <= (d != NULL ? d->proven_generation : 0))
+		return false;
+	if (row != NULL)
+		return row->c.status == KT_CREDENTIAL_LOST && is_same(row, rec, d);
+	return is_key_free(r, &rec->key_id, d);
+}
+
+static bool check_reconciling(const struct kt_registry *r, const struct kt_record *rec,
+			      const struct kt_device *d)
+{
+	(void)rec;
+	(void)d;
+	return r->restore_seq != 0;
+}
+
 static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 					     const struct kt_record *rec,
 					     const struct kt_device *d) = {
-	[KT_RECORD_LEDGER_BEGIN] = check_begin,	  [KT_RECORD_DEVICE_CREATE] = check_create,
-	[KT_RECORD_TICKET_CREATE] = check_ticket, [KT_RECORD_APPROVE] = check_approve,
-	[KT_RECORD_DENY] = check_always,	  [KT_RECORD_OP_OPEN] = check_op_open,
-	[KT_RECORD_OP_CLOSE] = check_op_close,	  [KT_RECORD_ISSUE] = check_issue,
-	[KT_RECORD_COMMIT] = check_commit,	  [KT_RECORD_PROMOTED] = check_promoted,
-	[KT_RECORD_FAILED] = check_failed,	  [KT_RECORD_FREEZE] = check_freeze,
-	[KT_RECORD_UNFREEZE] = check_unfreeze,	  [KT_RECORD_QUARANTINE] = check_quarantine,
-	[KT_RECORD_RELEASE] = check_release,	  [KT_RECORD_REVOKE] = check_there,
-	[KT_RECORD_DELETE] = check_there,	  [KT_RECORD_OP_RAISE] = check_op_raise,
+	[KT_RECORD_LEDGER_BEGIN] = check_begin,
+	[KT_RECORD_DEVICE_CREATE] = check_create,
+	[KT_RECORD_TICKET_CREATE] = check_ticket,
+	[KT_RECORD_APPROVE] = check_approve,
+	[KT_RECORD_DENY] = check_always,
+	[KT_RECORD_OP_OPEN] = check_op_open,
+	[KT_RECORD_OP_CLOSE] = check_op_close,
+	[KT_RECORD_ISSUE] = check_issue,
+	[KT_RECORD_COMMIT] = check_commit,
+	[KT_RECORD_PROMOTED] = check_promoted,
+	[KT_RECORD_FAILED] = check_failed,
+	[KT_RECORD_FREEZE] = check_freeze,
+	[KT_RECORD_UNFREEZE] = check_unfreeze,
+	[KT_RECORD_QUARANTINE] = check_quarantine,
+	[KT_RECORD_RELEASE] = check_release,
+	[KT_RECORD_REVOKE] = check_there,
+	[KT_RECORD_DELETE] = check_there,
+	[KT_RECORD_OP_RAISE] = check_op_raise,
 	[KT_RECORD_CLOCK_CONFIRM] = check_always,
+	[KT_RECORD_RESTORE] = check_always,
+	[KT_RECORD_RESTORE_DEVICE] = check_restore_device,
+	[KT_RECORD_RESTORE_CREDENTIAL] = check_restore_credential,
+	[KT_RECORD_TICKET_VOID] = check_ticket_void,
+	[KT_RECORD_ADOPT] = check_adopt,
+	[KT_RECORD_RECONCILE_END] = check_reconciling,
 };
 
 enum kt_err kt_registry_check(const struct kt_registry *registry, const struct kt_record *record)

@@ -101,6 +101,7 @@ struct kt_registry {
 	uint32_t dirty_devices, dirty_credentials, dirty_tickets, dirty_denied; /* list heads */
 	struct kt_registry_counts counts;
 	uint64_t seq;
+	uint64_t restore_seq; /* of the ledger.restore in force; 0: not reconciling */
 	int64_t time_us;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };

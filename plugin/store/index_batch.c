@@ -100,6 +100,7 @@ enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch
 	if (err != KT_ERR_OK)
 		return err;
 	batch->time_us = registry->time_us;
+	batch->restore_seq = registry->restore_seq;
 	memcpy(batch->trust_domain, registry->trust_domain, sizeof(batch->trust_domain));
 	while (err == KT_ERR_OK && (device = kt_row_take_device(registry)) != NULL)
 		err = add_device(batch, device);

@@ -68,6 +68,8 @@ enum kt_err kt_index_restore_credential(struct kt_registry *registry,
 			return KT_ERR_CORRUPT;
 		device->d.pending = &row->c;
 	}
+	if (c.status == KT_CREDENTIAL_CURRENT && c.generation > device->d.proven_generation)
+		return KT_ERR_CORRUPT;
 	return c.generation <= device->d.generation ? KT_ERR_OK : KT_ERR_CORRUPT;
 }
 
@@ -100,6 +102,7 @@ enum kt_err kt_index_restore_denied(struct kt_registry *registry, const struct k
 static bool is_sound(const struct kt_device *d)
 {
 	return (d->current != NULL) == (d->state == KT_DEVICE_ACTIVE) &&
+	       (!d->adopted || d->current != NULL) && d->proven_generation <= d->generation &&
 	       (d->pending != NULL) == (d->phase == KT_SERVER_ISSUED) &&
 	       (d->pending_der != NULL) == (d->pending != NULL) &&
 	       (!d->enrolling || d->phase == KT_SERVER_ISSUED) &&

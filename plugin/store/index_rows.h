@@ -32,6 +32,7 @@ struct kt_index_batch {
 	struct kt_denied_row *denied;
 	size_t denied_count;
 	int64_t time_us;
+	uint64_t restore_seq;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };
 

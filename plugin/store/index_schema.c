@@ -7,10 +7,11 @@
  */
 const char kt_index_schema[] =
 	"PRAGMA application_id = 1263814008;" /* "KTix" */
-	"PRAGMA user_version = 1;"
+	"PRAGMA user_version = 2;"
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY, ledger_seq INTEGER NOT NULL,"
-	" ledger_head BLOB NOT NULL, time_us INTEGER NOT NULL, trust_domain TEXT NOT NULL);"
-	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '');"
+	" ledger_head BLOB NOT NULL, time_us INTEGER NOT NULL, trust_domain TEXT NOT NULL,"
+	" restore_seq INTEGER NOT NULL);"
+	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0);"
 	"CREATE TABLE device(row INTEGER PRIMARY KEY, id TEXT NOT NULL, device_group TEXT NOT NULL,"
 	" state TEXT NOT NULL, quarantined INTEGER NOT NULL, frozen INTEGER NOT NULL,"
 	" wipe INTEGER NOT NULL, generation INTEGER NOT NULL, phase TEXT NOT NULL,"
@@ -19,7 +20,8 @@ const char kt_index_schema[] =
 	" last_committed_op INTEGER NOT NULL, promoted_op INTEGER NOT NULL,"
 	" closed_op INTEGER NOT NULL, failed_reason TEXT NOT NULL, failed_op INTEGER NOT NULL,"
 	" registered_key BLOB, created_us INTEGER NOT NULL, committed_us INTEGER NOT NULL,"
-	" revoked_us INTEGER NOT NULL, changed_seq INTEGER NOT NULL, pending_der BLOB);"
+	" revoked_us INTEGER NOT NULL, changed_seq INTEGER NOT NULL, adopted INTEGER NOT NULL,"
+	" proven_generation INTEGER NOT NULL, pending_der BLOB);"
 	"CREATE TABLE credential(row INTEGER PRIMARY KEY, device_row INTEGER NOT NULL,"
 	" fp BLOB NOT NULL, key_id BLOB NOT NULL, generation INTEGER NOT NULL,"
 	" status TEXT NOT NULL, not_after_s INTEGER NOT NULL, op INTEGER NOT NULL,"
@@ -32,9 +34,9 @@ const char kt_index_schema[] =
 
 const char *const kt_index_put_text[KT_INDEX_PUT_COUNT] = {
 	[KT_INDEX_PUT_META] = "UPDATE meta SET ledger_seq = ?, ledger_head = ?, time_us = ?,"
-			      " trust_domain = ? WHERE id = 1",
+			      " trust_domain = ?, restore_seq = ? WHERE id = 1",
 	[KT_INDEX_PUT_DEVICE] = "INSERT OR REPLACE INTO device VALUES"
-				"(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+				"(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_CREDENTIAL] = "INSERT OR REPLACE INTO credential VALUES(?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_TICKET] = "INSERT OR REPLACE INTO ticket VALUES(?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_DENIED] = "INSERT OR REPLACE INTO denied VALUES(?,?,?)",

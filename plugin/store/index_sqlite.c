@@ -234,6 +234,8 @@ static enum kt_err write_device(struct kt_index *index, const struct kt_device_i
 	put_i64(&row, d->committed_us);
 	put_i64(&row, d->revoked_us);
 	put_u64(&row, d->changed_seq);
+	put_i64(&row, d->adopted);
+	put_i64(&row, d->proven_generation);
 	put_blob(&row, image->der, d->pending_der_len);
 	return put_done(index, &row);
 }
@@ -307,6 +309,7 @@ static enum kt_err write_meta(struct kt_index *index, const struct kt_index_batc
 	put_blob(&row, head, 32);
 	put_i64(&row, last->time_us);
 	put_text(&row, last->trust_domain);
+	put_u64(&row, last->restore_seq);
 	return put_done(index, &row);
 }
 
@@ -336,7 +339,7 @@ enum kt_err kt_index_clear(struct kt_index *index)
 	return run(index, "BEGIN IMMEDIATE;"
 			  "DELETE FROM device; DELETE FROM credential; DELETE FROM ticket;"
 			  "DELETE FROM denied; DELETE FROM meta;"
-			  "INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '');"
+			  "INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0);"
 			  "COMMIT");
 }
 
@@ -455,6 +458,8 @@ static enum kt_err read_device(struct kt_registry *registry, struct row_in *row)
 	d->committed_us = get_i64(row, 0, INT64_MAX);
 	d->revoked_us = get_i64(row, 0, INT64_MAX);
 	d->changed_seq = get_u64(row);
+	d->adopted = get_bool(row);
+	d->proven_generation = get_u32(row);
 	d->pending_der_len = (size_t)sqlite3_column_bytes(row->stmt, row->at);
 	if (d->pending_der_len > KT_CERT_MAX)
 		return KT_ERR_CORRUPT;
@@ -477,23 +482,18 @@ static enum kt_err read_credential(struct kt_registry *registry, struct row_in *
 {
 	struct kt_credential_image image = {.row = get_u32(row)};
 	struct kt_credential *c = &image.c;
-	const char *status;
 
 	image.device_row = get_u32(row);
 	get_hash(row, c->fp.b);
 	get_hash(row, c->key_id.b);
 	c->generation = get_u32(row);
-	status = get_string(row);
-	while (c->status <= KT_CREDENTIAL_ABANDONED &&
-	       strcmp(kt_credential_status_name(c->status), status) != 0)
-		c->status++;
+	if (!kt_credential_status_from_name(get_string(row), &c->status))
+		row->is_bad = true;
 	c->not_after_s = get_i64(row, 0, INT64_MAX);
 	c->op = get_u64(row);
 	c->superseded_by = get_u64(row);
 	c->changed_seq = get_u64(row);
-	if (row->is_bad || c->status > KT_CREDENTIAL_ABANDONED)
-		return KT_ERR_CORRUPT;
-	return kt_index_restore_credential(registry, &image);
+	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_credential(registry, &image);
 }
 
 static enum kt_err read_ticket(struct kt_registry *registry, struct row_in *row)
@@ -529,6 +529,7 @@ static enum kt_err read_meta(struct kt_registry *registry, struct row_in *row)
 	get_hash(row, head);
 	registry->time_us = get_i64(row, 0, INT64_MAX);
 	get_text(row, registry->trust_domain, sizeof(registry->trust_domain));
+	registry->restore_seq = get_u64(row);
 	return row->is_bad ? KT_ERR_CORRUPT : KT_ERR_OK;
 }
 
@@ -584,7 +585,8 @@ enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
 		const char *sql;
 		enum kt_err (*read)(struct kt_registry *registry, struct row_in *row);
 	} tables[] = {
-		{"SELECT ledger_seq, ledger_head, time_us, trust_domain FROM meta", read_meta},
+		{"SELECT ledger_seq, ledger_head, time_us, trust_domain, restore_seq FROM meta",
+		 read_meta},
 		{"SELECT * FROM device ORDER BY row", read_device},
 		{"SELECT * FROM credential ORDER BY row", read_credential},
 		{"SELECT * FROM ticket ORDER BY row", read_ticket},

@@ -178,12 +178,22 @@ static enum kt_err take_line(const struct line *line, const uint8_t hash[static 
 	enum kt_err err = kt_record_decode((const char *)line->p + BODY_AT, line->len - BODY_AT,
 					   &record, prev);
 
+	if (err == KT_ERR_INVALID) {
+		state->fault = "its text is no record";
+		return KT_ERR_CORRUPT;
+	}
 	if (err != KT_ERR_OK)
-		return err == KT_ERR_INVALID ? KT_ERR_CORRUPT : err;
-	if (record.seq != state->seq + 1 || memcmp(prev, state->head, HASH_LEN) != 0)
+		return err;
+	if (record.seq != state->seq + 1)
+		state->fault = "its number is not the next one";
+	else if (memcmp(prev, state->head, HASH_LEN) != 0)
+		state->fault = "it was made for another record before it";
+	if (state->fault != NULL)
 		err = KT_ERR_CORRUPT;
 	else if (each != NULL)
 		err = each(arg, &record, hash);
+	if (err == KT_ERR_CORRUPT && state->fault == NULL)
+		state->fault = "it does not fit the records before it";
 	if (err == KT_ERR_OK) {
 		state->seq = record.seq;
 		state->time_us = record.time_us;
@@ -239,7 +249,10 @@ static enum kt_err scan_tail(struct reader *in, const struct line *bad,
 		state->cut_bytes += line.size;
 		is_one_write = is_one_write && state->cut_bytes <= GROUP_MAX;
 	}
-	return has_whole_lines && !is_one_write ? KT_ERR_CORRUPT : KT_ERR_OK;
+	if (!has_whole_lines || is_one_write)
+		return KT_ERR_OK;
+	state->fault = "its hash is not that of its text";
+	return KT_ERR_CORRUPT;
 }
 
 static enum kt_err scan_lines(struct reader *in, kt_ledger_visit *each, void *arg,
@@ -266,19 +279,15 @@ static enum kt_err scan_lines(struct reader *in, kt_ledger_visit *each, void *ar
 	}
 }
 
-enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir, kt_ledger_visit *each,
-			   void *arg, struct kt_ledger_state *out, uint64_t *bad_line)
+enum kt_err kt_ledger_scan_file(const struct kt_fs *fs, const char *path, kt_ledger_visit *each,
+				void *arg, struct kt_ledger_state *out, uint64_t *bad_line)
 {
 	struct reader in = {.fs = fs, .fd = -1};
-	struct path path;
 	enum kt_err err;
 
 	memset(out, 0, sizeof(*out));
 	*bad_line = 0;
-	err = ledger_path(&path, dir);
-	if (err != KT_ERR_OK)
-		return err;
-	in.fd = fs->open(fs->ctx, path.s, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	in.fd = fs->open(fs->ctx, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (in.fd < 0)
 		return errno == ENOENT ? KT_ERR_NOT_FOUND : KT_ERR_SYS;
 	/*
@@ -296,6 +305,19 @@ out:
 	free(in.buf);
 	close_quietly(fs, in.fd);
 	return err;
+}
+
+enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir, kt_ledger_visit *each,
+			   void *arg, struct kt_ledger_state *out, uint64_t *bad_line)
+{
+	struct path path;
+	enum kt_err err = ledger_path(&path, dir);
+
+	memset(out, 0, sizeof(*out));
+	*bad_line = 0;
+	if (err != KT_ERR_OK)
+		return err;
+	return kt_ledger_scan_file(fs, path.s, each, arg, out, bad_line);
 }
 
 /* --- appending -------------------------------------------------------------------------------- */

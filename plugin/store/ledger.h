@@ -24,6 +24,7 @@ struct kt_ledger_state {
 	int64_t time_us;     /* of the last record */
 	uint64_t cut_bytes;  /* incomplete tail that was (or, read-only, would be) cut */
 	uint64_t size_bytes; /* of the valid records */
+	const char *fault;   /* after KT_ERR_CORRUPT: what is wrong with the bad line; static */
 };
 
 /* @each gets every record in order with its hash; an error of it ends the scan and is returned. */
@@ -37,6 +38,16 @@ typedef enum kt_err kt_ledger_visit(void *arg, const struct kt_record *record,
 KT_MUST_CHECK enum kt_err kt_ledger_scan(const struct kt_fs *fs, const char *dir,
 					 kt_ledger_visit *each, void *arg,
 					 struct kt_ledger_state *out, uint64_t *bad_line);
+/* The same of the file at @path, whatever it is called. */
+KT_MUST_CHECK enum kt_err kt_ledger_scan_file(const struct kt_fs *fs, const char *path,
+					      kt_ledger_visit *each, void *arg,
+					      struct kt_ledger_state *out, uint64_t *bad_line);
+/*
+ * Copies the first @size bytes of the file @from into the new file @to (0600), synced; the
+ * directory is the caller's. KT_ERR_STATE: @from is shorter. KT_ERR_SYS, KT_ERR_NOMEM.
+ */
+KT_MUST_CHECK enum kt_err kt_ledger_copy(const struct kt_fs *fs, const char *from, const char *to,
+					 uint64_t size);
 /*
  * Opens for appending after a scan that gave @state (zeroed: there is none yet): creates file
  * (0600) and directory (0700), cuts the tail, syncs all of it. KT_ERR_STATE: the file is not as

@@ -193,41 +193,64 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 	struct kt_store_start *s = arg;
 	enum kt_err err;
 
-	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0) {
-		s->is_rolled_back = true;
-		return KT_ERR_ROLLED_BACK;
-	}
-	if (record->seq <= s->index_seq)
+	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0)
+		s->is_rolled_back = true; /* and on: the remedy names the last record */
+	if (record->seq <= s->index_seq || s->is_rolled_back)
 		return KT_ERR_OK;
 	err = kt_registry_apply(s->registry, record);
-	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
+	if (err != KT_ERR_STATE)
+		return err;
+	s->is_misfit = true;
+	return KT_ERR_CORRUPT;
 }
 
 static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
 {
-	return refuse(s, KT_ERR_ROLLED_BACK,
-		      "the ledger in %s %s: it was restored, removed or altered, and revoked "
-		      "credentials could come back. Put the newest ledger back (if it is lost for "
-		      "good: docs/OPERATIONS.md, Backup and restore)",
-		      s->config->ledger_dir, what);
+	char head[KT_HEX_LEN(32) + 1] = "lost";
+
+	if (s->state.seq > 0 &&
+	    kt_hex_encode(s->state.head, sizeof(s->state.head), head, sizeof(head)) != KT_ERR_OK)
+		head[0] = '\0';
+	return refuse(
+		s, KT_ERR_ROLLED_BACK,
+		"the ledger in %s %s: revoked credentials could come back. Put the newest "
+		"ledger back; if it is lost for good: keyturnctl restore --accept-rollback %s",
+		s->config->ledger_dir, what, head);
+}
+
+/*
+ * What the index holds and the ledger's next record may not fit together: its files are of two
+ * moments. Then the ledger alone has to do; up to index_seq it was the one that the index knew.
+ */
+static enum kt_err read_ledger(struct kt_store_start *s, uint64_t *bad_line)
+{
+	enum kt_err err =
+		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
+
+	if (err != KT_ERR_CORRUPT || !s->is_misfit || s->index_seq == 0)
+		return err;
+	err = kt_index_clear(s->index);
+	if (err != KT_ERR_OK)
+		return err;
+	kt_registry_clear(s->registry);
+	s->index_seq = 0;
+	return kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
 }
 
 static enum kt_err scan(struct kt_store_start *s)
 {
 	uint64_t bad_line = 0;
-	enum kt_err err =
-		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, &bad_line);
+	enum kt_err err = read_ledger(s, &bad_line);
 
 	if (err == KT_ERR_CORRUPT)
 		return refuse(s, err,
 			      "line %" PRIu64 " of %s/ledger.kt does not verify: the ledger was "
-			      "altered or the disk is damaged; put a good copy back",
+			      "altered or the disk is damaged; put a good copy back "
+			      "(keyturnctl restore)",
 			      bad_line, s->config->ledger_dir);
 	if (err == KT_ERR_VERSION)
 		return refuse(s, err, "%s/ledger.kt was written by a newer version; run that one",
 			      s->config->ledger_dir);
-	if (err == KT_ERR_ROLLED_BACK)
-		return refuse_rollback(s, "has another record where the index has one");
 	if (err == KT_ERR_NOT_FOUND && s->index_seq > 0)
 		return refuse_rollback(s, "is missing, but the index has records");
 	if (err == KT_ERR_NOT_FOUND) {
@@ -236,6 +259,8 @@ static enum kt_err scan(struct kt_store_start *s)
 	}
 	if (err != KT_ERR_OK)
 		return refuse_err(s, err, "cannot read the ledger in", s->config->ledger_dir);
+	if (s->is_rolled_back)
+		return refuse_rollback(s, "has another record where the index has one");
 	if (s->state.seq < s->index_seq)
 		return refuse_rollback(s, "is older than the index");
 	return KT_ERR_OK;

@@ -59,7 +59,7 @@ def done(command, *data, **fields):
 
 
 start = scene.log_size()
-done("status", "version", "trustDomain", "counts", "refusals", "seq", "durableSeq", "ledgerOk", "clockJumped")
+done("status", "version", "trustDomain", "counts", "refusals", "seq", "durableSeq", "ledgerOk", "clockJumped", "reconciling")
 done("createDevice", "device", device="hub-2", group="line-2")
 scene.event_since("who did it stands in the log", start, "command.done", "command=createDevice", "actor=op:alice", "device=hub-2")
 scene.no_event_since("who looked does not", start, "command.done", "command=status")
@@ -88,7 +88,7 @@ done("confirmClock")
 done("revoke", device="hub-1", emergency=True)
 done("deleteDevice", device="hub-2")
 every = {"createDevice", "createTicket", "listDevices", "getDevice", "listPending", "approve", "deny", "rotate", "cancel", "challenge",
-         "quarantine", "release", "confirmClock", "revoke", "deleteDevice", "status"}
+         "quarantine", "release", "confirmClock", "endReconcile", "revoke", "deleteDevice", "status"}
 scene.equal("these are all the commands that there are", answered, every)
 scene.check("a ticket is in the answer alone", ticket not in scene.log_from(0) and ticket.split(".")[1][:40] not in scene.log_from(0))
 

@@ -190,8 +190,11 @@ static void check_pending(struct sim *sim, const struct sim_conn *conn)
 static void check_durable_verdict(struct sim *sim, const struct kt_connect *connect,
 				  enum kt_answer answer)
 {
-	const struct kt_access access = {sim->config, sim->server.shadow, UINT64_MAX,
-					 sim_server_now(sim)};
+	const struct kt_access access = {.config = sim->config,
+					 .registry = sim->server.shadow,
+					 .durable_seq = UINT64_MAX,
+					 .now = sim_server_now(sim),
+					 .issuer_cert_der = sim_pki_issuer(sim->pki)};
 	struct kt_admission admission;
 
 	if (answer == KT_ANSWER_NO_ANSWER)

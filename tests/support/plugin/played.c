@@ -99,6 +99,13 @@ struct kt_outcome kt_clock_confirm(struct kt_core *core, const char *actor)
 	return play();
 }
 
+struct kt_outcome kt_reconcile_end(struct kt_core *core, const char *actor, const char *words)
+{
+	(void)core;
+	note("reconciled(%s,%s) ", actor, words);
+	return play();
+}
+
 struct kt_outcome kt_challenge_send(struct kt_core *core, const struct kt_device *device,
 				    const char *actor)
 {

@@ -64,6 +64,10 @@ struct kt_record record_for(const struct kt_registry *registry, enum kt_record_k
 	ticket_of(n, r.ticket_sha256);
 	r.expires_us = r.time_us + 2;
 	r.reason = KT_REASON_DISK;
+	memset(r.head, (int)(n & 0xff), sizeof(r.head));
+	r.index_seq = n;
+	r.status = KT_CREDENTIAL_SUPERSEDED;
+	r.frozen = true;
 	memcpy(r.trust_domain, "example.org", sizeof("example.org"));
 	return r;
 }
@@ -135,9 +139,11 @@ static void change_story_record(struct kt_record *rec)
 		memcpy(rec->group, "north", sizeof("north"));
 		return;
 	case 5:
+	case 35:
 		memcpy(rec->pattern, "hub-4*", sizeof("hub-4*"));
 		return;
 	case 8:
+	case 37:
 		rec->has_ticket = true;
 		return;
 	case 25:
@@ -156,20 +162,43 @@ void story_records(struct kt_record out[static STORY_COUNT])
 		const char *device;
 		uint32_t n;
 	} steps[STORY_COUNT] = {
-		{KT_RECORD_LEDGER_BEGIN, NULL, 0},  {KT_RECORD_DEVICE_CREATE, "hub-1", 1},
-		{KT_RECORD_APPROVE, "hub-2", 2},    {KT_RECORD_TICKET_CREATE, "hub-3", 3},
-		{KT_RECORD_TICKET_CREATE, NULL, 4}, {KT_RECORD_ISSUE, "hub-1", 1},
-		{KT_RECORD_COMMIT, "hub-1", 1},	    {KT_RECORD_ISSUE, "hub-3", 3},
-		{KT_RECORD_COMMIT, "hub-3", 3},	    {KT_RECORD_OP_OPEN, "hub-1", 12},
-		{KT_RECORD_ISSUE, "hub-1", 12},	    {KT_RECORD_COMMIT, "hub-1", 12},
-		{KT_RECORD_PROMOTED, "hub-1", 12},  {KT_RECORD_OP_OPEN, "hub-1", 14},
-		{KT_RECORD_FAILED, "hub-1", 14},    {KT_RECORD_OP_CLOSE, "hub-1", 14},
-		{KT_RECORD_OP_OPEN, "hub-3", 17},   {KT_RECORD_FREEZE, "hub-3", 17},
-		{KT_RECORD_UNFREEZE, "hub-3", 0},   {KT_RECORD_QUARANTINE, "hub-1", 0},
-		{KT_RECORD_RELEASE, "hub-1", 0},    {KT_RECORD_OP_RAISE, "hub-1", 22},
-		{KT_RECORD_DENY, NULL, 5},	    {KT_RECORD_ISSUE, "hub-2", 2},
-		{KT_RECORD_REVOKE, "hub-3", 0},	    {KT_RECORD_DEVICE_CREATE, "hub-9", 0},
-		{KT_RECORD_DELETE, "hub-9", 0},	    {KT_RECORD_CLOCK_CONFIRM, NULL, 0},
+		{KT_RECORD_LEDGER_BEGIN, NULL, 0},
+		{KT_RECORD_DEVICE_CREATE, "hub-1", 1},
+		{KT_RECORD_APPROVE, "hub-2", 2},
+		{KT_RECORD_TICKET_CREATE, "hub-3", 3},
+		{KT_RECORD_TICKET_CREATE, NULL, 4},
+		{KT_RECORD_ISSUE, "hub-1", 1},
+		{KT_RECORD_COMMIT, "hub-1", 1},
+		{KT_RECORD_ISSUE, "hub-3", 3},
+		{KT_RECORD_COMMIT, "hub-3", 3},
+		{KT_RECORD_OP_OPEN, "hub-1", 12},
+		{KT_RECORD_ISSUE, "hub-1", 12},
+		{KT_RECORD_COMMIT, "hub-1", 12},
+		{KT_RECORD_PROMOTED, "hub-1", 12},
+		{KT_RECORD_OP_OPEN, "hub-1", 14},
+		{KT_RECORD_FAILED, "hub-1", 14},
+		{KT_RECORD_OP_CLOSE, "hub-1", 14},
+		{KT_RECORD_OP_OPEN, "hub-3", 17},
+		{KT_RECORD_FREEZE, "hub-3", 17},
+		{KT_RECORD_UNFREEZE, "hub-3", 0},
+		{KT_RECORD_QUARANTINE, "hub-1", 0},
+		{KT_RECORD_RELEASE, "hub-1", 0},
+		{KT_RECORD_OP_RAISE, "hub-1", 22},
+		{KT_RECORD_DENY, NULL, 5},
+		{KT_RECORD_ISSUE, "hub-2", 2},
+		{KT_RECORD_REVOKE, "hub-3", 0},
+		{KT_RECORD_DEVICE_CREATE, "hub-9", 0},
+		{KT_RECORD_DELETE, "hub-9", 0},
+		{KT_RECORD_CLOCK_CONFIRM, NULL, 0},
+		{KT_RECORD_RESTORE, NULL, 28},
+		{KT_RECORD_RESTORE_DEVICE, "hub-5", 30},
+		{KT_RECORD_RESTORE_CREDENTIAL, "hub-5", 31},
+		{KT_RECORD_TICKET_VOID, NULL, 4},
+		{KT_RECORD_ADOPT, "hub-5", 33},
+		{KT_RECORD_RECONCILE_END, NULL, 0},
+		{KT_RECORD_TICKET_CREATE, NULL, 35},
+		{KT_RECORD_TICKET_CREATE, "hub-6", 36},
+		{KT_RECORD_ISSUE, "hub-6", 36},
 	};
 	struct kt_registry *r = NULL;
 

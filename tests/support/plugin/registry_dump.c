@@ -16,9 +16,10 @@ static void put_hex(FILE *f, const char *name, const uint8_t *bytes, size_t len)
 
 static void put_device(FILE *f, const struct kt_device *d)
 {
-	(void)fprintf(f, "device %s group=%s %s q=%d f=%d w=%d gen=%u %s e=%d op=%" PRIu64, d->id.s,
-		      d->group, kt_device_state_name(d->state), d->quarantined, d->frozen, d->wipe,
-		      d->generation, kt_server_phase_name(d->phase), d->enrolling, d->op);
+	(void)fprintf(f, "device %s group=%s %s q=%d f=%d w=%d a=%d gen=%u/%u %s e=%d op=%" PRIu64,
+		      d->id.s, d->group, kt_device_state_name(d->state), d->quarantined, d->frozen,
+		      d->wipe, d->adopted, d->generation, d->proven_generation,
+		      kt_server_phase_name(d->phase), d->enrolling, d->op);
 	put_hex(f, "nonce", d->op_nonce.b, sizeof(d->op_nonce.b));
 	(void)fprintf(f,
 		      " alg=%s deadline=%" PRId64 " committed=%" PRIu64 " promoted=%" PRIu64
@@ -69,13 +70,15 @@ char *registry_dump(const struct kt_registry *r)
 
 	if (f == NULL)
 		abort();
-	(void)fprintf(f, "seq=%" PRIu64 " time=%" PRId64 " td=%s\n", kt_registry_seq(r),
-		      kt_registry_time_us(r), kt_registry_trust_domain(r));
-	(void)fprintf(f,
-		      "counts devices=%zu active=%zu revoked=%zu quarantined=%zu frozen=%zu "
-		      "open=%zu credentials=%zu tickets=%zu\n",
-		      n.devices, n.active, n.revoked, n.quarantined, n.frozen, n.open_ops,
-		      n.credentials, n.tickets_open);
+	(void)fprintf(f, "seq=%" PRIu64 " restore=%" PRIu64 " time=%" PRId64 " td=%s\n",
+		      kt_registry_seq(r), kt_registry_restore_seq(r), kt_registry_time_us(r),
+		      kt_registry_trust_domain(r));
+	(void)fprintf(
+		f,
+		"counts devices=%zu active=%zu revoked=%zu quarantined=%zu frozen=%zu adopted=%zu "
+		"open=%zu credentials=%zu tickets=%zu\n",
+		n.devices, n.active, n.revoked, n.quarantined, n.frozen, n.adopted, n.open_ops,
+		n.credentials, n.tickets_open);
 	for (uint32_t i = 0; i < r->devices.count; i++)
 		put_device(f, &((struct kt_device_row *)kt_slab_at(&r->devices, i))->d);
 	for (uint32_t i = 0; i < r->credentials.count; i++)
@@ -114,6 +117,10 @@ static void audit_device(const struct kt_registry *r, const struct kt_device *d)
 	require((d->current != NULL) == (d->state == KT_DEVICE_ACTIVE), "current iff active", id);
 	require((d->pending != NULL) == (d->phase == KT_SERVER_ISSUED), "pending iff issued", id);
 	require((d->pending_der != NULL) == (d->pending != NULL), "DER iff pending", id);
+	require(!d->adopted || d->current != NULL, "adopted is active", id);
+	require(d->proven_generation <= d->generation, "proven was issued", id);
+	require(d->current == NULL || d->current->generation <= d->proven_generation,
+		"current is proven", id);
 	require(!d->enrolling || d->phase == KT_SERVER_ISSUED, "enrolling is issued", id);
 	require(d->phase != KT_SERVER_OPEN || d->state == KT_DEVICE_ACTIVE, "open is active", id);
 	require(d->op >= d->last_committed_op && d->op >= d->closed_op && d->op >= d->failed_op,
@@ -149,6 +156,7 @@ void registry_audit(const struct kt_registry *r)
 		n.revoked += d->state == KT_DEVICE_REVOKED;
 		n.quarantined += d->quarantined;
 		n.frozen += d->frozen;
+		n.adopted += d->adopted;
 		n.open_ops += d->phase != KT_SERVER_IDLE;
 	}
 	for (uint32_t i = 0; i < r->credentials.count; i++) {

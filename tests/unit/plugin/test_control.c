@@ -30,6 +30,8 @@ static void each_plain_command_calls_its_action_with_its_fields(void **state)
 		{"release", "\"device\":\"hub-2\",\"freeze\":false", "release(hub-2,op:alice) "},
 		{"release", "\"device\":\"hub-2\",\"freeze\":true", "unfreeze(hub-2,op:alice) "},
 		{"confirmClock", "", "clock(op:alice) "},
+		{"endReconcile", "", "reconciled(op:alice,) "},
+		{"endReconcile", "\"note\":\"done\"", "reconciled(op:alice,done) "},
 		{"revoke", "\"device\":\"hub-1\"", "revoke(hub-1,op:alice,0,0,) "},
 		{"revoke", "\"device\":\"hub-1\",\"emergency\":true,\"wipe\":true,\"note\":\"n\"",
 		 "revoke(hub-1,op:alice,1,1,n) "},
@@ -149,7 +151,8 @@ static void lists_come_in_pages_with_a_total(void **state)
 	struct fixture *f = *state;
 	static const char row1[] =
 		"{\"device\":\"hub-1\",\"group\":\"north\",\"state\":\"active\",\"phase\":\"idle\","
-		"\"generation\":1,\"quarantined\":false,\"frozen\":false,\"online\":false}";
+		"\"generation\":1,\"quarantined\":false,\"frozen\":false,\"adopted\":false,"
+		"\"online\":false}";
 	char expected[512];
 	(void)snprintf(expected, sizeof(expected),
 		       "{\"responses\":[{\"command\":\"listDevices\",\"data\":{\"devices\":[%s],"
@@ -191,6 +194,7 @@ static void lists_can_be_of_one_state(void **state)
 	}
 	assert_non_null(strstr(ask_one(f, "listDevices", "\"state\":\"new\""), "\"total\":0"));
 	assert_non_null(strstr(ask_one(f, "listDevices", "\"state\":\"frozen\""), "\"total\":0"));
+	assert_non_null(strstr(ask_one(f, "listDevices", "\"state\":\"adopted\""), "\"total\":0"));
 	/* without a filter the deleted one is left out */
 	assert_non_null(strstr(ask_one(f, "listDevices", ""), "\"total\":2"));
 }
@@ -246,7 +250,7 @@ static void status_tells_what_the_plugin_is_worth(void **state)
 	const char *answer = ask_one(f, "status", "");
 	assert_non_null(strstr(answer, "\"version\":\"" KT_VERSION "\""));
 	assert_non_null(strstr(answer, "\"durableSeq\":\"3\",\"ledgerOk\":false"));
-	assert_non_null(strstr(answer, "\"clockJumped\":false"));
+	assert_non_null(strstr(answer, "\"clockJumped\":false,\"reconciling\":false,"));
 	assert_non_null(strstr(answer, "\"counts\":{\"devices\":3,\"active\":3,"));
 	assert_non_null(strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"}"));
 }

@@ -155,6 +155,7 @@ static const struct refusal refusals[] = {
 	{"release", "\"device\":\"hub-9\"", "not.found", "device"},
 	{"release", "\"device\":\"hub-1\",\"freeze\":\"true\"", "json.field", "freeze"},
 	{"confirmClock", "\"device\":\"hub-1\"", "json.field", "does not belong here"},
+	{"endReconcile", "\"device\":\"hub-1\"", "json.field", "does not belong here"},
 	{"revoke", "\"device\":\"hub-9\"", "not.found", "device"},
 	{"revoke", "\"device\":\"hub-1\",\"emergency\":1", "json.field", "emergency"},
 	{"revoke", "\"device\":\"hub-1\",\"wipe\":null", "json.field", "wipe"},

@@ -294,10 +294,13 @@ static void an_unwritable_place_is_a_system_error(void **state)
 	assert_null(index);
 }
 
-static void copy_vector(const char *to)
+#define V1 KT_VECTORS "/formats/index-v1.sqlite"
+#define V2 KT_VECTORS "/formats/index-v2.sqlite"
+
+static void copy_vector(const char *from, const char *to)
 {
 	uint8_t bytes[65536];
-	FILE *f = fopen(KT_VECTORS "/formats/index-v1.sqlite", "re");
+	FILE *f = fopen(from, "re");
 	size_t len;
 
 	assert_non_null(f);
@@ -307,22 +310,33 @@ static void copy_vector(const char *to)
 	put_file(to, bytes, len, 0);
 }
 
-static void reads_version_1_and_refuses_version_2(void **state)
+static void reads_version_2_and_refuses_version_3(void **state)
 {
-	static const uint8_t version_2[] = {0, 0, 0, 2};
+	static const uint8_t version_3[] = {0, 0, 0, 3};
 	const struct place *place = *state;
 	struct kt_registry *r = story(STORY_COUNT);
 	struct kt_index *index = NULL;
 
-	copy_vector(place->path);
+	copy_vector(V2, place->path);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	loads_as(index, r);
 	kt_index_close(index);
-	copy_vector(place->path);
-	put_file(place->path, version_2, sizeof(version_2), 60); /* user_version */
+	copy_vector(V2, place->path);
+	put_file(place->path, version_3, sizeof(version_3), 60); /* user_version */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_VERSION);
 	assert_null(index);
 	kt_registry_free(r);
+}
+
+/* It can be made anew from the ledger: nothing is migrated. */
+static void version_1_is_to_be_rebuilt(void **state)
+{
+	const struct place *place = *state;
+	struct kt_index *index = NULL;
+
+	copy_vector(V1, place->path);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
+	assert_null(index);
 }
 
 static void another_application_s_file_is_not_ours(void **state)
@@ -331,7 +345,7 @@ static void another_application_s_file_is_not_ours(void **state)
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
 
-	copy_vector(place->path);
+	copy_vector(V2, place->path);
 	put_file(place->path, other, sizeof(other), 68); /* application_id */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 }
@@ -352,7 +366,8 @@ int main(void)
 		T(damaged_pages_are_corrupt),
 		T(two_openers_are_one_too_many),
 		T(an_unwritable_place_is_a_system_error),
-		T(reads_version_1_and_refuses_version_2),
+		T(reads_version_2_and_refuses_version_3),
+		T(version_1_is_to_be_rebuilt),
 		T(another_application_s_file_is_not_ours),
 	};
 

@@ -167,6 +167,11 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	good = full_record(KT_RECORD_FAILED, r);
 	BAD(rec.reason = KT_REASON_NONE);
 	BAD(rec.reason = KT_REASON_COUNT);
+	good = full_record(KT_RECORD_RESTORE_CREDENTIAL, r);
+	BAD(rec.status = KT_CREDENTIAL_LOST + 1);
+	BAD(rec.generation = 0);
+	good = full_record(KT_RECORD_ADOPT, r);
+	BAD(rec.generation = 0);
 	good = full_record(KT_RECORD_LEDGER_BEGIN, r);
 	BAD(rec.trust_domain[0] = 'E');
 #undef BAD
@@ -183,6 +188,13 @@ static void leaves_out_optional_members(void **state)
 				      "\",\"expires\":\"0\"}",
 		HEAD("quarantine") ",\"device\":\"a\"}",
 		HEAD("clock.confirm") "}",
+		HEAD("ledger.restore") ",\"head\":\"" PREV "\",\"index_seq\":\"0\"}",
+		HEAD("restore.device") ",\"device\":\"a\",\"frozen\":false}",
+		HEAD("restore.credential") ",\"device\":\"a\",\"fp\":\"" PREV
+					   "\",\"key_id\":\"" PREV
+					   "\",\"generation\":\"2\",\"not_after\":\"9\","
+					   "\"status\":\"lost\"}",
+		HEAD("reconcile.end") "}",
 	};
 
 	(void)state;
@@ -235,6 +247,19 @@ static void refuses_malformed_records(void **state)
 		HEAD("device.create") ",\"device\":\"a\",\"alg\":\"none\",\"key_id\":\"" PREV "\"}",
 		HEAD("ticket.create") ",\"ticket\":\"" PREV "\",\"expires\":\"0\"}",
 		HEAD("ledger.begin") ",\"trust_domain\":\"A\"}",
+		HEAD("ledger.restore") ",\"index_seq\":\"0\"}",
+		HEAD("ledger.restore") ",\"head\":\"" PREV "\"}",
+		HEAD("ledger.restore") ",\"head\":\"00\",\"index_seq\":\"0\"}",
+		HEAD("ledger.restore") ",\"head\":\"" PREV "\",\"index_seq\":0}",
+		HEAD("restore.device") ",\"device\":\"a\"}",
+		HEAD("restore.device") ",\"device\":\"a\",\"op\":\"0\",\"frozen\":false}",
+		HEAD("restore.device") ",\"device\":\"a\",\"frozen\":0}",
+		HEAD("restore.credential") ",\"device\":\"a\",\"fp\":\"" PREV
+					   "\",\"key_id\":\"" PREV
+					   "\",\"generation\":\"2\",\"not_after\":\"9\","
+					   "\"status\":\"good\"}",
+		HEAD("credential.adopt") ",\"device\":\"a\",\"fp\":\"" PREV "\",\"key_id\":\"" PREV
+					 "\",\"not_after\":\"9\"}",
 	};
 
 	(void)state;

@@ -179,6 +179,7 @@ static void names_are_the_documented_ones(void **state)
 	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_SUPERSEDED), "superseded");
 	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_REVOKED), "revoked");
 	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_ABANDONED), "abandoned");
+	assert_string_equal(kt_credential_status_name(KT_CREDENTIAL_LOST), "lost");
 }
 
 /* --- random walks: the same seed every time ----------------------------------------------------
@@ -188,6 +189,24 @@ static uint32_t next_random(uint64_t *x)
 {
 	*x = *x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (uint32_t)(*x >> 33);
+}
+
+/* As if it were about a certificate that is there: what restores and adoptions turn on. */
+static void name_a_known_one(struct kt_record *rec, const struct kt_registry *r, uint64_t *x)
+{
+	const struct kt_fingerprint fp = fp_of(1 + next_random(x) % 400);
+	const struct kt_credential *c = kt_registry_find_fingerprint(r, &fp);
+
+	if (c == NULL)
+		c = kt_registry_find_device(r, "a") == NULL
+			    ? NULL
+			    : kt_registry_find_device(r, "a")->current;
+	if (c == NULL)
+		return;
+	rec->device = c->device->id;
+	rec->fp = c->fp;
+	rec->key_id = c->key_id;
+	rec->generation = c->generation;
 }
 
 /* Something that may or may not fit: few ids, keys and ops, so that they often meet. */
@@ -213,6 +232,15 @@ static struct kt_record random_record(const struct kt_registry *r, uint64_t *x)
 	}
 	if (kind == KT_RECORD_TICKET_CREATE)
 		ticket_of(next_random(x) % 40, rec.ticket_sha256);
+	rec.status = (enum kt_credential_status)(next_random(x) % (KT_CREDENTIAL_LOST + 1));
+	rec.frozen = next_random(x) % 4 == 0;
+	if ((kind == KT_RECORD_RESTORE_CREDENTIAL || kind == KT_RECORD_ADOPT) &&
+	    next_random(x) % 2 == 0)
+		name_a_known_one(&rec, r, x);
+	if (kind == KT_RECORD_TICKET_VOID)
+		ticket_of(next_random(x) % 40, rec.ticket_sha256);
+	if (kind == KT_RECORD_RESTORE)
+		rec.device.s[0] = '\0';
 	rec.has_key_id = kind == KT_RECORD_DEVICE_CREATE && next_random(x) % 2 == 0;
 	rec.wipe = next_random(x) % 2 == 0;
 	return rec;

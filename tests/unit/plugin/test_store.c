@@ -17,9 +17,12 @@
 
 #include <cmocka.h>
 
+#include "encoding.h"
+#include "index.h"
 #include "ledger.h"
 #include "records.h"
 #include "registry_dump.h"
+#include "registry_internal.h"
 
 struct world {
 	char root[64];
@@ -402,20 +405,165 @@ static void an_index_that_lags_is_caught_up(void **state)
 	assert_string_equal(w->lines, ""); /* nothing to tell */
 }
 
+/* --- an index that is lost, damaged, older, or half of it: nobody notices -----------------------
+ */
+
+/* Copies of the index and its WAL: A early, B later, both while it was open; C after the close. */
+static void put_index(const struct world *w, const char *name, const char *from)
+{
+	char path[128];
+	char copy[128];
+
+	path_of(w->state_dir, name, path);
+	(void)unlink(path);
+	if (from == NULL)
+		return;
+	path_of(w->root, from, copy);
+	copy_file(copy, path);
+}
+
+static void take_index(const struct world *w, const char *to, const char *to_wal)
+{
+	char path[128];
+	char copy[128];
+
+	path_of(w->state_dir, "index.sqlite", path);
+	path_of(w->root, to, copy);
+	copy_file(path, copy);
+	if (to_wal == NULL)
+		return;
+	path_of(w->state_dir, "index.sqlite-wal", path);
+	path_of(w->root, to_wal, copy);
+	copy_file(path, copy);
+}
+
+static void write_text(const struct world *w, const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	path_of(w->root, name, path);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void make_history(struct world *w)
+{
+	char id[16];
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	(void)wait_durable(w);
+	close_world(w);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	for (uint32_t n = 10; n < 40; n++) {
+		(void)snprintf(id, sizeof(id), "hub-%u", n);
+		append_kind(w, KT_RECORD_DEVICE_CREATE, id, n);
+	}
+	close_world(w);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	append_kind(w, KT_RECORD_RELEASE, "hub-1", 0);
+	(void)wait_durable(w);
+	take_index(w, "A", "A-wal");
+	append_kind(w, KT_RECORD_REVOKE, "hub-10", 0);
+	append_kind(w, KT_RECORD_DELETE, "hub-11", 0);
+	append_kind(w, KT_RECORD_QUARANTINE, "hub-12", 0);
+	(void)wait_durable(w);
+	take_index(w, "B", "B-wal");
+	close_world(w);
+	take_index(w, "C", NULL);
+	write_text(w, "empty", "");
+	write_text(w, "garbage",
+		   "a text that is longer than the header of a database would be, and "
+		   "that has nothing to do with one, whoever wrote it to this place");
+}
+
+static void whatever_became_of_the_index_the_ledger_decides(void **state)
+{
+	static const char *const mains[] = {NULL, "empty", "garbage", "A", "B", "C"};
+	static const char *const wals[] = {NULL, "empty", "garbage", "A-wal", "B-wal"};
+	static const char *const made[] = {"A", "A-wal", "B", "B-wal", "C", "empty", "garbage"};
+	struct world *w = *state;
+	char *expected;
+
+	make_history(w);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	expected = registry_dump(w->registry);
+	close_world(w);
+	for (size_t m = 0; m < sizeof(mains) / sizeof(mains[0]); m++) {
+		for (size_t v = 0; v < sizeof(wals) / sizeof(wals[0]); v++) {
+			put_index(w, "index.sqlite", mains[m]);
+			put_index(w, "index.sqlite-wal", wals[v]);
+			reopens_as(w, strdup(expected));
+			close_world(w);
+			reopens_as(w, strdup(expected)); /* and what it left is right */
+			close_world(w);
+		}
+	}
+	free(expected);
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++) {
+		char path[128];
+
+		path_of(w->root, made[i], path);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+/* Rows of later records under the number of an earlier one: files of two moments, put together. */
+static void an_index_of_two_moments_is_rebuilt(void **state)
+{
+	struct world *w = *state;
+	struct kt_store_status early;
+	struct kt_registry *later = NULL;
+	struct kt_index *index = NULL;
+	struct kt_index_batch *batch = NULL;
+	char path[128];
+	char *expected;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	early = wait_durable(w);
+	append_kind(w, KT_RECORD_DELETE, "hub-1", 0);
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-3", 3);
+	(void)wait_durable(w);
+	expected = registry_dump(w->registry);
+	later = w->registry;
+	w->registry = NULL;
+	close_world(w);
+	for (const char *id = "hub-1"; id != NULL; id = strcmp(id, "hub-1") == 0 ? "hub-3" : NULL)
+		kt_row_mark_device(later, kt_row_device(later, id));
+	path_of(w->state_dir, "index.sqlite", path);
+	assert_int_equal(kt_index_open(kt_fs_posix(), path, &index), KT_ERR_OK);
+	assert_int_equal(kt_index_collect(later, &batch), KT_ERR_OK);
+	assert_int_equal(kt_index_write(index, &batch, 1, early.durable_seq, early.head),
+			 KT_ERR_OK);
+	kt_index_batch_free(batch);
+	kt_index_close(index);
+	kt_registry_free(later);
+	reopens_as(w, expected);
+	assert_string_equal(w->lines, "event=index.rebuilt seq=7\n");
+}
+
 static void an_older_ledger_is_a_rollback(void **state)
 {
 	struct world *w = *state;
+	struct kt_store_status status;
+	char head[65];
 	off_t size;
 
 	assert_int_equal(open_world(w), KT_ERR_OK);
-	(void)wait_durable(w);
+	status = wait_durable(w);
+	assert_int_equal(kt_hex_encode(status.head, 32, head, sizeof(head)), KT_ERR_OK);
 	size = ledger_size(w);
 	fill(w);
 	close_world(w);
 	truncate_ledger(w, size);
 	assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
 	assert_non_null(strstr(w->why, "is older than the index"));
-	assert_non_null(strstr(w->why, "Backup and restore"));
+	assert_non_null(strstr(w->why, "keyturnctl restore --accept-rollback "));
+	assert_non_null(strstr(w->why, head));
 	assert_int_equal(ledger_size(w), size);
 }
 
@@ -527,7 +675,7 @@ static void another_trust_domain_is_refused(void **state)
 
 static void newer_files_are_refused(void **state)
 {
-	static const uint8_t version_2[] = {0, 0, 0, 2};
+	static const uint8_t version_3[] = {0, 0, 0, 3};
 	struct world *w = *state;
 	char path[128];
 	FILE *f;
@@ -538,7 +686,7 @@ static void newer_files_are_refused(void **state)
 	f = fopen(path, "r+e");
 	assert_non_null(f);
 	assert_int_equal(fseek(f, 60, SEEK_SET), 0);
-	assert_int_equal(fwrite(version_2, 1, 4, f), 4);
+	assert_int_equal(fwrite(version_3, 1, 4, f), 4);
 	assert_int_equal(fclose(f), 0);
 	assert_int_equal(open_world(w), KT_ERR_VERSION);
 	assert_int_equal(unlink(path), 0);
@@ -618,6 +766,8 @@ int main(void)
 		T(a_lost_index_is_rebuilt),
 		T(a_corrupt_index_is_rebuilt),
 		T(an_index_that_lags_is_caught_up),
+		T(whatever_became_of_the_index_the_ledger_decides),
+		T(an_index_of_two_moments_is_rebuilt),
 		T(an_older_ledger_is_a_rollback),
 		T(a_cut_that_would_lose_indexed_records_is_a_rollback),
 		T(a_missing_ledger_is_a_rollback),
