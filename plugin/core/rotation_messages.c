@@ -243,8 +243,8 @@ bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *sessio
 	const struct kt_device *device = session->device;
 	const char *note = NULL;
 
-	if (session->kind != KT_SESSION_AGENT || session->credential != device->current ||
-	    device->phase != KT_SERVER_IDLE)
+	if ((session->kind != KT_SESSION_AGENT && !device->adopted) ||
+	    session->credential != device->current || device->phase != KT_SERVER_IDLE)
 		return false;
 	note = due_note(core, device);
 	return note != NULL &&

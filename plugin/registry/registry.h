@@ -54,17 +54,17 @@ struct kt_device { /* read-only outside the registry */
 	const uint8_t *pending_der;	     /* certificate of pending */
 	size_t pending_der_len;
 	enum kt_server_phase phase;
-	bool enrolling; /* ISSUED by an enrolment, not by a rotation */
-	uint64_t op;	/* highest op ever used for this device; the open one unless IDLE */
-	struct kt_nonce op_nonce;
 	enum kt_alg op_alg;
-	int64_t op_deadline_us;	      /* OPEN and ISSUED: when it is given up; 0 = never */
-	uint64_t last_committed_op;   /* 0: none */
-	uint64_t promoted_op;	      /* highest op whose promoted is on record */
-	uint64_t closed_op;	      /* highest op that ended without commit */
 	enum kt_reason failed_reason; /* last `failed`, NONE if none */
-	uint64_t failed_op;
+	bool enrolling;		      /* ISSUED by an enrolment, not by a rotation */
 	bool has_registered_key;
+	uint64_t op; /* highest op ever used for this device; the open one unless IDLE */
+	struct kt_nonce op_nonce;
+	int64_t op_deadline_us;	    /* OPEN and ISSUED: when it is given up; 0 = never */
+	uint64_t last_committed_op; /* 0: none */
+	uint64_t promoted_op;	    /* highest op whose promoted is on record */
+	uint64_t closed_op;	    /* highest op that ended without commit */
+	uint64_t failed_op;
 	struct kt_key_id registered_key; /* may enrol as this device */
 	int64_t created_us;
 	int64_t committed_us; /* of the current credential */

@@ -427,6 +427,7 @@ static void the_lower_one_is_a_suspicion_until_promoted(void **state)
 	m->u.promoted.op = hub(f)->last_committed_op;
 	m->u.promoted.fp = fake_fingerprint(LAST);
 	fake_say(f, ONE, m, NULL);
+	fake_later(f, 30000);
 	refuses(f, AGENT, LEAF, KT_REASON_CERT_SUPERSEDED);
 	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
 }
