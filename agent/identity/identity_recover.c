@@ -125,15 +125,30 @@ static bool is_medium_bad(enum kt_err err)
 	return err == KT_ERR_SYS && (errno == EIO || errno == EUCLEAN || errno == EBADMSG);
 }
 
+/*
+ * What a failed sync of an earlier process lost may still be read from the cache: a record must not
+ * count as durable on the strength of that.
+ */
+static void forget_cache(const struct kt_fs *fs, const char *path)
+{
+	int fd = fs->open(fs->ctx, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return; /* the read that follows says why */
+	(void)fs->drop_cache(fs->ctx, fd);
+	(void)fs->close(fs->ctx, fd);
+}
+
 /* One copy. OK with its *state; else nothing can be said at all. */
 static enum kt_err load_copy(struct kt_identity_store *store, const char *path,
 			     struct kt_agent_record *out, enum kt_copy_state *state)
 {
 	struct kt_secret *text = NULL;
 	struct kt_bytes view;
-	enum kt_err err =
-		kt_file_read_private(store->config.fs, path, KT_AGENT_RECORD_BLOCK, 0, &text);
+	enum kt_err err = KT_ERR_OK;
 
+	forget_cache(store->config.fs, path);
+	err = kt_file_read_private(store->config.fs, path, KT_AGENT_RECORD_BLOCK, 0, &text);
 	*state = KT_COPY_ABSENT;
 	if (err == KT_ERR_NOT_FOUND)
 		return KT_ERR_OK;

@@ -28,6 +28,7 @@ struct totals {
 	uint64_t commits;
 	uint64_t clones;
 	uint64_t rolled_back;
+	uint64_t reconciled;
 	uint64_t failed;
 	double seconds;
 };
@@ -125,6 +126,7 @@ static void run_one(uint64_t seed, const struct arguments *args, struct totals *
 	totals->commits += result.commits;
 	totals->clones += result.has_clone ? 1 : 0;
 	totals->rolled_back += result.is_rolled_back ? 1 : 0;
+	totals->reconciled += result.is_reconciled ? 1 : 0;
 	if (is_good)
 		return;
 	totals->failed++;
@@ -145,18 +147,20 @@ static void report(const struct arguments *args, const struct totals *t, unsigne
 
 	if (args->is_json)
 		printf("{\"seeds\": %" PRIu64 ", \"real_crypto\": %" PRIu64 ", \"failed\": %" PRIu64
-		       ", \"steps\": %" PRIu64 ", \"steps_per_second\": %.0f, \"faults\": %" PRIu64
+		       ", \"steps\": %" PRIu64
+		       ", \"steps_per_cpu_second\": %.0f, \"faults\": %" PRIu64
 		       ", \"rotations\": %" PRIu64 ", \"commits\": %" PRIu64
-		       ", \"clones\": %" PRIu64 ", \"rolled_back\": %" PRIu64 ", \"reached\": [",
+		       ", \"clones\": %" PRIu64 ", \"rolled_back\": %" PRIu64
+		       ", \"reconciled\": %" PRIu64 ", \"reached\": [",
 		       t->seeds, t->real, t->failed, t->steps, per_second, t->faults, t->rotations,
-		       t->commits, t->clones, t->rolled_back);
+		       t->commits, t->clones, t->rolled_back, t->reconciled);
 	else
 		printf("%" PRIu64 " seeds (%" PRIu64 " with wolfCrypt, %" PRIu64
-		       " with a clone, %" PRIu64 " rolled back), %" PRIu64
-		       " steps, %.0f a second, %" PRIu64 " faults, %" PRIu64
+		       " with a clone, %" PRIu64 " rolled back, %" PRIu64 " reconciled), %" PRIu64
+		       " steps, %.0f a second of CPU, %" PRIu64 " faults, %" PRIu64
 		       " rotations begun, %" PRIu64 " committed\n",
-		       t->seeds, t->real, t->clones, t->rolled_back, t->steps, per_second,
-		       t->faults, t->rotations, t->commits);
+		       t->seeds, t->real, t->clones, t->rolled_back, t->reconciled, t->steps,
+		       per_second, t->faults, t->rotations, t->commits);
 	if (args->wants_cells)
 		(void)sim_cover_report(args->is_json, passed, failed);
 	if (args->is_json)
@@ -175,10 +179,10 @@ int main(int argc, char **argv)
 	if (!parse(argc, argv, &args))
 		return usage();
 	sim_vfs_register();
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
 	for (uint64_t seed = args.first; seed <= args.last && totals.failed < args.fail_max; seed++)
 		run_one(seed, &args, &totals);
-	clock_gettime(CLOCK_MONOTONIC, &end);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
 	totals.seconds =
 		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
 	passed = (unsigned)(totals.seeds - totals.failed);

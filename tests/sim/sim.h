@@ -67,6 +67,7 @@ enum {
 	X(LEDGER_OLD, "ledger of a backup")                                                        \
 	X(LEDGER_CUT, "ledger's tail cut")                                                         \
 	X(BOTH_OLD, "ledger and index of a backup")                                                \
+	X(ACCEPT, "a rolled back ledger accepted")                                                 \
 	X(CLONE, "hub's disk copied")                                                              \
 	X(ROTATE, "operator: rotate")                                                              \
 	X(CANCEL, "operator: cancel")                                                              \
@@ -76,6 +77,8 @@ enum {
 	X(DELETE, "operator: delete")                                                              \
 	X(CHALLENGE, "operator: challenge")                                                        \
 	X(TICKET, "operator: ticket for a device that exists")                                     \
+	X(STRANGE, "authentic message of another time")                                            \
+	X(SLOW_WORKER, "worker late")                                                              \
 	X(WAKE_APP, "hub's program reconnects")
 
 enum sim_fault {
@@ -136,6 +139,7 @@ struct sim_conn { /* one connection, as broker and client see it */
 	size_t cert_len;
 	struct kt_fingerprint fp;
 	int64_t started_ms;
+	struct kt_nonce dn;  /* of its hello or enroll */
 	int64_t last_due_ms; /* of the message before: in order, unless a fault says otherwise */
 };
 
@@ -146,6 +150,7 @@ struct sim_note {
 	uint64_t op;
 	struct kt_fingerprint fp;
 	struct kt_device_id device;
+	struct kt_nonce dn;
 	enum kt_reason reason;
 	enum kt_next next;
 	bool wipe;
@@ -208,7 +213,9 @@ struct sim_ghost_device { /* what the world was told about a device */
 	int64_t revoked_ms;
 	bool revoke_wanted; /* ordered, whether acknowledged or not */
 	bool is_reenrolled; /* a certificate was issued after a revoke was ordered */
-	uint64_t op_seen;   /* highest op that any message named */
+	uint64_t csr_op;    /* of the first request, and its key */
+	struct kt_key_id csr_key;
+	bool is_behind; /* its hello named a newer op: that must be said before it is served */
 	unsigned alarms;
 	unsigned suspicions;
 	unsigned refusals; /* of credentials that the registry knows as ended */
@@ -265,6 +272,7 @@ struct sim_server {
 	struct sim_backup newest; /* put aside before a restore */
 	bool may_roll_back;	  /* a ledger of old lies there */
 	bool is_rolled_back;	  /* it was taken for the newest: only what it knows is promised */
+	bool is_reconciling;	  /* an operator has accepted it: I1 and LV hold all the same */
 	unsigned starts;
 };
 
@@ -299,6 +307,7 @@ struct sim_result {
 	unsigned rotations; /* begun */
 	unsigned commits;
 	bool is_rolled_back;
+	bool is_reconciled;
 	bool has_clone;
 };
 
@@ -417,6 +426,8 @@ void sim_net_down(struct sim *sim, struct sim_event *event);
 void sim_net_broker_down(struct sim *sim, struct sim_event *event);
 /* A message leaves the client. */
 void sim_net_send(struct sim *sim, struct sim_conn *conn, const char *text, size_t len);
+/* One of our controller's messages reaches a hub that it was not meant for any more, or not yet. */
+void sim_net_strange(struct sim *sim);
 /* The plugin publishes. */
 void sim_net_publish(struct sim *sim, const char *client_id, const char *topic,
 		     struct kt_bytes payload);

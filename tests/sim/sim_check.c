@@ -113,6 +113,7 @@ void sim_note(struct sim *sim, const char *text, size_t len, const struct kt_mes
 	note->hash = hash_of(text, len);
 	note->type = message->type;
 	note->device = message->device;
+	note->dn = message->dn;
 	sim_pause(true);
 	fill_note(note, message);
 	sim_pause(false);
@@ -282,6 +283,9 @@ void sim_check_to_hub(struct sim *sim, const struct sim_conn *conn, const struct
 	}
 	if (note->type == KT_MESSAGE_COMMITTED && device >= 0)
 		note_superseded(sim, device);
+	if (note->type == KT_MESSAGE_WELCOME && device >= 0 && sim->devices[device].is_behind)
+		sim_break(sim, "I6", "%s knows a newer op and is served without a word",
+			  note->device.s);
 }
 
 static bool has_durable_file(const struct sim_hub *hub, uint64_t dir, const char *name)
@@ -327,7 +331,6 @@ static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
 void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note)
 {
 	const struct sim_hub *hub = &sim->hubs[conn->owner];
-	int device = sim_device_of(sim, note->device.s);
 	char why[SIM_WHY / 2];
 	bool is_good;
 
@@ -340,8 +343,6 @@ void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const stru
 	if (!is_good)
 		sim_break(sim, "I7", "%s of %s rests on what is not on its disk: %s",
 			  kt_message_type_name(note->type), hub->id, why);
-	if (device >= 0 && note->op > sim->devices[device].op_seen)
-		sim->devices[device].op_seen = note->op;
 }
 
 /* --- I4, and what operators asked --- */
@@ -434,9 +435,10 @@ void sim_check_server_log(struct sim *sim, const char *line)
 {
 	bool is_alarm = strstr(line, "event=clone.alarmed") != NULL;
 	bool is_suspicion = strstr(line, "event=clone.suspected") != NULL;
+	bool is_behind = strstr(line, "event=registry.behind") != NULL;
 
 	sim_trace(sim, "server", "server", "%s", line);
-	if (!is_alarm && !is_suspicion)
+	if (!is_alarm && !is_suspicion && !is_behind)
 		return;
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
 		char want[32];
@@ -445,9 +447,11 @@ void sim_check_server_log(struct sim *sim, const char *line)
 
 		if (at == NULL || (at[len] != ' ' && at[len] != '\0'))
 			continue;
+		if (is_behind)
+			sim->devices[i].is_behind = false;
 		if (is_alarm)
 			sim->devices[i].alarms++;
-		else
+		if (is_suspicion)
 			sim->devices[i].suspicions++;
 		if (is_alarm && !sim->hubs[i].is_cloned && !sim->server.is_rolled_back)
 			sim_break(sim, "I5", "an alarm without a clone: %s", line);
@@ -456,25 +460,27 @@ void sim_check_server_log(struct sim *sim, const char *line)
 
 /* --- after every step --- */
 
+static bool takes(const struct kt_registry *registry, const struct kt_device *d,
+		  const struct kt_slot *slot)
+{
+	if (slot->dir == 0)
+		return false;
+	/* a newer one than any that is on record is adopted while reconciling */
+	if (kt_registry_restore_seq(registry) != 0 &&
+	    slot->generation > (d == NULL ? 0 : d->proven_generation))
+		return true;
+	return d != NULL &&
+	       ((d->current != NULL && kt_fingerprint_eq(&d->current->fp, &slot->fp)) ||
+		(d->pending != NULL && kt_fingerprint_eq(&d->pending->fp, &slot->fp)));
+}
+
 static bool accepts(const struct kt_registry *registry, const char *id,
 		    const struct kt_agent_record *record)
 {
 	const struct kt_device *d = kt_registry_find_device(registry, id);
-	const struct kt_fingerprint *held[2];
-	size_t count = 0;
 
-	if (d == NULL)
-		return false;
-	if (record->active.dir != 0)
-		held[count++] = &record->active.fp;
-	if (record->phase == KT_AGENT_CERT)
-		held[count++] = &record->pending.fp;
-	for (size_t i = 0; i < count; i++) {
-		if ((d->current != NULL && kt_fingerprint_eq(&d->current->fp, held[i])) ||
-		    (d->pending != NULL && kt_fingerprint_eq(&d->pending->fp, held[i])))
-			return true;
-	}
-	return false;
+	return takes(registry, d, &record->active) ||
+	       (record->phase == KT_AGENT_CERT && takes(registry, d, &record->pending));
 }
 
 static void check_lockout(struct sim *sim, const struct sim_hub *hub)
@@ -555,7 +561,8 @@ static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[stat
 	/* an op that was closed without commit is done: its key waits for the next op to replace it
 	 */
 	if (record->phase != KT_AGENT_STABLE &&
-	    (record->phase == KT_AGENT_NEW || record->op > d->closed_op))
+	    (record->phase == KT_AGENT_NEW || record->op > d->op ||
+	     record->op == d->last_committed_op))
 		return false;
 	(void)snprintf(why, SIM_WHY, "%s: its active credential is not the current one", hub->id);
 	if (!kt_fingerprint_eq(&d->current->fp, &record->active.fp))

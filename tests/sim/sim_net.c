@@ -356,6 +356,8 @@ void sim_net_send(struct sim *sim, struct sim_conn *conn, const char *text, size
 {
 	const struct sim_note *note = sim_noted(sim, text, len);
 
+	if (note != NULL && (note->type == KT_MESSAGE_HELLO || note->type == KT_MESSAGE_ENROLL))
+		conn->dn = note->dn;
 	if (note != NULL)
 		sim_check_from_hub(sim, conn, note);
 	transmit(sim, conn, SIM_EV_TO_SERVER, (struct kt_bytes){(const uint8_t *)text, len});
@@ -375,6 +377,113 @@ void sim_net_publish(struct sim *sim, const char *client_id, const char *topic,
 		if (note != NULL)
 			sim_check_to_hub(sim, conn, note);
 		transmit(sim, conn, SIM_EV_TO_HUB, payload);
+		return;
+	}
+}
+
+/* --- messages of another time --- */
+
+static uint64_t some_op(struct sim *sim, const struct kt_agent_record *record)
+{
+	const uint64_t ops[] = {record->op,
+				record->op,
+				record->op,
+				record->step_op,
+				record->op > 0 ? record->op - 1 : 1,
+				record->op + 1};
+
+	return ops[sim_below(&sim->chance, sizeof(ops) / sizeof(ops[0]))];
+}
+
+/* What a server could say that was restored, or whose clock was wrong: none of it drops a key. */
+static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
+			 struct kt_message *m)
+{
+	static const enum kt_next nexts[] = {KT_NEXT_CONFIRM, KT_NEXT_CLOSED, KT_NEXT_NONE};
+	struct kt_bytes issuer = sim_pki_issuer(sim->pki);
+	struct kt_chain *chain =
+		m->type == KT_MESSAGE_CERT ? &m->u.cert.chain : &m->u.enrolled.chain;
+
+	switch ((int)m->type) {
+	case KT_MESSAGE_WELCOME:
+		m->u.welcome.next = nexts[sim_below(&sim->chance, 3)];
+		m->u.welcome.op = m->u.welcome.next == KT_NEXT_NONE ? 0 : record->op;
+		m->u.welcome.fp = record->active.fp;
+		sim_fill(&sim->entropy, m->sn.b, sizeof(m->sn.b));
+		break;
+	case KT_MESSAGE_ROTATE:
+		m->u.rotate.op = some_op(sim, record);
+		m->u.rotate.alg = KT_ALG_ES256;
+		m->u.rotate.deadline_us = m->u.rotate.op;
+		if (sim_chance(&sim->chance, 600))
+			m->u.rotate.cur = record->active.fp;
+		break;
+	case KT_MESSAGE_COMMITTED: /* of nothing that the hub holds as pending */
+		m->u.committed.op = some_op(sim, record);
+		break;
+	case KT_MESSAGE_NOTED:
+		m->u.noted.op = some_op(sim, record);
+		m->u.noted.of = KT_MESSAGE_PROMOTED;
+		if (m->u.noted.op == record->step_op)
+			m->u.noted.op++;
+		break;
+	default: /* CERT, ENROLLED */
+		if (m->type == KT_MESSAGE_CERT)
+			m->u.cert.op = record->op;
+		else
+			m->u.enrolled.op = record->op > 0 ? record->op : 1;
+		chain->count = 1;
+		chain->cert[0].len = issuer.len;
+		memcpy(chain->cert[0].der, issuer.p, issuer.len);
+		break;
+	}
+}
+
+static void say_strange(struct sim *sim, struct sim_conn *conn, enum kt_message_type type)
+{
+	const struct sim_hub *hub = &sim->hubs[conn->owner];
+	struct kt_job *job = kt_job_new(KT_JOB_SEAL, 0);
+
+	if (job == NULL)
+		return;
+	job->message = kt_message_new(type);
+	if (job->message != NULL) {
+		(void)snprintf(job->message->trust_domain, sizeof(job->message->trust_domain),
+			       SIM_TD);
+		(void)snprintf(job->message->device.s, sizeof(job->message->device.s), "%s",
+			       hub->id);
+		job->message->dn = conn->dn;
+		fill_strange(sim, kt_identity_record(hub->store), job->message);
+		kt_job_run(sim->server.bench, job);
+	}
+	if (job->sealed != NULL) {
+		sim_note(sim, job->sealed, job->sealed_len, job->message);
+		sim_trace_note(sim, "server", hub->id, sim_noted(sim, job->sealed, job->sealed_len),
+			       "STRANGE");
+		carry(sim, conn, SIM_EV_TO_HUB,
+		      (struct kt_bytes){(const uint8_t *)job->sealed, job->sealed_len});
+	}
+	kt_job_free(job);
+}
+
+void sim_net_strange(struct sim *sim)
+{
+	static const enum kt_message_type types[] = {
+		KT_MESSAGE_WELCOME,   KT_MESSAGE_WELCOME, KT_MESSAGE_ROTATE, KT_MESSAGE_ROTATE,
+		KT_MESSAGE_COMMITTED, KT_MESSAGE_NOTED,	  KT_MESSAGE_CERT};
+	unsigned start = (unsigned)sim_below(&sim->chance, SIM_CONNS);
+
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		struct sim_conn *conn = &sim->conns[(start + i) % SIM_CONNS];
+
+		if (!conn->is_used || !conn->at_client || conn->kind != SIM_CONN_LINK ||
+		    !sim->hubs[conn->owner].is_up)
+			continue;
+		say_strange(
+			sim, conn,
+			conn->link == KT_LINK_CLAIM
+				? KT_MESSAGE_ENROLLED
+				: types[sim_below(&sim->chance, sizeof(types) / sizeof(types[0]))]);
 		return;
 	}
 }

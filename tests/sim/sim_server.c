@@ -7,6 +7,7 @@
 
 #include "encoding.h"
 #include "registry_dump.h"
+#include "restore.h"
 #include "sim.h"
 
 #define STATE_DIR  "/state"
@@ -141,7 +142,8 @@ static enum kt_err port_submit(void *ctx, struct kt_job *job)
 	if (gate(sim, "submit") != 0 || s->job_count == SIM_JOBS || sim_fault(sim, SIM_QUEUE_FULL))
 		return KT_ERR_BUSY;
 	s->job[s->job_count++] = job; /* moved */
-	sim_later(sim, sim_some_ms(sim, 3),
+	sim_later(sim,
+		  sim_fault(sim, SIM_SLOW_WORKER) ? sim_some_ms(sim, 30000) : sim_some_ms(sim, 3),
 		  &(struct sim_event){.kind = SIM_EV_JOB, .number = s->life});
 	return KT_ERR_OK;
 }
@@ -204,7 +206,7 @@ static void plan_tick(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
 	int64_t idle_ms = sim->now_ms - s->active_ms;
-	int64_t delay = idle_ms < 1000 ? sim_some_ms(sim, 100) : idle_ms < 20000 ? 1000 : 10000;
+	int64_t delay = idle_ms < 300 ? 100 : idle_ms < 5000 ? 1000 : 10000;
 
 	if (s->tick_at_ms > sim->now_ms && s->tick_at_ms <= sim->now_ms + delay)
 		return;
@@ -305,6 +307,15 @@ static void follow_shadow(struct sim *sim, uint64_t seq)
 	s->told_seq = seq;
 }
 
+static void new_shadow(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+
+	kt_registry_free(s->shadow);
+	if (kt_registry_new(&s->shadow) != KT_ERR_OK)
+		abort();
+}
+
 /* The server is as it was once, and nobody has told it: what it forgot is not promised any more. */
 static void roll_shadow_back(struct sim *sim, uint64_t seq)
 {
@@ -313,9 +324,7 @@ static void roll_shadow_back(struct sim *sim, uint64_t seq)
 	sim_trace(sim, "server", "server", "ROLLED BACK from %" PRIu64 " to %" PRIu64,
 		  s->durable_seq, seq);
 	s->is_rolled_back = true;
-	kt_registry_free(s->shadow);
-	if (kt_registry_new(&s->shadow) != KT_ERR_OK)
-		abort();
+	new_shadow(sim);
 	sim->ghost_count = 0;
 	for (unsigned i = 0; i < SIM_HUBS; i++)
 		sim->devices[i].is_revoked = false;
@@ -361,6 +370,83 @@ static enum kt_err make_core(struct sim *sim)
 
 static void free_backup(struct sim_backup *b);
 
+/* The ledger as it lies there, record by record, is what counts from here on. */
+static enum kt_err keep_visited(void *arg, const struct kt_record *record,
+				const uint8_t hash[static 32])
+{
+	struct sim *sim = arg;
+
+	(void)hash;
+	keep_record(sim, record);
+	return KT_ERR_OK;
+}
+
+static void forget_what_is_lost(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	size_t left = 0;
+
+	for (size_t i = 0; i < sim->ghost_count; i++) {
+		const struct kt_credential *c =
+			kt_registry_find_fingerprint(s->shadow, &sim->ghosts[i].fp);
+
+		if (c != NULL &&
+		    (c->status == KT_CREDENTIAL_SUPERSEDED || c->status == KT_CREDENTIAL_REVOKED))
+			sim->ghosts[left++] = sim->ghosts[i];
+	}
+	sim->ghost_count = left;
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		const struct kt_device *d = kt_registry_find_device(s->shadow, sim->devices[i].id);
+
+		if (d == NULL || (d->state != KT_DEVICE_REVOKED && d->state != KT_DEVICE_DELETED))
+			sim->devices[i].is_revoked = false;
+	}
+}
+
+static void fold(struct sim *sim, uint64_t seq);
+
+/* `keyturnctl restore --accept-rollback HEAD`: what the index still knows comes back as records. */
+static void accept_rollback(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_restore_request request = {.fs = &s->disk.table,
+					     .state_dir = STATE_DIR,
+					     .ledger_dir = LEDGER_DIR,
+					     .trust_domain = SIM_TD,
+					     .is_accepted = true,
+					     .now_us = sim_server_now(sim).wall_us,
+					     .actor = "op:unix"};
+	struct kt_restore_report *report = sim_alloc(NULL, 1, sizeof(*report));
+	struct kt_ledger_state state;
+	uint64_t bad_line;
+	char why[512] = "";
+	enum kt_err err;
+
+	sim_vfs_use(&s->disk);
+	err = kt_ledger_scan(&s->disk.table, LEDGER_DIR, NULL, NULL, &state, &bad_line);
+	if (err == KT_ERR_OK) {
+		memcpy(request.head, state.head, sizeof(request.head));
+		err = kt_restore(&request, report, why);
+	}
+	free(report);
+	if (err != KT_ERR_OK) {
+		sim_break(sim, "X", "a rolled back ledger is not accepted: %s", why);
+		return;
+	}
+	free_records(s, 0);
+	new_shadow(sim);
+	if (kt_ledger_scan(&s->disk.table, LEDGER_DIR, keep_visited, sim, &state, &bad_line) !=
+	    KT_ERR_OK)
+		sim_break(sim, "D", "what restore wrote does not verify");
+	fold(sim, state.seq);
+	s->durable_seq = state.seq;
+	forget_what_is_lost(sim);
+	s->is_reconciling = true;
+	s->may_roll_back = false;
+	sim_trace(sim, "server", "server", "ROLLBACK ACCEPTED, %" PRIu64 " records", state.seq);
+	free_backup(&s->newest);
+}
+
 /* A start that was refused for what lies on the disk: somebody must act, and does. */
 static void put_newest_back(struct sim *sim);
 
@@ -372,7 +458,9 @@ static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool
 	sim_server_stop(sim, !s->is_dying);
 	if (err != KT_ERR_ROLLED_BACK && err != KT_ERR_CORRUPT)
 		return; /* again, a little later */
-	if (s->newest.is_used)
+	if (s->newest.is_used && err == KT_ERR_ROLLED_BACK && sim_fault(sim, SIM_ACCEPT))
+		accept_rollback(sim);
+	else if (s->newest.is_used)
 		put_newest_back(sim);
 	else if (!was_disturbed)
 		sim_break(sim, "D", "the start is refused without a cause: %s", why);
@@ -533,33 +621,33 @@ void sim_server_index(struct sim *sim)
 	sim_server_after(sim);
 }
 
-/* Which cell of the table an opened message or a certificate comes to. */
-static void cover_job(struct sim *sim, const struct kt_job *job)
+/* A request for another key than the first one of its op. */
+static bool is_second_key(struct sim *sim, const struct kt_device *device, uint64_t op,
+			  const struct kt_key_id *key_id)
 {
-	struct sim_server *s = &sim->server;
-	const struct kt_device *device;
-	enum kt_server_phase phase;
+	int i = sim_device_of(sim, device->id.s);
+	struct sim_ghost_device *ghost = i < 0 ? NULL : &sim->devices[i];
 
-	if (job->err != KT_ERR_OK || job->kind == KT_JOB_SEAL || job->is_claim)
-		return;
-	device = kt_registry_find_device(
-		s->registry, job->kind == KT_JOB_ISSUE ? job->device.s : job->message->device.s);
-	if (device == NULL)
-		return;
-	phase = kt_rotation_phase(device);
-	if (job->kind == KT_JOB_ISSUE) {
-		sim_cover_server(phase, KT_ROTATION_CERTIFIED);
-		if (phase == KT_SERVER_ISSUED &&
-		    !kt_key_id_eq(&job->key_id, &device->pending->key_id))
-			sim_cover_server(phase, KT_ROTATION_SECOND_KEY);
-		return;
-	}
-	switch ((int)job->message->type) {
+	if (ghost == NULL || op < ghost->csr_op)
+		return false;
+	if (op == ghost->csr_op)
+		return !kt_key_id_eq(key_id, &ghost->csr_key);
+	ghost->csr_op = op;
+	ghost->csr_key = *key_id;
+	return false;
+}
+
+static void cover_message(struct sim *sim, const struct kt_device *device, const struct kt_job *job)
+{
+	const struct kt_message *m = job->message;
+	enum kt_server_phase phase = kt_rotation_phase(device);
+
+	switch ((int)m->type) {
 	case KT_MESSAGE_CSR:
-		sim_cover_server(phase, KT_ROTATION_CSR);
-		if (phase == KT_SERVER_ISSUED &&
-		    !kt_key_id_eq(&job->csr.key_id, &device->pending->key_id))
+		if (is_second_key(sim, device, m->u.csr.op, &job->csr.key_id))
 			sim_cover_server(phase, KT_ROTATION_SECOND_KEY);
+		else
+			sim_cover_server(phase, KT_ROTATION_CSR);
 		break;
 	case KT_MESSAGE_CONFIRM:
 		sim_cover_server(phase, KT_ROTATION_CONFIRM);
@@ -571,12 +659,33 @@ static void cover_job(struct sim *sim, const struct kt_job *job)
 		sim_cover_server(phase, KT_ROTATION_FAILED);
 		break;
 	case KT_MESSAGE_HELLO:
-		if (job->message->u.hello.op > device->op)
-			sim_cover_server(phase, KT_ROTATION_BEHIND);
+		if (m->u.hello.op <= device->op)
+			break;
+		sim_cover_server(phase, KT_ROTATION_BEHIND);
+		if (sim_device_of(sim, device->id.s) >= 0)
+			sim->devices[sim_device_of(sim, device->id.s)].is_behind = true;
 		break;
 	default:
 		break;
 	}
+}
+
+/* Which cell of the table an opened message or a certificate comes to. */
+static void cover_job(struct sim *sim, const struct kt_job *job)
+{
+	const struct kt_registry *registry = sim->server.registry;
+	const struct kt_device *device;
+
+	if (job->err != KT_ERR_OK || job->kind == KT_JOB_SEAL || job->is_claim)
+		return;
+	device = kt_registry_find_device(
+		registry, job->kind == KT_JOB_ISSUE ? job->device.s : job->message->device.s);
+	if (device == NULL)
+		return;
+	if (job->kind == KT_JOB_ISSUE)
+		sim_cover_server(kt_rotation_phase(device), KT_ROTATION_CERTIFIED);
+	else
+		cover_message(sim, device, job);
 }
 
 void sim_server_job(struct sim *sim)

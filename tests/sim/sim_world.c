@@ -10,7 +10,8 @@
 
 enum {
 	STEPS_MIN = 250,    /* of trouble */
-	STEPS_MAX = 6000,   /* then it is calm, whatever was reached */
+	STEPS_MAX = 3000,   /* then it is calm, whatever was reached */
+	PRESS_STEPS = 8000, /* and what is missing is done in calm */
 	CALM_STEPS = 20000, /* LV: everything is well within these */
 	CALM_MS = 6 * 3600 * 1000,
 	SETUP_MS = 600000,
@@ -111,10 +112,11 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150, [SIM_SERVER_RELOAD] = 200,
 	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	   [SIM_INDEX_OLD] = 60,
 	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60, [SIM_LEDGER_OLD] = 60,
-	[SIM_LEDGER_CUT] = 60,	 [SIM_BOTH_OLD] = 20,	   [SIM_CLONE] = 60,
-	[SIM_ROTATE] = 1000,	 [SIM_CANCEL] = 250,	   [SIM_REVOKE] = 50,
-	[SIM_QUARANTINE] = 100,	 [SIM_RELEASE] = 150,	   [SIM_DELETE] = 25,
-	[SIM_CHALLENGE] = 150,	 [SIM_TICKET] = 60,	   [SIM_WAKE_APP] = 300,
+	[SIM_LEDGER_CUT] = 60,	 [SIM_ACCEPT] = 500,	   [SIM_BOTH_OLD] = 20,
+	[SIM_CLONE] = 60,	 [SIM_ROTATE] = 1000,	   [SIM_CANCEL] = 250,
+	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,   [SIM_RELEASE] = 150,
+	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	   [SIM_TICKET] = 60,
+	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 700,	   [SIM_SLOW_WORKER] = 40,
 };
 
 /* Each run has its own mixture: some kinds not at all, others more or less often. */
@@ -319,9 +321,20 @@ static void make_trouble(struct sim *sim, enum sim_fault fault)
 	case SIM_WAKE_APP:
 		sim_hub_app(sim, hub);
 		break;
+	case SIM_STRANGE:
+		sim_net_strange(sim);
+		break;
 	default:
 		break;
 	}
+}
+
+/* Half of the hubs are never revoked: somebody must be left to rotate. */
+static unsigned some_target(struct sim *sim, enum sim_fault command)
+{
+	if (command == SIM_REVOKE || command == SIM_DELETE)
+		return SIM_HUBS / 2 + (unsigned)sim_below(&sim->chance, SIM_HUBS / 2);
+	return (unsigned)sim_below(&sim->chance, SIM_HUBS);
 }
 
 static void trouble(struct sim *sim)
@@ -333,7 +346,8 @@ static void trouble(struct sim *sim)
 		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,     SIM_ROTATE,
 		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,     SIM_ROTATE,
 		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,     SIM_QUARANTINE,
-		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,  SIM_TICKET};
+		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,  SIM_TICKET,
+		SIM_STRANGE,	   SIM_STRANGE};
 	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
 
 	if (sim_chance(&sim->chance, 60))
@@ -344,12 +358,11 @@ static void trouble(struct sim *sim)
 	}
 	if (sim_fault(sim, kind)) {
 		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)
-			(void)sim_operator_say(sim, kind,
-					       (unsigned)sim_below(&sim->chance, SIM_HUBS));
+			(void)sim_operator_say(sim, kind, some_target(sim, kind));
 		else
 			make_trouble(sim, kind);
 	}
-	sim_later(sim, 50 + sim_some_ms(sim, sim_chance(&sim->schedule, 100) ? 90000 : 4000),
+	sim_later(sim, 20 + sim_some_ms(sim, sim_chance(&sim->schedule, 100) ? 40000 : 1500),
 		  &(struct sim_event){.kind = SIM_EV_TROUBLE});
 }
 
@@ -492,6 +505,22 @@ static void be_calm(struct sim *sim)
 		sim->hubs[i].clock_off_s = 0;
 }
 
+/* The run has had its trouble and too few rotations: they are ordered until there are enough. */
+static bool press_on(struct sim *sim)
+{
+	uint64_t first = sim->result->steps;
+
+	be_calm(sim);
+	while (sim->rotations < SIM_ROTATIONS && sim->result->steps - first < PRESS_STEPS) {
+		if (sim->result->steps % 50 == 0)
+			(void)sim_operator_say(sim, SIM_ROTATE,
+					       (unsigned)sim_below(&sim->chance, SIM_HUBS));
+		if (!step(sim))
+			return false;
+	}
+	return true;
+}
+
 static void run_phases(struct sim *sim)
 {
 	char why[SIM_WHY] = "";
@@ -508,7 +537,8 @@ static void run_phases(struct sim *sim)
 		if (!step(sim))
 			return;
 	}
-	be_calm(sim);
+	if (!press_on(sim))
+		return;
 	first = sim->result->steps;
 	calm_ms = sim->now_ms;
 	while (!sim_check_settled(sim, why)) {
@@ -583,6 +613,7 @@ bool sim_run(const struct sim_options *options, struct sim_result *result)
 	result->commits = sim->commits;
 	result->has_clone = sim->clones > 0;
 	result->is_rolled_back = sim->server.is_rolled_back;
+	result->is_reconciled = sim->server.is_reconciling;
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim_hub_clear(&sim->hubs[i]);
 	sim_server_clear(sim);
