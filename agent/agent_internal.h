@@ -84,6 +84,8 @@ enum kt_err kt_agent_send(struct kt_agent *agent, enum kt_link link, uint64_t di
 			  struct kt_message *message);
 /* Sends now (if the link is ready) and again until kt_agent_repeat_stop. */
 void kt_agent_repeat_start(struct kt_agent *agent, unsigned which, const struct kt_repeat *what);
+/* The same, but not now: the answer is said to be on its way. */
+void kt_agent_repeat_later(struct kt_agent *agent, unsigned which, const struct kt_repeat *what);
 void kt_agent_repeat_stop(struct kt_agent *agent, unsigned which);
 void kt_agent_repeats_tick(struct kt_agent *agent);
 int64_t kt_agent_repeats_next_ms(const struct kt_agent *agent);

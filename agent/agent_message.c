@@ -144,14 +144,20 @@ static void repeat_send(struct kt_agent *agent, struct kt_repeat *repeat)
 		repeat->interval_ms = agent->setup.timers.repeat_max;
 }
 
-void kt_agent_repeat_start(struct kt_agent *agent, unsigned which, const struct kt_repeat *what)
+void kt_agent_repeat_later(struct kt_agent *agent, unsigned which, const struct kt_repeat *what)
 {
 	struct kt_repeat *repeat = &agent->repeat[which];
 
 	*repeat = *what;
 	repeat->is_due = true;
 	repeat->interval_ms = agent->setup.timers.repeat_first;
-	repeat_send(agent, repeat);
+	repeat->next_ms = agent->now.mono_ms + repeat->interval_ms;
+}
+
+void kt_agent_repeat_start(struct kt_agent *agent, unsigned which, const struct kt_repeat *what)
+{
+	kt_agent_repeat_later(agent, which, what);
+	repeat_send(agent, &agent->repeat[which]);
 }
 
 void kt_agent_repeat_stop(struct kt_agent *agent, unsigned which)
@@ -203,6 +209,17 @@ static void refuse(struct kt_agent *agent, enum kt_message_type type, enum kt_re
 	kt_agent_log(agent, KT_EVENT_REPLY_REFUSED, fields, 2);
 }
 
+/* `cert` follows this welcome; where it gets lost, the request is repeated as any other. */
+static void expect_cert(struct kt_agent *agent)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_repeat csr = {
+		.type = KT_MESSAGE_CSR, .link = KT_LINK_AGENT, .op = record->op};
+
+	if (record->phase == KT_AGENT_KEY)
+		kt_agent_repeat_later(agent, KT_REPEAT_WORK, &csr);
+}
+
 static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
 {
 	struct kt_agent_link *l = &agent->link[link];
@@ -220,6 +237,8 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 	else if (m->u.welcome.next == KT_NEXT_CLOSED)
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
+	else if (m->u.welcome.next == KT_NEXT_CERT)
+		expect_cert(agent);
 	/* what waited for a session: the failed and promoted of before; csr and confirm are asked
 	 * for
 	 */
@@ -257,7 +276,7 @@ static void on_rotate(struct kt_agent *agent, enum kt_link link, const struct kt
 
 	if (event == KT_EV_ROTATE_BAD)
 		refuse(agent, m->type, KT_REASON_OP_STALE);
-	else if (m->u.rotate.alg != KT_ALG_ES256)
+	if (event != KT_EV_ROTATE_BAD && m->u.rotate.alg != KT_ALG_ES256)
 		kt_agent_report(agent, m->u.rotate.op, KT_REASON_CSR_KEY);
 	else
 		kt_agent_roll(agent, event, &input);

@@ -259,6 +259,7 @@ struct sim_server {
 	bool told_failed;
 	uint64_t told_seq;
 	struct kt_job *job[SIM_JOBS];
+	int64_t job_due_ms[SIM_JOBS];
 	size_t job_count;
 	int64_t tick_at_ms;
 	int64_t active_ms; /* the last thing that happened */

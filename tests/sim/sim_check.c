@@ -561,8 +561,7 @@ static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[stat
 	/* an op that was closed without commit is done: its key waits for the next op to replace it
 	 */
 	if (record->phase != KT_AGENT_STABLE &&
-	    (record->phase == KT_AGENT_NEW || record->op > d->op ||
-	     record->op == d->last_committed_op))
+	    (record->phase == KT_AGENT_NEW || record->op == d->last_committed_op))
 		return false;
 	(void)snprintf(why, SIM_WHY, "%s: its active credential is not the current one", hub->id);
 	if (!kt_fingerprint_eq(&d->current->fp, &record->active.fp))

@@ -385,12 +385,14 @@ void sim_net_publish(struct sim *sim, const char *client_id, const char *topic,
 
 static uint64_t some_op(struct sim *sim, const struct kt_agent_record *record)
 {
+	const struct kt_device *d = kt_registry_find_device(sim->server.shadow, record->device.s);
 	const uint64_t ops[] = {record->op,
 				record->op,
 				record->op,
 				record->step_op,
+				record->op + 1,
 				record->op > 0 ? record->op - 1 : 1,
-				record->op + 1};
+				d == NULL ? 1 : d->op + 1};
 
 	return ops[sim_below(&sim->chance, sizeof(ops) / sizeof(ops[0]))];
 }
@@ -466,6 +468,14 @@ static void say_strange(struct sim *sim, struct sim_conn *conn, enum kt_message_
 	kt_job_free(job);
 }
 
+/* Links that live longer than they should: the rare places. */
+static bool is_rare(const struct sim *sim, const struct sim_conn *conn)
+{
+	enum kt_agent_phase phase = kt_identity_record(sim->hubs[conn->owner].store)->phase;
+
+	return (phase == KT_AGENT_NEW) != (conn->link == KT_LINK_CLAIM);
+}
+
 void sim_net_strange(struct sim *sim)
 {
 	static const enum kt_message_type types[] = {
@@ -473,11 +483,11 @@ void sim_net_strange(struct sim *sim)
 		KT_MESSAGE_COMMITTED, KT_MESSAGE_NOTED,	  KT_MESSAGE_CERT};
 	unsigned start = (unsigned)sim_below(&sim->chance, SIM_CONNS);
 
-	for (unsigned i = 0; i < SIM_CONNS; i++) {
+	for (unsigned i = 0; i < 2 * SIM_CONNS; i++) {
 		struct sim_conn *conn = &sim->conns[(start + i) % SIM_CONNS];
 
 		if (!conn->is_used || !conn->at_client || conn->kind != SIM_CONN_LINK ||
-		    !sim->hubs[conn->owner].is_up)
+		    !sim->hubs[conn->owner].is_up || (i < SIM_CONNS && !is_rare(sim, conn)))
 			continue;
 		say_strange(
 			sim, conn,

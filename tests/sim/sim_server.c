@@ -138,13 +138,14 @@ static enum kt_err port_submit(void *ctx, struct kt_job *job)
 {
 	struct sim *sim = ctx;
 	struct sim_server *s = &sim->server;
+	int64_t delay_ms;
 
 	if (gate(sim, "submit") != 0 || s->job_count == SIM_JOBS || sim_fault(sim, SIM_QUEUE_FULL))
 		return KT_ERR_BUSY;
+	delay_ms = sim_some_ms(sim, sim_fault(sim, SIM_SLOW_WORKER) ? 30000 : 3);
+	s->job_due_ms[s->job_count] = sim->now_ms + delay_ms;
 	s->job[s->job_count++] = job; /* moved */
-	sim_later(sim,
-		  sim_fault(sim, SIM_SLOW_WORKER) ? sim_some_ms(sim, 30000) : sim_some_ms(sim, 3),
-		  &(struct sim_event){.kind = SIM_EV_JOB, .number = s->life});
+	sim_later(sim, delay_ms, &(struct sim_event){.kind = SIM_EV_JOB, .number = s->life});
 	return KT_ERR_OK;
 }
 
@@ -397,9 +398,14 @@ static void forget_what_is_lost(struct sim *sim)
 	sim->ghost_count = left;
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
 		const struct kt_device *d = kt_registry_find_device(s->shadow, sim->devices[i].id);
+		const struct sim_hub *hub = &sim->hubs[i];
 
 		if (d == NULL || (d->state != KT_DEVICE_REVOKED && d->state != KT_DEVICE_DELETED))
 			sim->devices[i].is_revoked = false;
+		/* a hub that holds nothing yet needs another ticket, if its own is lost */
+		if (hub->exists &&
+		    (!hub->is_up || kt_identity_record(hub->store)->phase == KT_AGENT_NEW))
+			sim->devices[i].revoke_wanted = true;
 	}
 }
 
@@ -692,14 +698,19 @@ void sim_server_job(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
 	struct kt_job *job;
-	size_t i;
+	size_t i = 0;
 
-	if (!s->is_up || s->job_count == 0)
+	if (!s->is_up)
 		return;
-	i = sim_below(&sim->schedule, s->job_count < 4 ? s->job_count : 4);
+	while (i < s->job_count && s->job_due_ms[i] > sim->now_ms)
+		i++;
+	if (i == s->job_count)
+		return;
 	job = s->job[i];
-	memmove(s->job + i, s->job + i + 1, (s->job_count - i - 1) * sizeof(s->job[0]));
 	s->job_count--;
+	memmove(s->job + i, s->job + i + 1, (s->job_count - i) * sizeof(s->job[0]));
+	memmove(s->job_due_ms + i, s->job_due_ms + i + 1,
+		(s->job_count - i) * sizeof(s->job_due_ms[0]));
 	sim_server_begin(sim);
 	kt_job_run(s->bench, job);
 	if (job->kind == KT_JOB_SEAL && job->err == KT_ERR_OK)

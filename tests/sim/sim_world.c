@@ -116,7 +116,7 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_CLONE] = 60,	 [SIM_ROTATE] = 1000,	   [SIM_CANCEL] = 250,
 	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,   [SIM_RELEASE] = 150,
 	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	   [SIM_TICKET] = 60,
-	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 700,	   [SIM_SLOW_WORKER] = 40,
+	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	   [SIM_SLOW_WORKER] = 40,
 };
 
 /* Each run has its own mixture: some kinds not at all, others more or less often. */
@@ -503,6 +503,11 @@ static void be_calm(struct sim *sim)
 		sim_server_stop(sim, true); /* what an operator does about ledger.failed */
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim->hubs[i].clock_off_s = 0;
+	for (unsigned i = 0; i < SIM_CONNS; i++) { /* the last cut: everybody connects once more */
+		if (sim->conns[i].is_used && sim->conns[i].at_broker)
+			sim_net_end(sim, &sim->conns[i], KT_CAUSE_LOST);
+	}
+	sim_server_after(sim);
 }
 
 /* The run has had its trouble and too few rotations: they are ordered until there are enough. */
