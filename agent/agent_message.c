@@ -239,6 +239,8 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
 	else if (m->u.welcome.next == KT_NEXT_CERT)
 		expect_cert(agent);
+	else if (m->u.welcome.next == KT_NEXT_NONE && link == KT_LINK_AGENT)
+		agent->old_first = false; /* its op is open: in phase cert the trial comes next */
 	/* what waited for a session: the failed and promoted of before; csr and confirm are asked
 	 * for
 	 */

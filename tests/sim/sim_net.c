@@ -415,6 +415,8 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 		break;
 	case KT_MESSAGE_ROTATE:
 		m->u.rotate.op = some_op(sim, record);
+		if (record->phase == KT_AGENT_CERT && m->u.rotate.op > record->op)
+			m->u.rotate.op = record->op; /* it would say that pending is dead */
 		m->u.rotate.alg = KT_ALG_ES256;
 		m->u.rotate.deadline_us = m->u.rotate.op;
 		if (sim_chance(&sim->chance, 600))

@@ -45,8 +45,8 @@ static int put_command(struct sim *sim, enum sim_fault command, const char *devi
 		return snprintf(out, cap,
 				"\"command\":\"revoke\",\"device\":\"%s\",\"emergency\":%s,"
 				"\"wipe\":%s",
-				device, sim_chance(&sim->chance, 400) ? "true" : "false",
-				sim_chance(&sim->chance, 400) ? "true" : "false");
+				device, sim_chance(&sim->chance, 300) ? "true" : "false",
+				sim_chance(&sim->chance, 600) ? "true" : "false");
 	case SIM_QUARANTINE:
 		return snprintf(out, cap, "\"command\":\"quarantine\",\"device\":\"%s\"", device);
 	case SIM_RELEASE:
