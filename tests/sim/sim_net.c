@@ -478,24 +478,30 @@ static bool is_rare(const struct sim *sim, const struct sim_conn *conn)
 	return (phase == KT_AGENT_NEW) != (conn->link == KT_LINK_CLAIM);
 }
 
+static enum kt_message_type some_type(struct sim *sim, const struct sim_conn *conn)
+{
+	static const enum kt_message_type types[] = {KT_MESSAGE_WELCOME, KT_MESSAGE_WELCOME,
+						     KT_MESSAGE_ROTATE,	 KT_MESSAGE_COMMITTED,
+						     KT_MESSAGE_NOTED,	 KT_MESSAGE_CERT};
+
+	return conn->link == KT_LINK_CLAIM
+		       ? KT_MESSAGE_ENROLLED
+		       : types[sim_below(&sim->chance, sizeof(types) / sizeof(types[0]))];
+}
+
 void sim_net_strange(struct sim *sim)
 {
-	static const enum kt_message_type types[] = {
-		KT_MESSAGE_WELCOME,   KT_MESSAGE_WELCOME, KT_MESSAGE_ROTATE, KT_MESSAGE_ROTATE,
-		KT_MESSAGE_COMMITTED, KT_MESSAGE_NOTED,	  KT_MESSAGE_CERT};
 	unsigned start = (unsigned)sim_below(&sim->chance, SIM_CONNS);
 
 	for (unsigned i = 0; i < 2 * SIM_CONNS; i++) {
 		struct sim_conn *conn = &sim->conns[(start + i) % SIM_CONNS];
+		unsigned times;
 
 		if (!conn->is_used || !conn->at_client || conn->kind != SIM_CONN_LINK ||
 		    !sim->hubs[conn->owner].is_up || (i < SIM_CONNS && !is_rare(sim, conn)))
 			continue;
-		say_strange(
-			sim, conn,
-			conn->link == KT_LINK_CLAIM
-				? KT_MESSAGE_ENROLLED
-				: types[sim_below(&sim->chance, sizeof(types) / sizeof(types[0]))]);
+		for (times = is_rare(sim, conn) ? 4 : 1; times > 0; times--)
+			say_strange(sim, conn, some_type(sim, conn));
 		return;
 	}
 }

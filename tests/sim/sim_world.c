@@ -125,7 +125,8 @@ static void focus(struct sim *sim)
 	switch (sim->options.seed % 8) {
 	case 3: /* wiped hubs whose links live on, claims that do */
 		sim->per_mille[SIM_REVOKE] = 500;
-		sim->per_mille[SIM_LATE_DOWN] = 600;
+		sim->per_mille[SIM_LATE_DOWN] = 700;
+		sim->per_mille[SIM_LOSE] = 250;
 		sim->per_mille[SIM_STRANGE] = 1000;
 		break;
 	case 5: /* two hubs with one identity, and slow workers */
