@@ -230,7 +230,7 @@
 #ifndef CANCEL_OPS /* an operator cancels, a deadline passes */
 #define CANCEL_OPS 1
 #endif
-#ifndef BADCRED /* a new credential may turn out unusable */
+#ifndef BADCRED /* a new credential may turn out unusable; 2: and nobody says so, there is no answer */
 #define BADCRED 1
 #endif
 #ifndef APP
@@ -254,7 +254,7 @@
 #ifndef REPLACE /* a new ticket for the device, and a new hub that claims with it */
 #define REPLACE 0
 #endif
-#ifndef LIVE /* two faults at most, and LV at every end */
+#ifndef LIVE /* two faults at most, no revoke (it could end every run), and LV at every end */
 #define LIVE 0
 #endif
 #ifndef CHECK /* which invariants: 1 I1, 2 I2, 4 I3, 8 I4, 16 I5, 32 I8 */
@@ -354,7 +354,8 @@ bit alarm;
 bit suspect;
 byte faults;	/* LIVE only */
 #if CLAIMS
-byte g_issued[2]; /* keys that got a certificate for the ticket, by party */
+bit g_issued[2]; /* the party was given a certificate for the ticket */
+byte g_thief;	/* keys of the thief */
 bit conflict;	/* enroll.conflict was raised */
 #endif
 #if ROGUE
@@ -393,11 +394,11 @@ byte own_dev, own_rogue;
 #define HELD(d) ((BIT(d.act) | (d.ph == CERT -> BIT(d.oth) : 0)) & MASK & ~bad)
 #define ACC(g) (((g.rev -> 0 : BIT(g.cur)) | (g.ph == ISSUED -> BIT(g.pend) : 0)) & MASK)
 #define MAIN_OK(k) (k == W.cur && !W.rev && !IN(bad, k))
+#define MUTE(k) (BADCRED == 2 && IN(bad, k))
 #define TRIAL_OK(k) (IN(ACC(W), k) && !IN(bad, k))
 
 #if RESTORE && ROLLFWD
-#define ROLL(g, k) (g.rec && !g.rev && k < NK && !IN(g.ret, k) && gen[k] > g.gen)
-#define GEN(g, k) (k < NK && gen[k] > g.gen)
+#define ROLL(g, k) (g.rec && !g.rev && k < NK && !IN(bad, k) && !IN(g.ret, k) && gen[k] > gen[g.cur])
 #else
 #define ROLL(g, k) 0
 #endif
@@ -421,6 +422,13 @@ byte own_dev, own_rogue;
 	-> BIT(k * NK + W.cur) : 0)
 #define CSRS (CSR_BITS(1) | CSR_BITS(2) | CSR_BITS(3) | CSR_BITS(4))
 #define CSR_IN (NOW(m_csr, W.op) & CSRS)
+
+/* an invariant that is looked at in one place only; bit: its bit in CHECK */
+#define MUST(bit, n, holds) \
+	if \
+	:: (CHECK & bit) && !(holds) -> printf("step: I%d BROKEN\n", n); assert(false) \
+	:: else \
+	fi
 
 inline copyrec(to, from)
 {
@@ -523,11 +531,11 @@ inline hello(p)
 	fi
 }
 
-/* the two places where a session starts: the assertions are I2, I3, I8 at the door */
+/* the two places where a session starts: I2 and I3 at the door */
 inline door(k)
 {
-	assert(!IN(g_ret, k) || !(CHECK & 2));
-	assert(!g_rev || !(CHECK & 4))
+	MUST(2, 2, !IN(g_ret, k));
+	MUST(4, 3, !g_rev)
 }
 inline start_main(p, k)
 {
@@ -568,8 +576,6 @@ inline new_key(p, o, to)
 	if :: sess[p] != NONE && sess[p] != V[p].act -> sess[p] = NONE :: else fi
 }
 
-#define QUIET(p) (here[p] && !out[p])
-
 proctype Party(byte p)
 {
 	byte o;
@@ -603,18 +609,24 @@ end:
 #endif
 	/* -- refused: the old one's turn -- */
 	:: atomic { here[p] && tses[p] == NONE && SAYS && NEW_FIRST(p) && !TRIAL_OK(V[p].oth) && !ROLL(W, V[p].oth) &&
-		    (!SYNC_CERT || CLEAN(p)) ->
+		    !MUTE(V[p].oth) && (!SYNC_CERT || CLEAN(p)) ->
 		printf("step: party %d key %d refused, falls back\n", p, V[p].oth);
 		tried[p] = 1; stale(V[p].oth) }
 	/* -- no answer, or the session is lost -- */
 #if TMO_BACK
-	:: atomic { here[p] && FAULT && sess[p] == NONE && tses[p] == NONE && NEW_FIRST(p) && V[p].act != NONE ->
+	:: atomic { here[p] && (FAULT || MUTE(V[p].oth)) && sess[p] == NONE && tses[p] == NONE && NEW_FIRST(p) &&
+		    V[p].act != NONE ->
 		printf("step: party %d no answer with key %d\n", p, V[p].oth);
-		noans[p] = 1; a_fault() }
+		noans[p] = 1;
+		if :: LIVE && !MUTE(V[p].oth) -> faults++ :: else fi }
 #endif
 	:: atomic { here[p] && FAULT && tses[p] != NONE ->
 		printf("step: party %d loses :trial\n", p);
 		tses[p] = NONE; a_fault() }
+	/* -- after a settle :trial still has what is active now: it makes way when it is overdue -- */
+	:: atomic { here[p] && V[p].ph == CERT && tses[p] != NONE && tses[p] == V[p].act ->
+		printf("step: party %d closes :trial of key %d\n", p, tses[p]);
+		tses[p] = NONE }
 	/* -- the old one is refused as well: start over -- */
 	:: atomic { here[p] && CYCLE && SAYS && sess[p] == NONE && tses[p] == NONE && V[p].ph == CERT && !NEW_FIRST(p) &&
 		    V[p].act != NONE && !MAIN_OK(V[p].act) && (TRIAL_OK(V[p].oth) || ROLL(W, V[p].oth)) ->
@@ -625,17 +637,17 @@ end:
 		    !(V[p].ph == CERT && CYCLE && (TRIAL_OK(V[p].oth) || ROLL(W, V[p].oth))) ->
 		printf("step: party %d key %d refused, nothing left\n", p, V[p].act);
 		out[p] = 1; stale(V[p].act);
-		assert(alarm || suspect || !g_two || !(CHECK & 16)) } /* I5: the one who lost is noticed */
+		MUST(16, 5, alarm || suspect || !g_two) } /* the one who lost is noticed */
 #if RESTORE && ROLLFWD
 	/* -- reconcile mode: a higher generation of this device, signed by us, wins -- */
 	:: atomic { here[p] && SAYS && sess[p] == NONE && V[p].ph != NEW && !NEW_FIRST(p) && ROLL(W, V[p].act) ->
 		printf("step: the registry goes forward from key %d to %d\n", W.cur, V[p].act);
-		W.ph = SERVER(BEHIND); drop_op(); W.gen = gen[V[p].act]; supersede(V[p].act);
+		W.ph = SERVER(BEHIND); drop_op(); W.gen = (gen[V[p].act] > W.gen -> gen[V[p].act] : W.gen); supersede(V[p].act);
 		start_main(p, V[p].act) }
 	:: atomic { here[p] && SAYS && tses[p] == NONE && NEW_FIRST(p) && ROLL(W, V[p].oth) && !TRIAL_OK(V[p].oth) &&
 		    (!SYNC_CERT || CLEAN(p)) ->
 		printf("step: the registry goes forward from key %d to %d\n", W.cur, V[p].oth);
-		W.ph = SERVER(BEHIND); drop_op(); W.gen = gen[V[p].oth]; supersede(V[p].oth);
+		W.ph = SERVER(BEHIND); drop_op(); W.gen = (gen[V[p].oth] > W.gen -> gen[V[p].oth] : W.gen); supersede(V[p].oth);
 		start_trial(p, V[p].oth) }
 #endif
 	/* -- rotate -- */
@@ -696,7 +708,11 @@ end:
 	/* -- the claim lane -- */
 	:: atomic { here[p] && V[p].ph == NEW && V[p].oth == NONE && nextkey < NK ->
 		printf("step: party %d makes claim key %d\n", p, nextkey);
-		V[p].oth = nextkey; nextkey++ }
+		V[p].oth = nextkey;
+#if THIEF
+		if :: p == 1 -> g_thief = g_thief | BIT(nextkey) :: else fi;
+#endif
+		nextkey++ }
 	:: atomic { here[p] && V[p].ph == NEW && V[p].oth != NONE && ask[p] == NONE && !nope[p] &&
 		    (!CLAIM_SYNC || CLEAN(p)) && !(CLAIM == 2 && IN(wait, V[p].oth) && W.tk != V[p].oth) ->
 		printf("step: party %d sends ENROLL(key %d)\n", p, V[p].oth);
@@ -731,17 +747,17 @@ end:
 		drop_op(); W.op++; g_op = (W.op > g_op -> W.op : g_op); \
 		W.pend = ask[q]; W.ph = ISSUED; W.enr = 1; set_gen(ask[q]); \
 		if :: CLAIM == 2 || TICKET_ONCE == 1 -> W.tk = ask[q] :: else fi; \
-		g_issued[q] = g_issued[q] | BIT(ask[q]); ans[q] = 1 } \
+		ans[q] = 1 } \
 	:: atomic { ask[q] != NONE && ans[q] == 0 && MINE(q) && CLAIM_SAME -> ans[q] = 1 } \
 	:: atomic { ask[q] != NONE && ans[q] == 1 && SREADY && W.enr && W.pend == ask[q] -> \
 		printf("step: server sends ENROLLED(%d, key %d)\n", W.op, ask[q]); \
-		m_cert[W.op] = m_cert[W.op] | BIT(ask[q]); ans[q] = 2 } \
+		m_cert[W.op] = m_cert[W.op] | BIT(ask[q]); g_issued[q] = 1; ans[q] = 2 } \
 	:: atomic { ask[q] != NONE && ans[q] == 1 && !(W.enr && W.pend == ask[q]) -> ask[q] = NONE; ans[q] = 0 } \
 	:: atomic { ask[q] != NONE && ans[q] == 0 && SAYS && !MAY_CLAIM(q) && !(MINE(q) && CLAIM_SAME) && \
 		    !(CLAIM == 2 && KEY_FREE(ask[q])) -> \
 		printf("step: server refuses claim key %d of party %d\n", ask[q], q); \
 		if :: W.tk < NK && W.tk != ask[q] -> conflict = 1 :: else fi; \
-		assert(conflict || W.rev || !g_issued[1 - q] || g_issued[q] || !(CHECK & 16)); \
+		MUST(16, 5, conflict || W.rev || !g_issued[1 - q] || g_issued[q]); \
 		nope[q] = 1; ask[q] = NONE; ans[q] = 0 } \
 	:: atomic { CLAIM == 2 && ask[q] != NONE && ans[q] == 0 && KEY_FREE(ask[q]) && W.tk != ask[q] -> \
 		printf("step: claim key %d waits for an operator\n", ask[q]); \
@@ -851,7 +867,7 @@ end:
 		drop_op() }
 #endif
 #if REVOKE
-	:: atomic { !W.rev && W.cur != NONE ->
+	:: atomic { !LIVE && !W.rev && W.cur != NONE ->
 		printf("step: operator revokes\n");
 		drop_op(); W.ph = IDLE; W.rev = 1;
 #if CLAIMS && VOID_TICK
@@ -980,8 +996,8 @@ end:
 #else
 #define CAN_CLAIM(d, g) 0
 #endif
-#if CLAIMS
-#define STOLEN (THIEF && g_issued[1] && !g_issued[0]) /* the ticket's secret was not kept */
+#if CLAIMS /* the thief was first */
+#define STOLEN (THIEF && !g_issued[0] && (IN(g_thief, W.tk) || IN(g_thief, R.tk)))
 #else
 #define STOLEN 0
 #endif
@@ -1006,7 +1022,8 @@ end:
 #if RESTORE
 #define LV (W.rev || W.frz || sess[0] == W.cur || tses[0] == W.cur)
 #else
-#define LV (W.rev || STOLEN || (sess[0] != NONE && sess[0] == V[0].act && V[0].act == W.cur && SETTLED))
+#define LV (W.rev || STOLEN || (sess[0] != NONE && sess[0] == V[0].act && V[0].act == W.cur && SETTLED) || \
+	(V[0].ph == NEW && nextkey == NK))
 #endif
 
 proctype Watch()
