@@ -117,7 +117,15 @@
  * not modelled: device noted.other: ignored in every phase
  */
 
-/* --- the rules: 1 as designed, -DNAME=0 knocks one out ---------------------------------------------- */
+/* --- the rules: 1 as designed, -DNAME=0 knocks one out ----------------------------------------------
+ *
+ * tests/model.sh makes variables of them, and of the world's switches, which the search program reads from
+ * its environment (RULES): one program then serves many runs.
+ */
+#ifdef RULES
+#include "rules.pml"
+#else
+#define read_rules() skip
 
 #ifndef SYNC_KEY /* the device waits until its key is on flash before it sends the csr */
 #define SYNC_KEY 1
@@ -215,12 +223,6 @@
 
 /* --- the world: what may happen ---------------------------------------------------------------------- */
 
-#ifndef MAXOP /* ops in all, at most 3 */
-#define MAXOP 2
-#endif
-#ifndef NK /* keys in all, at most 5 */
-#define NK 4
-#endif
 #ifndef CRASH /* power cuts and process ends on both sides */
 #define CRASH 1
 #endif
@@ -233,17 +235,14 @@
 #ifndef BADCRED /* a new credential may turn out unusable; 2: and nobody says so, there is no answer */
 #define BADCRED 1
 #endif
-#ifndef APP
-#define APP 0
+#ifndef APP /* the hub's other programs */
+#define APP 1
 #endif
 #ifndef CLONE
 #define CLONE 0
 #endif
 #ifndef ROGUE
 #define ROGUE 0
-#endif
-#ifndef RESTORE /* the ledger is restored from a backup, once */
-#define RESTORE 0
 #endif
 #ifndef CLAIM /* the device starts NEW; 1: with a ticket, 2: an operator approves its key */
 #define CLAIM 0
@@ -264,8 +263,24 @@
 #define REACH 0
 #endif
 
-#define CLAIMS (CLAIM || REPLACE)
+#endif /* RULES */
+
+/* what costs states is left out where no run needs it */
+#ifndef LANE /* the claim lane */
+#define LANE (CLAIM || REPLACE)
+#endif
+#ifndef MAXOP /* ops in all, at most 3 */
+#define MAXOP 2
+#endif
+#ifndef NK /* keys in all, at most 5 */
+#define NK 4
+#endif
+#ifndef RESTORE /* the ledger is restored from a backup, once */
+#define RESTORE 0
+#endif
+#ifndef TWO /* the second party */
 #define TWO (CLONE || THIEF || REPLACE)
+#endif
 
 #define NONE 7 /* no key */
 #define FREE 7 /* a ticket that nobody used */
@@ -291,7 +306,7 @@ typedef Reg {
 	byte prom; /* those of them whose successor was promoted */
 	bit rev;
 	bit frz;
-#if CLAIMS
+#if LANE
 	bit enr;
 	byte tk; /* the ticket: ABSENT, FREE, VOID, or the key that used it; CLAIM=2: the approved key */
 #endif
@@ -308,9 +323,7 @@ Reg B;		/* the backup */
 byte gen[NK];	/* generation in the certificate */
 bit restored;
 #endif
-#if !REPLAY
-Reg X;		/* the index */
-#endif
+Reg X;		/* the index, without REPLAY */
 
 byte sess[2];	/* key of the session of :agent */
 byte tses[2];	/* ... of :trial */
@@ -319,13 +332,9 @@ bit noans[2];	/* RAM: it got no answer */
 bit oldf[2];	/* RAM: the server said "closed" */
 bit out[2];	/* every key was refused */
 bit here[2];	/* the party exists */
-#if !REV_ATOMIC
-byte conn[2];	/* accepted, not started */
-#endif
-#if APP
-byte app;	/* key that the hub's other programs use */
-#endif
-#if CLAIMS
+byte conn[2];	/* accepted, not started: without REV_ATOMIC */
+byte app = NONE; /* key that the hub's other programs use */
+#if LANE
 byte ask[2];	/* claim connection: key of the enroll in work, NONE: no connection */
 byte ans[2];	/* 0 asked, 1 issued, 2 answered */
 bit nope[2];	/* claim.refused: the next try is a minute away, and an operator's matter */
@@ -353,19 +362,17 @@ byte g_op;	/* newest op ever given out */
 bit alarm;
 bit suspect;
 byte faults;	/* LIVE only */
-#if CLAIMS
+#if LANE
 bit g_issued[2]; /* the party was given a certificate for the ticket */
 byte g_thief;	/* keys of the thief */
 bit conflict;	/* enroll.conflict was raised */
 #endif
-#if ROGUE
-byte own_dev, own_rogue;
-#endif
+byte own_dev, own_rogue; /* ROGUE only */
 
 /* --- short forms -------------------------------------------------------------------------------------- */
 
 #define CLEAN(p) (V[p].act == D[p].act && V[p].oth == D[p].oth && V[p].ph == D[p].ph && V[p].op == D[p].op)
-#if CLAIMS
+#if LANE
 #define SAME_ENR(x, y) (x.enr == y.enr && x.tk == y.tk)
 #define ENR(g) (g.enr)
 #else
@@ -397,8 +404,8 @@ byte own_dev, own_rogue;
 #define MUTE(k) (BADCRED == 2 && IN(bad, k))
 #define TRIAL_OK(k) (IN(ACC(W), k) && !IN(bad, k))
 
-#if RESTORE && ROLLFWD
-#define ROLL(g, k) (g.rec && !g.rev && k < NK && !IN(bad, k) && !IN(g.ret, k) && gen[k] > gen[g.cur])
+#if RESTORE
+#define ROLL(g, k) (ROLLFWD && g.rec && !g.rev && k < NK && !IN(bad, k) && !IN(g.ret, k) && gen[k] > gen[g.cur])
 #else
 #define ROLL(g, k) 0
 #endif
@@ -438,7 +445,7 @@ inline copyreg(to, from)
 {
 	to.cur = from.cur; to.pend = from.pend; to.ph = from.ph; to.op = from.op; to.lc = from.lc;
 	to.ret = from.ret; to.prom = from.prom; to.rev = from.rev; to.frz = from.frz;
-#if CLAIMS
+#if LANE
 	to.enr = from.enr; to.tk = from.tk;
 #endif
 #if RESTORE
@@ -457,10 +464,8 @@ inline dropkey(k)
 inline hang_up(p)
 {
 	sess[p] = NONE; tses[p] = NONE;
-#if !REV_ATOMIC
 	conn[p] = NONE;
-#endif
-#if CLAIMS
+#if LANE
 	ask[p] = NONE; ans[p] = 0;
 #endif
 }
@@ -479,21 +484,17 @@ inline a_fault()
 inline drop_op()
 {
 	dropkey(W.pend); W.pend = NONE; work = 0;
-#if CLAIMS
+#if LANE
 	W.enr = 0;
 #endif
 }
 inline supersede(k)
 {
 	if :: W.cur != NONE -> W.ret = W.ret | BIT(W.cur) :: else fi;
-#if KICK_COM
-	dropkey(W.cur);
-#endif
+	if :: KICK_COM -> dropkey(W.cur) :: else fi;
 	W.cur = k; W.rev = 0;
-#if TICKET_ONCE == 2
-	if :: W.enr -> W.tk = k :: else fi;
-#endif
-#if CLAIMS
+#if LANE
+	if :: TICKET_ONCE == 2 && W.enr -> W.tk = k :: else fi;
 	if :: W.enr -> W.frz = 0; W.enr = 0 :: else fi;
 #endif
 }
@@ -516,14 +517,12 @@ inline stale(k)
 /* hello */
 inline hello(p)
 {
-#if WITNESS
 	if
-	:: V[p].op > W.op ->
+	:: WITNESS && V[p].op > W.op ->
 		printf("step: hello with op %d, the registry is behind\n", V[p].op);
 		W.ph = SERVER(BEHIND); drop_op(); W.op = V[p].op
 	:: else
 	fi;
-#endif
 	if
 	:: OLD_FIRST && DEVICE(p, CLOSED) != NO && SPH == IDLE && !ENR(W) && V[p].op != W.lc && sess[p] == W.cur ->
 		V[p].ph = DEVICE(p, CLOSED); oldf[p] = 1
@@ -557,12 +556,10 @@ inline start_trial(p, k)
 	tses[1 - p] = NONE;
 #endif
 	hello(p);
-#if TRIAL == 2
 	if
-	:: W.ph == ISSUED && k == W.pend -> commit(k); m_conf[W.op] = m_conf[W.op] | BIT(k)
+	:: TRIAL == 2 && W.ph == ISSUED && k == W.pend -> commit(k); m_conf[W.op] = m_conf[W.op] | BIT(k)
 	:: else
 	fi
-#endif
 }
 
 /* --- the agent ---------------------------------------------------------------------------------------------- */
@@ -583,43 +580,37 @@ end:
 	do
 	/* -- :agent with the active key, unless the pending one is first -- */
 	:: atomic { here[p] && sess[p] == NONE && SAYS && V[p].ph != NEW && V[p].act != NONE && !NEW_FIRST(p) &&
-		    MAIN_OK(V[p].act) ->
-#if REV_ATOMIC
-		printf("step: party %d :agent with key %d, accepted\n", p, V[p].act);
-		start_main(p, V[p].act)
-#else
-		conn[p] == NONE -> conn[p] = V[p].act;
-		printf("step: party %d :agent with key %d, judged\n", p, V[p].act)
-#endif
-	   }
-#if !REV_ATOMIC
+		    conn[p] == NONE && MAIN_OK(V[p].act) ->
+		if
+		:: REV_ATOMIC ->
+			printf("step: party %d :agent with key %d, accepted\n", p, V[p].act);
+			start_main(p, V[p].act)
+		:: else ->
+			printf("step: party %d :agent with key %d, judged\n", p, V[p].act);
+			conn[p] = V[p].act
+		fi }
 	:: atomic { conn[p] != NONE ->
 		printf("step: party %d session of key %d starts\n", p, conn[p]);
 		o = conn[p]; conn[p] = NONE; start_main(p, o); o = 0 }
-#endif
 	/* -- :trial with the pending key, beside it -- */
 	:: atomic { here[p] && tses[p] == NONE && SAYS && NEW_FIRST(p) && TRIAL_OK(V[p].oth) &&
 		    (!SYNC_CERT || CLEAN(p)) ->
 		printf("step: party %d :trial with key %d, accepted\n", p, V[p].oth);
 		start_trial(p, V[p].oth) }
-#if !PEND_TRIAL
-	:: atomic { here[p] && sess[p] == NONE && SAYS && NEW_FIRST(p) && TRIAL_OK(V[p].oth) ->
+	:: atomic { !PEND_TRIAL && here[p] && sess[p] == NONE && SAYS && NEW_FIRST(p) && TRIAL_OK(V[p].oth) ->
 		printf("step: party %d, a program with key %d, accepted\n", p, V[p].oth);
 		sess[p] = V[p].oth }
-#endif
 	/* -- refused: the old one's turn -- */
 	:: atomic { here[p] && tses[p] == NONE && SAYS && NEW_FIRST(p) && !TRIAL_OK(V[p].oth) && !ROLL(W, V[p].oth) &&
 		    !MUTE(V[p].oth) && (!SYNC_CERT || CLEAN(p)) ->
 		printf("step: party %d key %d refused, falls back\n", p, V[p].oth);
 		tried[p] = 1; stale(V[p].oth) }
 	/* -- no answer, or the session is lost -- */
-#if TMO_BACK
-	:: atomic { here[p] && (FAULT || MUTE(V[p].oth)) && sess[p] == NONE && tses[p] == NONE && NEW_FIRST(p) &&
+	:: atomic { TMO_BACK && here[p] && (FAULT || MUTE(V[p].oth)) && sess[p] == NONE && tses[p] == NONE && NEW_FIRST(p) &&
 		    V[p].act != NONE ->
 		printf("step: party %d no answer with key %d\n", p, V[p].oth);
 		noans[p] = 1;
 		if :: LIVE && !MUTE(V[p].oth) -> faults++ :: else fi }
-#endif
 	:: atomic { here[p] && FAULT && tses[p] != NONE ->
 		printf("step: party %d loses :trial\n", p);
 		tses[p] = NONE; a_fault() }
@@ -638,7 +629,7 @@ end:
 		printf("step: party %d key %d refused, nothing left\n", p, V[p].act);
 		out[p] = 1; stale(V[p].act);
 		MUST(16, 5, alarm || suspect || !g_two) } /* the one who lost is noticed */
-#if RESTORE && ROLLFWD
+#if RESTORE
 	/* -- reconcile mode: a higher generation of this device, signed by us, wins -- */
 	:: atomic { here[p] && SAYS && sess[p] == NONE && V[p].ph != NEW && !NEW_FIRST(p) && ROLL(W, V[p].act) ->
 		printf("step: the registry goes forward from key %d to %d\n", W.cur, V[p].act);
@@ -685,10 +676,7 @@ end:
 		printf("step: party %d sends CONFIRM(%d, key %d)\n", p, V[p].op, V[p].oth);
 		m_conf[V[p].op] = m_conf[V[p].op] | BIT(V[p].oth);
 		V[p].ph = DEVICE(p, CONFIRM_DUE);
-#if !WIPE_LATE
-		V[p].act = V[p].oth; V[p].oth = NONE; V[p].ph = STABLE;
-#endif
-	   }
+		if :: !WIPE_LATE -> V[p].act = V[p].oth; V[p].oth = NONE; V[p].ph = STABLE :: else fi }
 	/* -- committed: the pending key is active, the old one goes -- */
 	:: atomic { here[p] && DEVICE(p, COMMITTED) != NO && V[p].oth != NONE && UP(p) &&
 		    IN(NOW(m_comm, V[p].op), V[p].oth) ->
@@ -698,19 +686,17 @@ end:
 		V[p].act = V[p].oth; V[p].oth = NONE; forget(p) }
 	/* -- promoted, when that is on flash and the hub's programs have reloaded -- */
 	:: atomic { here[p] && V[p].ph == STABLE && DEVICE(p, COMMITTED) != NO && V[p].op > 0 && ACTIVE(p) && CLEAN(p) &&
-#if APP
-		    (!PROM_LATE || app == V[p].act) &&
-#endif
+		    (!APP || !PROM_LATE || app == V[p].act) &&
 		    !IN(m_prom[V[p].op], V[p].act) ->
 		printf("step: party %d sends PROMOTED(%d, key %d)\n", p, V[p].op, V[p].act);
 		m_prom[V[p].op] = m_prom[V[p].op] | BIT(V[p].act) }
-#if CLAIMS
+#if LANE
 	/* -- the claim lane -- */
 	:: atomic { here[p] && V[p].ph == NEW && V[p].oth == NONE && nextkey < NK ->
 		printf("step: party %d makes claim key %d\n", p, nextkey);
 		V[p].oth = nextkey;
-#if THIEF
-		if :: p == 1 -> g_thief = g_thief | BIT(nextkey) :: else fi;
+#if TWO
+		if :: THIEF && p == 1 -> g_thief = g_thief | BIT(nextkey) :: else fi;
 #endif
 		nextkey++ }
 	:: atomic { here[p] && V[p].ph == NEW && V[p].oth != NONE && ask[p] == NONE && !nope[p] &&
@@ -735,13 +721,13 @@ end:
 
 /* --- the plugin ------------------------------------------------------------------------------------------------ */
 
-#if CLAIMS
+#if LANE
 /* judge(): what an enroll of party q gets. The key is the connection's, by its own signature. */
 #define MINE(q) (W.tk == ask[q] && W.enr && W.pend == ask[q])
 #define KEY_FREE(k) (k != W.cur && k != W.pend && !IN(W.ret, k))
 #define MAY_CLAIM(q) ((CLAIM == 2 -> W.tk == ask[q] : W.tk == FREE || (TICKET_ONCE != 1 && W.tk != ABSENT && \
 	W.tk != VOID && !(TICKET_ONCE == 2 && W.tk < NK))) && KEY_FREE(ask[q]))
-#define LANE(q) \
+#define ENROLL(q) \
 	:: atomic { ask[q] != NONE && ans[q] == 0 && MAY_CLAIM(q) && W.op < MAXOP -> \
 		printf("step: server issues to claim key %d of party %d, op %d\n", ask[q], q, W.op + 1); \
 		drop_op(); W.op++; g_op = (W.op > g_op -> W.op : g_op); \
@@ -773,9 +759,9 @@ inline set_gen(k)
 #endif
 }
 
-/* in CLAIMS one op is kept for the ticket */
-#if REPLACE
-#define OPS_LEFT (W.op + (W.tk < NK -> 0 : 1) < MAXOP)
+/* one op is kept for the ticket */
+#if LANE
+#define OPS_LEFT (W.op + (REPLACE && W.tk >= NK -> 1 : 0) < MAXOP)
 #else
 #define OPS_LEFT (W.op < MAXOP)
 #endif
@@ -814,18 +800,12 @@ end:
 		work = work & ~BIT(k);
 		W.ph = SERVER(CERTIFIED); W.pend = k; set_gen(k);
 		printf("step: server issues to key %d, op %d\n", k, W.op);
-#if ROGUE
-		own_dev = own_dev | BIT(k);
-#endif
-#if BADCRED
+		if :: ROGUE -> own_dev = own_dev | BIT(k) :: else fi;
 		if
-		:: bad = bad | BIT(k); printf("step: (credential %d is unusable)\n", k)
+		:: BADCRED -> bad = bad | BIT(k); printf("step: (credential %d is unusable)\n", k)
 		:: skip
 		fi;
-#endif
-#if !OVERLAP
-		commit(k); m_cert[W.op] = m_cert[W.op] | BIT(k);
-#endif
+		if :: !OVERLAP -> commit(k); m_cert[W.op] = m_cert[W.op] | BIT(k) :: else fi;
 		k = 0 }
 	/* -- a second key, by csr or by the worker -- */
 	:: atomic { !W.rev && SPH == ISSUED && SERVER(SECOND_KEY) != NO && (work || CSR_IN) ->
@@ -857,36 +837,31 @@ end:
 	:: atomic { SERVER(PROMOTED) != NO && W.cur != NONE && IN(m_prom[W.lc], W.cur) && (W.ret & ~W.prom) ->
 		printf("step: server notes that key %d was promoted\n", W.cur);
 		W.prom = W.ret; W.ph = (SPH == W.ph -> SERVER(PROMOTED) : W.ph) }
-#if CANCEL_OPS
-	:: atomic { SERVER(CANCEL) != NO && SERVER(DEADLINE) != NO ->
+	:: atomic { CANCEL_OPS && SERVER(CANCEL) != NO && SERVER(DEADLINE) != NO ->
 		printf("step: op %d is closed\n", W.op);
 		if
 		:: W.ph = SERVER(CANCEL)
 		:: W.ph = SERVER(DEADLINE)
 		fi;
 		drop_op() }
-#endif
-#if REVOKE
-	:: atomic { !LIVE && !W.rev && W.cur != NONE ->
+	:: atomic { REVOKE && !LIVE && !W.rev && W.cur != NONE ->
 		printf("step: operator revokes\n");
 		drop_op(); W.ph = IDLE; W.rev = 1;
-#if CLAIMS && VOID_TICK
-		if :: W.tk == FREE || CLAIM == 2 -> W.tk = VOID :: else fi;
+#if LANE
+		if :: VOID_TICK && (W.tk == FREE || CLAIM == 2) -> W.tk = VOID :: else fi;
 #endif
-#if KICK_REV
-		hang_up(0); hang_up(1)
-#endif
-	   }
+		if
+		:: KICK_REV -> sess[0] = NONE; tses[0] = NONE; sess[1] = NONE; tses[1] = NONE
+		:: else
+		fi }
 	:: atomic { W.rev && SREADY && !g_rev -> g_rev = 1; printf("step: the revoke is acknowledged\n") }
-#endif
 	:: atomic { W.frz && !LIVE -> W.frz = 0; printf("step: operator ends the freeze\n") }
-#if CLAIMS
-	LANE(0)
+#if LANE
+	ENROLL(0)
 #if TWO
-	LANE(1)
+	ENROLL(1)
 #endif
-#if CLAIM == 2
-	:: atomic { wait && !W.rev ->
+	:: atomic { CLAIM == 2 && wait && !W.rev ->
 		if
 		:: IN(wait, 0) -> k = 0
 		:: IN(wait, 1) -> k = 1
@@ -895,36 +870,28 @@ end:
 		fi;
 		printf("step: operator approves key %d\n", k);
 		wait = wait & ~BIT(k); W.tk = k; k = 0 }
-#endif
-#if REPLACE
-	:: atomic { W.tk == ABSENT && !W.rev -> W.tk = FREE; printf("step: operator makes a ticket\n") }
-	:: atomic { W.tk != ABSENT && SREADY && !tktold -> tktold = 1 }
-#endif
+	:: atomic { REPLACE && W.tk == ABSENT && !W.rev -> W.tk = FREE; printf("step: operator makes a ticket\n") }
+	:: atomic { REPLACE && W.tk != ABSENT && SREADY && !tktold -> tktold = 1 }
 #endif
 	:: atomic { !SAME(W, R) -> copyreg(R, W) }
-#if !REPLAY
-	:: atomic { !SAME(R, X) -> copyreg(X, R) }
-#endif
+	:: atomic { !REPLAY && !SAME(R, X) -> copyreg(X, R) }
 	od
 }
 
-#if APP
 proctype App()
 {
 end:
 	do
-	:: atomic { SAYS && V[0].ph != NEW && !MAIN_OK(app) && !IN(bad, app) && !W.rev &&
+	:: atomic { SAYS && app != NONE && V[0].ph != NEW && !MAIN_OK(app) && !IN(bad, app) && !W.rev &&
 		    !(IN(W.prom, app) -> alarm : suspect) ->
 		printf("step: a program with key %d, refused\n", app); stale(app) }
 	:: atomic { V[0].ph == STABLE && app != V[0].act -> app = V[0].act; printf("step: the programs reload key %d\n", app) }
 	od
 }
-#endif
 
-#if ROGUE
 #define SENT(k) ((m_csr[1] | m_csr[2] | m_csr[3]) & (MASK << ((k) * NK)))
 #define STEAL(k) \
-	:: atomic { !CSR_BIND && SENT(k) && !IN(own_rogue, k) -> \
+	:: atomic { ROGUE && !CSR_BIND && SENT(k) && !IN(own_rogue, k) -> \
 		printf("step: the neighbour sends in the request of key %d\n", k); \
 		own_rogue = own_rogue | BIT(k) }
 proctype Rogue()
@@ -936,7 +903,6 @@ end:
 	STEAL(3)
 	od
 }
-#endif
 
 /* --- what just happens -------------------------------------------------------------------------------------------- */
 
@@ -944,43 +910,38 @@ proctype World()
 {
 end:
 	do
-#if CRASH
-	:: atomic { FAULT ->
+	:: atomic { CRASH && FAULT ->
 		printf("step: DEVICE POWER CUT\n");
 		copyrec(V[0], D[0]); hang_up(0); forget(0); a_fault() }
-	:: atomic { FAULT ->
+	:: atomic { CRASH && FAULT ->
 		printf("step: SERVER POWER CUT\n");
-#if REPLAY
-		copyreg(W, R);
-#else
-		copyreg(W, X); copyreg(R, X);
-#endif
+		if
+		:: REPLAY -> copyreg(W, R)
+		:: else -> copyreg(W, X); copyreg(R, X)
+		fi;
 		work = 0; hang_up(0); hang_up(1);
-#if CLAIMS
+#if LANE
 		wait = 0;
 #endif
 		a_fault() }
-#endif
-#if CLONE
-	:: atomic { !g_two ->
+#if TWO
+	:: atomic { CLONE && !g_two ->
 		printf("step: CLONE made (keys %d, %d, phase %d)\n", D[0].act, D[0].oth, D[0].ph);
 		copyrec(D[1], D[0]); copyrec(V[1], D[0]); here[1] = 1; g_two = 1 }
-#endif
-#if REPLACE
-	:: atomic { !g_two && tktold ->
+#if LANE
+	:: atomic { REPLACE && !g_two && tktold ->
 		printf("step: HUB REPLACED (the old one has keys %d, %d, phase %d)\n", D[0].act, D[0].oth, D[0].ph);
 		copyrec(D[1], D[0]); copyrec(V[1], V[0]); here[1] = 1; g_two = 1;
 		sess[1] = sess[0]; tses[1] = tses[0]; sess[0] = NONE; tses[0] = NONE;
 		D[0].act = NONE; D[0].oth = NONE; D[0].ph = NEW; D[0].op = 0; copyrec(V[0], D[0]); forget(0) }
+#endif
 #endif
 #if RESTORE
 	:: atomic { !restored && !SAME(B, R) -> printf("step: backup\n"); copyreg(B, R) }
 	:: atomic { !restored ->
 		printf("step: THE LEDGER IS RESTORED FROM ITS BACKUP\n");
 		copyreg(R, B);
-#if CLOSE_OPS
-		R.pend = NONE; R.ph = IDLE; R.op = g_op;
-#endif
+		if :: CLOSE_OPS -> R.pend = NONE; R.ph = IDLE; R.op = g_op :: else fi;
 		R.rec = 1; copyreg(W, R); work = 0; hang_up(0); restored = 1 }
 #endif
 	od
@@ -988,15 +949,15 @@ end:
 
 /* --- the watch: a step of it is possible only when an invariant is broken ------------------------------------------- */
 
-#if CLAIM == 2
-#define CAN_CLAIM(d, g) (d.oth == NONE || (d.oth != g.cur && !IN(g.ret, d.oth) && \
+#if LANE
+#define CAN_APPROVE(d, g) (d.oth == NONE || (d.oth != g.cur && !IN(g.ret, d.oth) && \
 	(g.pend == d.oth -> g.enr && CLAIM_SAME : 1)))
-#elif CLAIMS
-#define CAN_CLAIM(d, g) (g.tk == FREE || (d.oth != NONE && g.tk == d.oth && g.enr && g.pend == d.oth && CLAIM_SAME))
+#define CAN_CLAIM(d, g) (CLAIM == 2 -> CAN_APPROVE(d, g) : \
+	g.tk == FREE || (d.oth != NONE && g.tk == d.oth && g.enr && g.pend == d.oth && CLAIM_SAME))
 #else
 #define CAN_CLAIM(d, g) 0
 #endif
-#if CLAIMS /* the thief was first */
+#if LANE /* the thief was first */
 #define STOLEN (THIEF && !g_issued[0] && (IN(g_thief, W.tk) || IN(g_thief, R.tk)))
 #else
 #define STOLEN 0
@@ -1008,12 +969,10 @@ end:
 #define SESSIONS ((BIT(sess[0]) | BIT(sess[1]) | BIT(tses[0]) | BIT(tses[1])) & MASK)
 #define I2 (!(g_ret & SESSIONS))
 #define I3 (!g_rev || !SESSIONS)
-#if ROGUE
-#define I4 (!(own_dev & own_rogue))
-#elif CLAIMS
+#if LANE
 #define I4 (!(THIEF && g_issued[0] && g_issued[1])) /* one ticket, one credential */
 #else
-#define I4 1
+#define I4 (!(own_dev & own_rogue))
 #endif
 #define I5 (!alarm || g_two)
 #define I8 (W.pend == NONE || (sess[0] != W.pend && sess[1] != W.pend))
@@ -1036,61 +995,49 @@ end:
 	:: (CHECK & 8) && !(I4) -> printf("step: I4 BROKEN\n"); assert(false)
 	:: (CHECK & 16) && !(I5) -> printf("step: I5 BROKEN\n"); assert(false)
 	:: (CHECK & 32) && !(I8) -> printf("step: I8 BROKEN\n"); assert(false)
-#if REACH == 1 /* all ops done, one after the other */
-	:: m_comm[1] && m_comm[MAXOP] && D[0].ph == STABLE && D[0].act == R.cur && R.lc == MAXOP && R.ph == IDLE &&
-	   sess[0] == R.cur -> printf("step: REACHED\n"); assert(false)
-#elif REACH == 2 /* the clone is alarmed of */
-	:: alarm && g_two -> printf("step: REACHED\n"); assert(false)
-#elif REACH == 3 /* restored, gone forward, rotated: reconcile mode is over */
-	:: restored && !R.rec && (R.ret & 2) && D[0].ph == STABLE && sess[0] == R.cur -> printf("step: REACHED\n"); assert(false)
-#elif REACH == 4 /* the new hub is in, the old one is out and was noticed */
-	:: REPLACE && g_two && (alarm || suspect) && sess[0] == R.cur && out[1] -> printf("step: REACHED\n"); assert(false)
-#elif REACH == 5 /* the thief was first, and it was noticed */
-	:: STOLEN && conflict -> printf("step: REACHED\n"); assert(false)
+	/* all ops done, one after the other */
+	:: REACH == 1 && m_comm[1] && m_comm[MAXOP] && D[0].ph == STABLE && D[0].act == R.cur && R.lc == MAXOP &&
+	   R.ph == IDLE && sess[0] == R.cur -> printf("step: REACHED\n"); assert(false)
+	/* the clone is alarmed of */
+	:: REACH == 2 && alarm && g_two -> printf("step: REACHED\n"); assert(false)
+#if RESTORE /* restored, gone forward, rotated: reconcile mode is over */
+	:: REACH == 3 && restored && !R.rec && (R.ret & 2) && D[0].ph == STABLE && sess[0] == R.cur ->
+		printf("step: REACHED\n"); assert(false)
 #endif
-#if LIVE
-	:: timeout -> if :: !(LV) -> printf("step: LV BROKEN\n"); assert(false) :: else fi
+#if LANE && TWO
+	/* the new hub is in, the old one is out and was noticed */
+	:: REACH == 4 && g_two && (alarm || suspect) && sess[0] == R.cur && out[1] -> printf("step: REACHED\n"); assert(false)
+	/* the thief was first, and it was noticed */
+	:: REACH == 5 && STOLEN && conflict -> printf("step: REACHED\n"); assert(false)
 #endif
+	:: LIVE && timeout && !(LV) -> printf("step: LV BROKEN\n"); assert(false)
 	fi
 }
 
 init {
 	atomic {
+		read_rules();
 		D[0].oth = NONE; D[1].act = NONE; D[1].oth = NONE; V[1].act = NONE; V[1].oth = NONE;
-		R.pend = NONE;
-#if CLAIM
-		D[0].act = NONE; D[0].ph = NEW; R.cur = NONE; 
-#else
-		D[0].act = 0; D[0].ph = STABLE; R.cur = 0; nextkey = 1;
-#endif
-#if CLAIM == 1
-		R.tk = FREE;
-#elif CLAIMS
-		R.tk = ABSENT;
+		R.pend = NONE; D[0].act = 0; D[0].ph = STABLE; R.cur = 0; nextkey = 1;
+#if LANE
+		if
+		:: CLAIM -> D[0].act = NONE; D[0].ph = NEW; R.cur = NONE; nextkey = 0
+		:: else
+		fi;
+		R.tk = (CLAIM == 1 -> FREE : ABSENT);
 #endif
 		copyrec(V[0], D[0]);
 #if RESTORE
-		R.gen = 1; gen[0] = 1;
+		R.gen = 1; gen[0] = 1; copyreg(B, R);
 #endif
-		copyreg(W, R);
-#if RESTORE
-		copyreg(B, R);
-#endif
-#if !REPLAY
-		copyreg(X, R);
-#endif
+		copyreg(W, R); copyreg(X, R);
 		hang_up(0); hang_up(1);
 		here[0] = 1;
-#if THIEF
-		here[1] = 1; g_two = 1; V[1].ph = NEW; D[1].ph = NEW;
+#if TWO
+		if :: THIEF -> here[1] = 1; g_two = 1; V[1].ph = NEW; D[1].ph = NEW :: else fi;
 #endif
-#if ROGUE
-		own_dev = 1;
-		run Rogue();
-#endif
-#if APP
-		run App();
-#endif
+		if :: ROGUE -> own_dev = 1; run Rogue() :: else fi;
+		if :: APP -> app = D[0].act; run App() :: else fi;
 		run Server(); run World(); run Watch(); run Party(0);
 #if TWO
 		run Party(1)
