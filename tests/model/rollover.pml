@@ -41,7 +41,7 @@
 
 /*
  * One line a cell: side_phase_event, the next phase, and the reason or action of the code's table. The
- * unit test model.tables compares each with kt_rotation_step() or kt_rollover(), and finds what is
+ * unit test model_tables compares each with kt_rotation_step() or kt_rollover(), and finds what is
  * missing. Every step below takes its next phase, and whether it is possible at all, from here.
  */
 #define SERVER_IDLE_ORDER OPEN
