@@ -158,15 +158,14 @@ mode_of() { # KIND
 is_large() { [ "$LARGE" = 1 ] && [ "$1" != trail ]; } # MODE
 
 build() { # PROGRAM MODE: $KT_TMP/PROGRAM.MODE/pan
-	local dir=$KT_TMP/$1.$2 flags=-O1 parts=${PARTS[$1]} log
-	case $1.$2 in base.* | claim.trail | claim.loop) flags=-O0 ;; esac # gcc would take longer than the search
+	local dir=$KT_TMP/$1.$2 flags=-O0 parts=${PARTS[$1]} log # with -O1 gcc takes longer than the search
 	case $2 in
 	trail) flags+=' -DSAFETY -DBFS' ;;
 	loop) flags+=' -DNP -DCOLLAPSE' ;;
 	all) flags+=' -DSAFETY -DCOLLAPSE' ;;
 	esac
 	if is_large "$2"; then
-		flags=${flags/-O0/-O2} parts+=' -DMAXOP=3 -DNK=5'
+		flags=${flags/-O0/-O1} parts+=' -DMAXOP=3 -DNK=5'
 	fi
 	log=$dir/build.log
 	mkdir -p "$dir" && cd "$dir" && cp "$MODEL" . && write_rules "$2" >rules.pml || return

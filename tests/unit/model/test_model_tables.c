@@ -136,7 +136,7 @@ static bool is_event_there(const struct side *s, const char *event, char (*want)
 			complain(s, s->phases[i], event, "no cell, or two");
 			fine = false;
 		} else if (strcmp(cell, want[i]) != 0) {
-			complain(s, s->phases[i], event, want[i]);
+			complain(s, s->phases[i], event, "not what the code says");
 			fine = false;
 		}
 	}
