@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit integration tidy unit-asan integration-asan fuzz'
+STAGES='lint unit model integration tidy unit-asan integration-asan fuzz'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, integration, integration-asan, fuzz), or, where
+--only NAME    one stage (lint, tidy, unit, unit-asan, model, integration, integration-asan, fuzz), or, where
                NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of fuzzing per target, and the long form of stories that have one
@@ -175,6 +175,14 @@ stage_unit_asan() {
 		return
 	fi
 	run_ctest asan
+}
+
+stage_model() {
+	local log=$KT_TMP/model code=0
+	matches model || return
+	bash "$KT_ROOT/tests/model.sh" >"$log" 2>&1 || code=$?
+	sed '$d' "$log"
+	add_counts model "$log" "$code"
 }
 
 # One story: its output and exit code are files, for report_story to count.
