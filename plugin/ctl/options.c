@@ -350,7 +350,8 @@ static enum kt_err check_local_sense(const struct parse *parse)
 		return wrong(parse, "audit verify: a directory or --ledger-dir, not both");
 	if (command->run == kt_ctl_restore && args->operand_count == 0 &&
 	    !kt_ctl_has(args, KT_CTL_ACCEPT_ROLLBACK))
-		return wrong(parse, "restore: a backup's directory, or --accept-rollback HEAD");
+		return wrong(parse,
+			     "usage: keyturnctl restore DIRECTORY, or --accept-rollback HEAD");
 	return KT_ERR_OK;
 }
 

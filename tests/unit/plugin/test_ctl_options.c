@@ -365,7 +365,7 @@ static void words_are_refused_before_they_are_sent(void **state)
 		    "audit verify: a directory or --ledger-dir, not both");
 	must_refuse("backup", "usage: keyturnctl backup DIRECTORY");
 	must_refuse("backup /x /y", "usage: keyturnctl backup DIRECTORY");
-	must_refuse("restore", "restore: a backup's directory, or --accept-rollback HEAD");
+	must_refuse("restore", "usage: keyturnctl restore DIRECTORY, or --accept-rollback HEAD");
 	must_refuse("restore /x /y", "usage: keyturnctl restore [DIRECTORY]");
 	must_refuse("reconcile", "usage: keyturnctl reconcile end");
 	must_refuse("reconcile begin", "usage: keyturnctl reconcile end");
