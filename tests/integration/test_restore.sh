@@ -12,7 +12,8 @@ make_tmp
 
 AGENT=$KT_BUILD/keyturn-agent
 CTL=$KT_BUILD/keyturnctl
-[ -x "$AGENT" ] && [ -x "$CTL" ] || fatal "keyturn-agent or keyturnctl is not built in $KT_BUILD"
+[ -x "$AGENT" ] || fatal "keyturn-agent is not built in $KT_BUILD"
+[ -x "$CTL" ] || fatal "keyturnctl is not built in $KT_BUILD"
 
 ctl() { "$CTL" --unix "$KT_TMP/op.sock" "$@"; }
 offline() { "$CTL" --config "$KT_TMP/keyturn.conf" "$@"; }
