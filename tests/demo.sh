@@ -290,7 +290,7 @@ is_out() { ! in_session "$1"; }
 judge_ledger() {
 	step "The ledger: every change, hash-chained"
 	show_ctl status
-	if run "$KT_BUILD/keyturnctl" ledger verify "$KT_TMP/ledger"; then
+	if run "$KT_BUILD/keyturnctl" audit verify "$KT_TMP/ledger"; then
 		ok "the ledger's chain is whole"
 	else
 		not_ok "the ledger's chain is whole"

@@ -496,6 +496,11 @@ enum kt_ctl_exit kt_ctl_confirm_clock(struct kt_ctl *ctl)
 	return run_one(ctl, "confirmClock", NULL, "");
 }
 
+enum kt_ctl_exit kt_ctl_reconcile(struct kt_ctl *ctl)
+{
+	return run_one(ctl, "endReconcile", put_note, "");
+}
+
 /* --- tickets ---------------------------------------------------------------------------------- */
 
 static void put_ticket(struct kt_json_writer *w, const struct kt_ctl *ctl)

@@ -17,6 +17,7 @@ kt_ctl_command_run kt_ctl_challenge;
 kt_ctl_command_run kt_ctl_quarantine;
 kt_ctl_command_run kt_ctl_release;
 kt_ctl_command_run kt_ctl_confirm_clock;
+kt_ctl_command_run kt_ctl_reconcile;
 kt_ctl_command_run kt_ctl_revoke;
 kt_ctl_command_run kt_ctl_delete_device;
 /* reports.c */
@@ -27,7 +28,10 @@ kt_ctl_command_run kt_ctl_status;
 /* events.c */
 kt_ctl_command_run kt_ctl_events;
 /* ledger_verify.c */
-kt_ctl_command_run kt_ctl_ledger;
+kt_ctl_command_run kt_ctl_audit;
+/* restore_command.c */
+kt_ctl_command_run kt_ctl_backup;
+kt_ctl_command_run kt_ctl_restore;
 
 /* Waits for the outcome of the challenges that were just sent to @devices (events.c). */
 enum kt_ctl_exit kt_ctl_await_outcomes(struct kt_ctl *ctl, const char *const *devices,

@@ -11,7 +11,8 @@
 	X(USAGE, 2, "wrong arguments, or not confirmed; nothing was sent")                         \
 	X(CONNECTION, 3, "no connection: not reachable, or refused by the broker, or lost")        \
 	X(TIMEOUT, 4, "no answer in time")                                                         \
-	X(FAILED, 5, "a challenge was not answered, or a ledger does not verify")                  \
+	X(FAILED, 5,                                                                               \
+	  "a challenge was not answered, a ledger does not verify, or would be rolled back")       \
 	X(LOCAL, 6, "output, a file or memory failed here, or an answer could not be read")
 
 enum kt_ctl_exit {

@@ -62,8 +62,17 @@ static const struct kt_ctl_command commands[] = {
 	 KT_CTL_TAKES_NOTHING, 0, 0},
 	{"events", "", "print the next event, or all from now on", "", kt_ctl_events, BIT(FOLLOW),
 	 KT_CTL_TAKES_NOTHING, 0, 0},
-	{"ledger", "verify DIRECTORY", "check a ledger's chain, without a broker", "",
-	 kt_ctl_ledger, 0, KT_CTL_TAKES_WORDS, 2, 2},
+	{"audit", "verify [DIRECTORY|FILE]", "check a ledger's chain, without a broker", "",
+	 kt_ctl_audit, BIT(CONFIG_FILE) | BIT(LEDGER_DIR), KT_CTL_TAKES_WORDS, 1, 2},
+	{"ledger", "verify DIRECTORY", "the older name of audit verify", "", kt_ctl_audit, 0,
+	 KT_CTL_TAKES_WORDS, 2, 2},
+	{"backup", "DIRECTORY", "copy the ledger, beside a running broker", "", kt_ctl_backup,
+	 BIT(CONFIG_FILE) | BIT(LEDGER_DIR), KT_CTL_TAKES_WORDS, 1, 1},
+	{"restore", "[DIRECTORY]", "put a backup's ledger back, or accept an older one", "",
+	 kt_ctl_restore, BIT(CONFIG_FILE) | BIT(ACCEPT_ROLLBACK) | BIT(NOTE), KT_CTL_TAKES_WORDS, 0,
+	 1},
+	{"reconcile", "end", "take over no more newer certificates", "reconciling is over",
+	 kt_ctl_reconcile, BIT(NOTE), KT_CTL_TAKES_WORDS, 1, 1},
 };
 
 const struct kt_ctl_command *kt_ctl_command_at(size_t index)
@@ -328,6 +337,24 @@ static enum kt_err read_address(const struct parse *parse)
 	return KT_ERR_OK;
 }
 
+static enum kt_err check_local_sense(const struct parse *parse)
+{
+	const struct kt_ctl_args *args = parse->args;
+	const struct kt_ctl_command *command = args->command;
+	const bool is_audit = command->run == kt_ctl_audit;
+
+	if ((is_audit && strcmp(args->operands[0], "verify") != 0) ||
+	    (command->run == kt_ctl_reconcile && strcmp(args->operands[0], "end") != 0))
+		return wrong(parse, "usage: keyturnctl %s %s", command->name, command->operands);
+	if (is_audit && args->operand_count > 1 && kt_ctl_has(args, KT_CTL_LEDGER_DIR))
+		return wrong(parse, "audit verify: a directory or --ledger-dir, not both");
+	if (command->run == kt_ctl_restore && args->operand_count == 0 &&
+	    !kt_ctl_has(args, KT_CTL_ACCEPT_ROLLBACK))
+		return wrong(parse,
+			     "usage: keyturnctl restore DIRECTORY, or --accept-rollback HEAD");
+	return KT_ERR_OK;
+}
+
 /* What only two options together, or an option and the words, tell. */
 static enum kt_err check_sense(const struct parse *parse)
 {
@@ -348,9 +375,7 @@ static enum kt_err check_sense(const struct parse *parse)
 		if (kt_ctl_has(args, KT_CTL_RAW) && kt_ctl_has(args, KT_CTL_JSON))
 			return wrong(parse, "--raw or --json, not both");
 	}
-	if (args->command->run == kt_ctl_ledger && strcmp(args->operands[0], "verify") != 0)
-		return wrong(parse, "usage: keyturnctl ledger verify DIRECTORY");
-	return KT_ERR_OK;
+	return check_local_sense(parse);
 }
 
 enum kt_err kt_ctl_args_parse(int argc, char *const argv[], struct kt_ctl_args *out,

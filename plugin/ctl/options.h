@@ -45,7 +45,7 @@ enum {
 	X(BROKER, "broker", "HOST:PORT", "where the new hub shall connect to")                     \
 	X(RAW, "raw", NULL, "print the ticket and nothing else")                                   \
 	X(STATE, "state", "STATE",                                                                 \
-	  "only new, active, revoked, deleted, quarantined or frozen devices")                     \
+	  "only new, active, revoked, deleted, quarantined, frozen or adopted devices")            \
 	X(NOTE, "note", "TEXT", "why, for the ledger")                                             \
 	X(ALL, "all", NULL, "all active devices; with --expect")                                   \
 	X(EXPECT, "expect", "NUMBER", "how many devices are meant: any other number is refused")   \
@@ -53,7 +53,12 @@ enum {
 	X(FREEZE, "freeze", NULL, "end the freeze of its rotation instead")                        \
 	X(EMERGENCY, "emergency", NULL, "end the sessions at once, without a notice")              \
 	X(WIPE, "wipe", NULL, "ask the device to delete its keys")                                 \
-	X(FOLLOW, "follow", NULL, "go on until interrupted")
+	X(FOLLOW, "follow", NULL, "go on until interrupted")                                       \
+	X(CONFIG_FILE, "config", "FILE",                                                           \
+	  "the plugin's configuration (default /etc/keyturn/keyturn.conf)")                        \
+	X(LEDGER_DIR, "ledger-dir", "DIRECTORY", "where the ledger is, instead")                   \
+	X(ACCEPT_ROLLBACK, "accept-rollback", "HEAD",                                              \
+	  "what is newer than this ledger is lost for good; 'lost': all of it")
 
 enum kt_ctl_option {
 #define KT_CTL_OPTION_ENUM(code, name, argument, help) KT_CTL_##code,

@@ -70,7 +70,8 @@ static bool join(char out[static KT_RESTORE_PATH_MAX], const char *a, const char
 	if (a_len >= KT_RESTORE_PATH_MAX || b_len >= KT_RESTORE_PATH_MAX - a_len)
 		return false;
 	memcpy(out, a, a_len);
-	memcpy(out + a_len, b, b_len + 1);
+	memcpy(out + a_len, b, b_len);
+	out[a_len + b_len] = '\0';
 	return true;
 }
 
@@ -95,7 +96,7 @@ static enum kt_err refuse_bad(const struct restore *r, const char *path, enum kt
 static enum kt_err look_at_source(struct restore *r)
 {
 	struct kt_ledger_state *base = &r->report->base;
-	uint64_t bad_line;
+	uint64_t bad_line = 0;
 	enum kt_err err = kt_ledger_scan_file(r->req->fs, r->source.s, NULL, NULL, base, &bad_line);
 
 	if (err == KT_ERR_NOT_FOUND && r->req->backup_dir == NULL) {
@@ -141,8 +142,8 @@ static enum kt_err fold(void *arg, const struct kt_record *record, const uint8_t
 /* The ledger that is to be replaced, as far as it is good. */
 static enum kt_err look_at_present(struct restore *r)
 {
-	struct kt_ledger_state state;
-	uint64_t bad_line;
+	struct kt_ledger_state state = {0};
+	uint64_t bad_line = 0;
 	enum kt_err err;
 
 	if (r->req->backup_dir == NULL)
@@ -223,8 +224,8 @@ static enum kt_err take_base(void *arg, const struct kt_record *record,
 static enum kt_err read_base(struct restore *r)
 {
 	struct kt_restore_report *report = r->report;
-	struct kt_ledger_state state;
-	uint64_t bad_line;
+	struct kt_ledger_state state = {0};
+	uint64_t bad_line = 0;
 	enum kt_err err = kt_registry_new(&r->registry);
 
 	if (err == KT_ERR_OK && report->base.seq > 0) {
@@ -408,8 +409,8 @@ static enum kt_err keep_present(struct restore *r)
 
 static enum kt_err copy_base(struct restore *r, const char *to)
 {
-	struct kt_ledger_state state;
-	uint64_t bad_line;
+	struct kt_ledger_state state = {0};
+	uint64_t bad_line = 0;
 	enum kt_err err = kt_ledger_copy(r->req->fs, r->source.s, to, r->report->base.size_bytes);
 
 	if (err == KT_ERR_OK)

@@ -85,6 +85,8 @@ agent.expect("challenge")
 done("quarantine", device="hub-1", note="odd")
 done("release", device="hub-1")
 done("confirmClock")
+refused("nothing is reconciled", "state", admin, command="endReconcile", note="done")  # with a restore: test_restore.sh
+answered.add("endReconcile")
 done("revoke", device="hub-1", emergency=True)
 done("deleteDevice", device="hub-2")
 every = {"createDevice", "createTicket", "listDevices", "getDevice", "listPending", "approve", "deny", "rotate", "cancel", "challenge",
@@ -108,7 +110,7 @@ changing = (("createDevice", dict(device="hub-9")), ("createTicket", dict(device
             ("deny", dict(keyId=key)), ("rotate", dict(device="hub-4")), ("rotate", dict(all=True, expect=1)),
             ("cancel", dict(device="hub-4")), ("challenge", dict(device="hub-4")), ("quarantine", dict(device="hub-4")),
             ("release", dict(device="hub-4")), ("release", dict(device="hub-4", freeze=True)), ("confirmClock", {}),
-            ("revoke", dict(device="hub-4", emergency=True)), ("deleteDevice", dict(device="hub-4")))
+            ("endReconcile", {}), ("revoke", dict(device="hub-4", emergency=True)), ("deleteDevice", dict(device="hub-4")))
 scene.equal("every other command is tried", {c for c, _ in changing} | {"status", "listDevices", "getDevice", "listPending"}, every)
 start = scene.log_size()
 for command, fields in changing:

@@ -93,7 +93,25 @@ check 'the recipe is at most ten lines' test "$(wc -l <"$KT_TMP/hub")" -le 10
 sed -i "/^echo 'broker/a echo 'state_dir = $ROOT/var/lib/hub' >> $ROOT/etc/keyturn/keyturn-agent.conf" "$KT_TMP/hub.sh"
 check 'the recipe enrols a hub' env "PATH=$ROOT/usr/sbin:$ROOT/usr/bin:$PATH" bash "$KT_TMP/hub.sh"
 check 'whose identity is where the README says' openssl x509 -noout -in "$ROOT/var/lib/hub/current/identity.pem"
+
+# --- the recipes for backup and restore ------------------------------------------------------------------------
+
+# recipe MARK: the block of OPERATIONS, in that directory, without the service manager
+recipe() {
+	block "$KT_ROOT/docs/OPERATIONS.md" "recipe: $1" | transplant | grep -v '^systemctl ' |
+		sed "s#keyturnctl #&--config $ROOT/etc/keyturn/keyturn.conf #" >"$KT_TMP/$1.sh"
+	[ "$(id -u)" = 0 ] || sed -i 's/^runuser -u mosquitto -- //' "$KT_TMP/$1.sh"
+	env "PATH=$ROOT/usr/bin:$PATH" bash -e "$KT_TMP/$1.sh"
+}
+mkdir -p "$ROOT/var/backups"
+chmod 755 "$ROOT/var" "$ROOT/var/backups"
+check 'OPERATIONS makes a backup' recipe backup
+check 'which holds a ledger' test -s "$ROOT/var/backups/keyturn/1/ledger.kt"
 stop_pid "$RECIPE"
+check 'OPERATIONS puts it back' recipe restore
+check 'and keeps what was there' test -s "$ROOT/var/lib/keyturn/ledger/ledger.kt.before-restore-1"
+check_eq 'for the user whose the ledger is' "$(stat -c %U "$ROOT/var/lib/keyturn/ledger/ledger.kt")" \
+	"$(stat -c %U "$ROOT/var/lib/keyturn/ledger")"
 for page in keyturn-agent.8 keyturn-agent.conf.5 keyturn-plugin.5 keyturn-pki.8 keyturnctl.1; do
 	check "$page is installed" test -s "$ROOT/usr/share/man/man${page##*.}/$page"
 done

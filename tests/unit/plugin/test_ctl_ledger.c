@@ -26,7 +26,7 @@ enum { LINES = 37, NAME_MAX_LEN = 80, LINE_CAP = 256 };
 #define HEAD "02ff8749dbecbff510cb4b9aa5058e7ca4288f1a43da8e44a7a68caa6de34047"
 /* of the record before the last one: the last one's "prev" */
 #define HEAD_BEFORE "5c3f11f55"
-#define ALTERED	    "does not verify: the ledger was altered, or its disk is damaged\n"
+#define ALTERED	    ". The ledger was altered, or its disk is damaged\n"
 
 /* --- a ledger on the disk --------------------------------------------------------------------- */
 
@@ -143,17 +143,36 @@ static void assert_verdict(const char *line, enum kt_ctl_exit code, const char *
 	fake_ctl_clear(&fake);
 }
 
+/* Line @number is the first bad one, in words that begin with @fault ("": any). */
+static void assert_bad(const struct world *w, size_t number, const char *fault)
+{
+	struct fake_ctl fake = {0};
+	char line[LINE_CAP];
+	char start[LINE_CAP];
+	const size_t altered = strlen(ALTERED);
+
+	(void)snprintf(start, sizeof(start),
+		       "keyturnctl: line %zu of %s (record %zu) does not verify: %s", number,
+		       w->file, number, fault);
+	assert_int_equal(fake_ctl_run(&fake, w->verify), KT_CTL_EXIT_FAILED);
+	assert_string_equal(fake.out, "");
+	if (strncmp(fake.err, start, strlen(start)) != 0 || strlen(fake.err) < altered ||
+	    strcmp(fake.err + strlen(fake.err) - altered, ALTERED) != 0)
+		fail_msg("not '%s': %s", start, fake.err);
+	fake_ctl_clear(&fake);
+	(void)snprintf(line, sizeof(line), "--json %s", w->verify);
+	(void)snprintf(start, sizeof(start),
+		       "{\"verdict\":\"bad\",\"line\":\"%zu\",\"record\":\"%zu\",\"fault\":\"%s",
+		       number, number, fault);
+	assert_int_equal(fake_ctl_run(&fake, line), KT_CTL_EXIT_FAILED);
+	assert_memory_equal(fake.out, start, strlen(start));
+	assert_string_equal(fake.broker, "");
+	fake_ctl_clear(&fake);
+}
+
 static void assert_altered(const struct world *w, size_t number)
 {
-	char line[LINE_CAP];
-	char out[LINE_CAP];
-	char err[LINE_CAP];
-
-	(void)snprintf(err, sizeof(err), "keyturnctl: line %zu of %s " ALTERED, number, w->file);
-	assert_verdict(w->verify, KT_CTL_EXIT_FAILED, "", err);
-	(void)snprintf(line, sizeof(line), "--json %s", w->verify);
-	(void)snprintf(out, sizeof(out), "{\"verdict\":\"bad\",\"line\":\"%zu\"}\n", number);
-	assert_verdict(line, KT_CTL_EXIT_FAILED, out, err);
+	assert_bad(w, number, "");
 }
 
 /* --- whole ------------------------------------------------------------------------------------ */
@@ -172,10 +191,11 @@ static void a_whole_ledger_is_known_by_its_head(void **state)
 		       "bytes                  12158\n",
 		       "");
 	(void)snprintf(line, sizeof(line), "%s --json", w->verify);
-	assert_verdict(line, KT_CTL_EXIT_OK,
-		       "{\"verdict\":\"whole\",\"records\":\"37\",\"head\":\"" HEAD
-		       "\",\"time\":\"1700000037000000\",\"bytes\":\"12158\",\"tornBytes\":\"0\"}\n",
-		       "");
+	assert_verdict(
+		line, KT_CTL_EXIT_OK,
+		"{\"verdict\":\"whole\",\"records\":\"37\",\"head\":\"" HEAD
+		"\",\"time\":\"1700000037000000\",\"bytes\":\"12158\",\"tornBytes\":\"0\"}\n",
+		"");
 	assert_file(w, w->text, w->len);
 }
 
@@ -267,7 +287,7 @@ static void a_changed_byte_is_found_in_its_line(void **state)
 		w->text[at] ^= 1;
 		put_file(w, w->text, w->len);
 		w->text[at] ^= 1;
-		assert_altered(w, number);
+		assert_bad(w, number, "its hash is not that of its text");
 	}
 	assert_int_equal(number, LINES - 1);
 }
@@ -300,11 +320,12 @@ static void records_stand_in_their_order_and_once(void **state)
 		{{1, 2, 3, 5}, 4},    /* one taken out before the last */
 		{{1, 2, 3, 4, 2}, 5}, /* said again at the end */
 	};
+	static const char wrong_number[] = "its number is not the next one";
 	const struct world *w = *state;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		put_lines(w, cases[i].numbers);
-		assert_altered(w, cases[i].bad);
+		assert_bad(w, cases[i].bad, wrong_number);
 	}
 }
 
@@ -325,7 +346,7 @@ static void a_record_that_does_not_fit_is_as_bad(void **state)
 	assert_int_equal(kt_ledger_append(ledger, records, 3, &ledger_state), KT_ERR_OK);
 	kt_ledger_close(ledger);
 	kt_registry_free(registry);
-	assert_altered(w, 3);
+	assert_bad(w, 3, "it does not fit the records before it");
 }
 
 /* --- not there, not for us -------------------------------------------------------------------- */
@@ -356,6 +377,43 @@ static void what_cannot_be_read_has_no_verdict(void **state)
 		       "keyturnctl: /dev/null/ledger.kt: Not a directory\n");
 	assert_verdict("ledger verify no\x1b[2Jwhere", KT_CTL_EXIT_LOCAL, "",
 		       "keyturnctl: no\\x1b[2Jwhere/ledger.kt: there is no ledger\n");
+}
+
+/* The directory, the file, the option, and the older name. */
+static void a_ledger_is_named_in_any_way(void **state)
+{
+	const struct world *w = *state;
+	char line[LINE_CAP];
+	char moved[NAME_MAX_LEN];
+	const struct {
+		const char *before;
+		const char *after;
+	} forms[] = {{"audit verify ", ""},
+		     {"audit verify ", "/ledger.kt"},
+		     {"audit verify --ledger-dir ", ""},
+		     {"ledger verify ", ""}};
+
+	put_file(w, w->text, w->len);
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct fake_ctl fake = {0};
+
+		(void)snprintf(line, sizeof(line), "%s%s%s", forms[i].before, w->dir,
+			       forms[i].after);
+		assert_int_equal(fake_ctl_run(&fake, line), KT_CTL_EXIT_OK);
+		assert_non_null(strstr(fake.out, "head                   " HEAD "\n"));
+		fake_ctl_clear(&fake);
+	}
+	(void)snprintf(moved, sizeof(moved), "%s/copy", w->dir);
+	assert_int_equal(rename(w->file, moved), 0);
+	(void)snprintf(line, sizeof(line), "audit verify %s", moved);
+	{
+		struct fake_ctl fake = {0};
+
+		assert_int_equal(fake_ctl_run(&fake, line), KT_CTL_EXIT_OK);
+		fake_ctl_clear(&fake);
+	}
+	assert_verdict("audit verify --config /no/such/file", KT_CTL_EXIT_LOCAL, "",
+		       "keyturnctl: /no/such/file: cannot be opened: No such file or directory\n");
 }
 
 static void a_newer_one_is_not_judged(void **state)
@@ -425,6 +483,7 @@ int main(void)
 		T(records_stand_in_their_order_and_once),
 		T(a_record_that_does_not_fit_is_as_bad),
 		T(what_cannot_be_read_has_no_verdict),
+		T(a_ledger_is_named_in_any_way),
 		T(a_newer_one_is_not_judged),
 		T(a_verdict_that_cannot_be_written_down_is_none),
 		T(without_memory_no_ledger_is_called_good_or_bad),

@@ -228,7 +228,11 @@ static const struct {
 	{"delete-device", " yes "},
 	{"status", ""},
 	{"events", " follow "},
+	{"audit", " config ledger-dir "},
 	{"ledger", ""},
+	{"backup", " config ledger-dir "},
+	{"restore", " config accept-rollback note "},
+	{"reconcile", " note "},
 };
 
 static bool is_listed(const char *list, const char *name)
@@ -355,6 +359,16 @@ static void words_are_refused_before_they_are_sent(void **state)
 	must_refuse("ledger", "usage: keyturnctl ledger verify DIRECTORY");
 	must_refuse("ledger Verify /x", "usage: keyturnctl ledger verify DIRECTORY");
 	must_refuse("ledger verify /x /y", "usage: keyturnctl ledger verify DIRECTORY");
+	must_refuse("audit", "usage: keyturnctl audit verify [DIRECTORY|FILE]");
+	must_refuse("audit /x", "usage: keyturnctl audit verify [DIRECTORY|FILE]");
+	must_refuse("audit verify /x --ledger-dir /y",
+		    "audit verify: a directory or --ledger-dir, not both");
+	must_refuse("backup", "usage: keyturnctl backup DIRECTORY");
+	must_refuse("backup /x /y", "usage: keyturnctl backup DIRECTORY");
+	must_refuse("restore", "usage: keyturnctl restore DIRECTORY, or --accept-rollback HEAD");
+	must_refuse("restore /x /y", "usage: keyturnctl restore [DIRECTORY]");
+	must_refuse("reconcile", "usage: keyturnctl reconcile end");
+	must_refuse("reconcile begin", "usage: keyturnctl reconcile end");
 }
 
 static void numbers_and_times_have_bounds(void **state)

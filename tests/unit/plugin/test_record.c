@@ -12,6 +12,7 @@
 
 #include "mutate.h"
 #include "records.h"
+#include "vector_file.h"
 
 #define PREV "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define HEAD(kind)                                                                                 \
@@ -283,6 +284,77 @@ static void a_newer_version_is_named_as_such(void **state)
 	assert_int_equal(kt_record_decode(newer, sizeof(newer) - 1, &rec, prev), KT_ERR_VERSION);
 }
 
+/* --- docs/DESIGN.md, "Registry, ledger, index" --- */
+
+/* The row of a kind: its members in their order, its meaning as in the code. */
+static void expected_row(const struct kt_registry *r, enum kt_record_kind kind, const char *meaning,
+			 char out[static 512])
+{
+	struct kt_record rec = full_record(kind, r);
+	char *text = NULL;
+	const char *at;
+	size_t len = 0;
+	int used;
+
+	assert_int_equal(kt_record_encode(&rec, prev_bytes, &text, &len), KT_ERR_OK);
+	/* a ticket is for a device, or for a group and a pattern */
+	used = snprintf(out, 512, "\n| `%s` |%s", kt_record_kind_name(kind),
+			kind == KT_RECORD_TICKET_CREATE ? " `device`" : "");
+	at = strstr(text, "\"kind\":");
+	assert_non_null(at);
+	for (at = strstr(at, ",\""); at != NULL; at = strstr(at, ",\"")) {
+		const size_t name = strcspn(at + 2, "\"");
+
+		used += snprintf(out + used, 512 - (size_t)used, " `%.*s`", (int)name, at + 2);
+		at += 2 + name;
+	}
+	(void)snprintf(out + used, 512 - (size_t)used, " | %s |\n", meaning);
+	free(text);
+}
+
+/* Without the commas between members, and the marks of those that may be left out. */
+static char *plain_page(void)
+{
+	char *page = vector_file_load("../../docs/DESIGN.md");
+	char *to = page;
+
+	if (page == NULL)
+		abort();
+	for (const char *from = page; *from != '\0'; from++) {
+		const bool is_mark = from > page && from[-1] == '`' &&
+				     (*from == '?' || (*from == ',' && from[1] == ' '));
+		const bool is_comma =
+			from > page + 1 && from[-1] == '?' && from[-2] == '`' && *from == ',';
+
+		if (!is_mark && !is_comma)
+			*to++ = *from;
+	}
+	*to = '\0';
+	return page;
+}
+
+static void the_design_page_lists_every_kind(void **state)
+{
+	static const char *const meanings[] = {
+#define MEANING(code, name, fields, text) text,
+		KT_RECORD_LIST(MEANING)
+#undef MEANING
+	};
+	struct kt_registry *r = registry_begun();
+	char *page = plain_page();
+
+	(void)state;
+	for (int kind = 0; kind < KT_RECORD_COUNT; kind++) {
+		char row[512];
+
+		expected_row(r, (enum kt_record_kind)kind, meanings[kind], row);
+		if (strstr(page, row) == NULL)
+			fail_msg("docs/DESIGN.md does not say: %s", row + 1);
+	}
+	free(page);
+	kt_registry_free(r);
+}
+
 /* A damaged record may read as another one; it must then still be whole. */
 static void try_damaged(void *ctx, const uint8_t *bytes, size_t len)
 {
@@ -336,6 +408,7 @@ int main(void)
 		cmocka_unit_test(leaves_out_optional_members),
 		cmocka_unit_test(refuses_malformed_records),
 		cmocka_unit_test(a_newer_version_is_named_as_such),
+		cmocka_unit_test(the_design_page_lists_every_kind),
 		cmocka_unit_test(survives_damage_at_every_byte),
 		cmocka_unit_test(kinds_have_stable_names),
 	};
