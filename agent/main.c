@@ -130,6 +130,12 @@ static enum kt_err start_again(struct kt_agent *agent, const struct kt_hub *hub)
 	return kt_agent_enroll_again(agent, hub->has_ticket ? hash : NULL);
 }
 
+static enum kt_err make_key(struct kt_agent *agent, const struct kt_hub *hub)
+{
+	(void)hub;
+	return kt_agent_enroll_key(agent);
+}
+
 enum { KEY_ID_TEXT = 2 * KT_KEY_ID_LEN + 1 };
 
 static bool key_id_text(struct kt_hub *hub, char out[static KEY_ID_TEXT])
@@ -142,8 +148,12 @@ static bool key_id_text(struct kt_hub *hub, char out[static KEY_ID_TEXT])
 
 static enum kt_err begin_claim(struct kt_hub *hub, struct kt_log *log)
 {
-	enum kt_err err = hub->starts_again ? with_core(hub, log, start_again) : KT_ERR_OK;
+	enum kt_err err = KT_ERR_OK;
 
+	if (hub->starts_again)
+		err = with_core(hub, log, start_again);
+	else if (hub->has_claim) /* its key can be shown before anybody is asked */
+		err = with_core(hub, log, make_key);
 	if (err == KT_ERR_STATE)
 		(void)complain("the hooks of the last rotation are not done: run the agent first");
 	else if (err != KT_ERR_OK)
@@ -217,12 +227,6 @@ static int command_enroll(const struct arguments *args, const struct kt_agent_co
 }
 
 /* --- key-id --- */
-
-static enum kt_err make_key(struct kt_agent *agent, const struct kt_hub *hub)
-{
-	(void)hub;
-	return kt_agent_enroll_key(agent);
-}
 
 /* Makes the key if there is none: what an operator registers before the hub is switched on. */
 static int command_key_id(const struct arguments *args, const struct kt_agent_config *config,

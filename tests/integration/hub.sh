@@ -113,5 +113,5 @@ at_time() {
 }
 
 # all of a hub's disk but what says where it stands: names and contents
-disk_of() { (cd "$KT_TMP/$1/state" && find identity current root.pem \( -type f -o -type l \) -exec sh -c \
-	'echo "$1 $(readlink "$1") $(sha256sum <"$1")"' _ {} \; | sort); }
+disk_of() { (cd "$KT_TMP/$1/state" && readlink current && find identity root.pem -type f -exec \
+	sha256sum {} + | sort); }
