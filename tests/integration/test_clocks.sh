@@ -58,12 +58,12 @@ dated_broker() {
 		authorityKeyIdentifier = keyid:always
 	EOF
 	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$KT_TMP/$1.key" \
-		-subj "/CN=$2" -out "$dir/it.csr" 2>"$dir/log" &&
-		openssl ca -config "$dir/ca.cnf" -batch -notext -extensions ext -cert "$pki/root.pem" \
-			-keyfile "$pki/root.key" -in "$dir/it.csr" -out "$KT_TMP/$1.pem" \
-			-startdate "$(date -u -d "@$(($(date +%s) + $3))" +%Y%m%d%H%M%SZ)" \
-			-enddate "$(date -u -d "@$(($(date +%s) + $4))" +%Y%m%d%H%M%SZ)" 2>>"$dir/log" ||
-		fatal "no certificate $1: $(tail -n 3 "$dir/log")"
+		-subj "/CN=$2" -out "$dir/it.csr" 2>"$dir/log"
+	openssl ca -config "$dir/ca.cnf" -batch -notext -extensions ext -cert "$pki/root.pem" \
+		-keyfile "$pki/root.key" -in "$dir/it.csr" -out "$KT_TMP/$1.pem" \
+		-startdate "$(date -u -d "@$(($(date +%s) + $3))" +%Y%m%d%H%M%SZ)" \
+		-enddate "$(date -u -d "@$(($(date +%s) + $4))" +%Y%m%d%H%M%SZ)" 2>>"$dir/log"
+	[ -s "$KT_TMP/$1.pem" ] || fatal "no certificate $1: $(tail -n 3 "$dir/log")"
 	cat "$pki/root.pem" >>"$KT_TMP/$1.pem"
 }
 
