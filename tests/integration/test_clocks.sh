@@ -69,7 +69,7 @@ dated_broker() {
 
 # broker_with BASE: the broker again, with that certificate
 broker_with() {
-	scene_stop || not_ok 'the broker ends with success'
+	scene_stop || not_ok 'the broker ends with success' "exit $?: $(tail -n 5 "$KT_TMP/broker.log")"
 	rm -f "$KT_TMP/op.sock"
 	sed -i "s|^certfile .*|certfile $1.pem|; s|^keyfile .*|keyfile $1.key|" "$KT_TMP/mosquitto.conf"
 	scene_start

@@ -156,7 +156,7 @@ stop_hub hub-p
 broker_at() {
 	local when=$1
 	shift
-	scene_stop || not_ok 'the broker ends with success'
+	scene_stop || not_ok 'the broker ends with success' "exit $?: $(tail -n 5 "$KT_TMP/broker.log")"
 	rm -f "$KT_TMP/op.sock"
 	KEYTURN_LINES+=("$@")
 	scene_write
