@@ -105,11 +105,12 @@ void kt_agent_status(const struct kt_agent *agent, struct kt_agent_status *out)
 	memcpy(out->last_reason, agent->last_reason, sizeof(out->last_reason));
 	if (agent->is_revoked)
 		out->health = KT_HEALTH_REVOKED;
+	else if (kt_rollover_is_claim(record) && kt_agent_has_claim(agent))
+		out->health = KT_HEALTH_ENROLLING;
 	else if (record->phase == KT_AGENT_NEW)
-		out->health = agent->setup.ticket == NULL && agent->setup.claim_pem == NULL
-				      ? KT_HEALTH_STUCK
-				      : KT_HEALTH_ENROLLING;
-	else if (record->phase != KT_AGENT_STABLE || record->step != KT_STEP_NONE)
+		out->health = KT_HEALTH_STUCK;
+	else if (record->step != KT_STEP_NONE ||
+		 (record->phase != KT_AGENT_STABLE && !kt_rollover_is_claim(record)))
 		out->health = KT_HEALTH_ROTATING;
 	else if (kt_agent_active_link(agent) != KT_LINK_COUNT)
 		out->health = KT_HEALTH_IN_SESSION;

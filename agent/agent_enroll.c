@@ -19,7 +19,7 @@ enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 	char text[24];
 	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
 
-	if (next.phase != KT_AGENT_NEW)
+	if (!kt_rollover_is_claim(&next))
 		return KT_ERR_STATE;
 	if (next.pending.dir != 0)
 		return KT_ERR_OK;
@@ -36,6 +36,63 @@ enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 	return KT_ERR_OK;
 }
 
+/*
+ * The identity that the record holds is kept and tried on; @slot takes the key. A rotation's
+ * pending key that has no certificate was never accepted. One with a certificate may be the one
+ * that is in force: it stays on the disk, and alone it takes the place of the active one.
+ */
+static bool make_room(struct kt_agent_record *next)
+{
+	switch (next->phase) {
+	case KT_AGENT_NEW:
+	case KT_AGENT_STABLE:
+		break;
+	case KT_AGENT_KEY:
+		next->pending = (struct kt_slot){0};
+		break;
+	case KT_AGENT_CERT:
+		if (next->active.dir == 0)
+			next->active = next->pending;
+		else if (next->retired.dir == 0 && next->step == KT_STEP_NONE)
+			next->retired = next->pending;
+		else
+			return false; /* the hooks of the last commit are not done */
+		break;
+	}
+	next->phase = next->active.dir != 0 ? KT_AGENT_KEY : KT_AGENT_NEW;
+	return true;
+}
+
+enum kt_err kt_agent_enroll_again(struct kt_agent *agent, const uint8_t *ticket_sha256)
+{
+	const struct kt_agent_disk *disk = agent->setup.disk;
+	struct kt_agent_record next = *kt_agent_record(agent);
+	const uint64_t unnamed =
+		kt_rollover_is_claim(&next) || next.phase == KT_AGENT_KEY ? next.pending.dir : 0;
+	enum kt_err err = KT_ERR_STATE;
+	char text[24];
+	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
+
+	if (!make_room(&next))
+		return err;
+	next.pending = (struct kt_slot){.dir = enrolment_dir(&next), .alg = KT_ALG_ES256};
+	next.has_ticket = ticket_sha256 != NULL;
+	if (next.has_ticket)
+		memcpy(next.ticket_sha256, ticket_sha256, sizeof(next.ticket_sha256));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)next.pending.dir);
+	err = disk->new_key(disk->ctx, next.pending.dir, KT_ALG_ES256);
+	if (err == KT_ERR_OK)
+		err = kt_agent_save(agent, &next);
+	if (err != KT_ERR_OK) {
+		(void)disk->wipe(disk->ctx, next.pending.dir);
+		return err;
+	}
+	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
+	if (unnamed != 0)
+		(void)disk->wipe(disk->ctx, unnamed);
+	return KT_ERR_OK;
+}
+
 bool kt_agent_enroll_prepare(struct kt_agent *agent)
 {
 	if (kt_agent_enroll_key(agent) == KT_ERR_OK)
@@ -49,9 +106,12 @@ bool kt_agent_enroll_prepare(struct kt_agent *agent)
 static void wanted_device(const struct kt_agent *agent, struct kt_device_id *out)
 {
 	const struct kt_ticket *ticket = agent->setup.ticket;
+	const struct kt_agent_record *record = kt_agent_record(agent);
 	const char *id = agent->setup.claim_device;
 
-	if (ticket != NULL && ticket->device[0] != '\0')
+	if (record->phase != KT_AGENT_NEW)
+		id = record->device.s; /* again: it is who it is */
+	else if (ticket != NULL && ticket->device[0] != '\0')
 		id = ticket->device;
 	if (id == NULL || !kt_device_id_set(out, id, strlen(id)))
 		memset(out, 0, sizeof(*out));
@@ -107,6 +167,8 @@ static bool is_wanted(const struct kt_agent *agent, const struct kt_device_id *g
 	wanted_device(agent, &wanted);
 	if (given->s[0] == '\0')
 		return false;
+	if (kt_agent_record(agent)->phase != KT_AGENT_NEW)
+		return strcmp(given->s, wanted.s) == 0;
 	/* an operator may name it otherwise; a ticket for one device may not */
 	if (agent->setup.ticket != NULL && agent->setup.ticket->device[0] != '\0')
 		return strcmp(given->s, wanted.s) == 0;
@@ -119,6 +181,8 @@ void kt_agent_enroll_receive(struct kt_agent *agent, const struct kt_message *me
 	const struct kt_field fields[] = {{"type", kt_message_type_name(message->type)},
 					  {"reason", "id.mismatch"}};
 
+	if (!kt_rollover_is_claim(kt_agent_record(agent)))
+		return; /* the link is about to be closed */
 	if (message->type == KT_MESSAGE_ENROLLED) {
 		if (is_wanted(agent, &message->device))
 			kt_agent_roll(agent, KT_EV_ENROLLED, &input);

@@ -66,6 +66,8 @@ struct kt_agent {
 void kt_agent_links_drive(struct kt_agent *agent);
 void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *event);
 void kt_agent_link_close(struct kt_agent *agent, enum kt_link link);
+/* Is there something to enrol with? */
+bool kt_agent_has_claim(const struct kt_agent *agent);
 /* Not before @delay_ms from now. */
 void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t delay_ms);
 /* Full jitter over the back-off of so many tries. */

@@ -55,7 +55,7 @@ static bool is_new_first(const struct kt_agent *agent, const struct kt_agent_rec
 	return record->phase == KT_AGENT_CERT && !agent->old_first;
 }
 
-static bool has_claim(const struct kt_agent *agent)
+bool kt_agent_has_claim(const struct kt_agent *agent)
 {
 	return agent->setup.ticket != NULL || agent->setup.claim_pem != NULL;
 }
@@ -83,7 +83,7 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		return &record->pending;
 	case KT_LINK_CLAIM:
-		if (record->phase != KT_AGENT_NEW || !has_claim(agent))
+		if (!kt_rollover_is_claim(record) || !kt_agent_has_claim(agent))
 			return NULL;
 		return &record->pending;
 	case KT_LINK_COUNT:
@@ -210,7 +210,7 @@ static void end_outdated_links(struct kt_agent *agent)
 	    record->phase != KT_AGENT_CERT && main_link->state == KT_LINK_STATE_READY &&
 	    main_link->slot.dir == record->active.dir)
 		kt_agent_link_close(agent, KT_LINK_TRIAL);
-	if (record->phase != KT_AGENT_NEW)
+	if (!kt_rollover_is_claim(record))
 		kt_agent_link_close(agent, KT_LINK_CLAIM);
 }
 

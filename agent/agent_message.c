@@ -43,11 +43,12 @@ out:
 	return err;
 }
 
-static enum kt_device_phase wire_phase(enum kt_agent_phase phase)
+/* A key to enrol with is no op's: towards the server the hub is stable. */
+static enum kt_device_phase wire_phase(const struct kt_agent_record *record)
 {
-	switch (phase) {
+	switch (record->phase) {
 	case KT_AGENT_KEY:
-		return KT_PHASE_KEY;
+		return kt_rollover_is_claim(record) ? KT_PHASE_STABLE : KT_PHASE_KEY;
 	case KT_AGENT_CERT:
 		return KT_PHASE_CERT;
 	case KT_AGENT_NEW:
@@ -75,7 +76,7 @@ void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
 	snprintf(hello->store, sizeof(hello->store), "%s", agent->setup.key_store);
 	hello->generation = l->slot.generation;
 	hello->fp = l->slot.fp;
-	hello->phase = wire_phase(record->phase);
+	hello->phase = wire_phase(record);
 	hello->op = record->op;
 	if (kt_agent_send(agent, link, l->slot.dir, message) == KT_ERR_OK)
 		return;
@@ -265,7 +266,7 @@ static void on_challenge(struct kt_agent *agent, enum kt_link link, const struct
 	snprintf(a->report.agent, sizeof(a->report.agent), "%s", KT_VERSION);
 	snprintf(a->report.store, sizeof(a->report.store), "%s", agent->setup.key_store);
 	a->report.generation = l->slot.generation;
-	a->report.phase = wire_phase(kt_agent_record(agent)->phase);
+	a->report.phase = wire_phase(kt_agent_record(agent));
 	if (kt_agent_send(agent, link, l->slot.dir, answer) != KT_ERR_OK)
 		refuse(agent, KT_MESSAGE_CHALLENGE, KT_REASON_KEY_STORE);
 }
@@ -440,6 +441,12 @@ void kt_agent_receive(struct kt_agent *agent, enum kt_link link, const uint8_t *
 	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s,
 		       (struct kt_bytes){text, len}, &opened) != KT_ERR_OK) {
 		refuse(agent, KT_MESSAGE_COUNT, opened.reason);
+		goto out;
+	}
+	/* a claimant's id is what `enrolled` says */
+	if (link != KT_LINK_CLAIM &&
+	    strcmp(opened.message->device.s, kt_agent_record(agent)->device.s) != 0) {
+		refuse(agent, opened.message->type, KT_REASON_ID_MISMATCH);
 		goto out;
 	}
 	if (!kt_nonce_eq(&opened.message->dn, &agent->link[link].dn)) {

@@ -1,5 +1,7 @@
 #include "agent_ports.h"
 
+#include "rollover.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,8 +128,8 @@ static enum kt_err port_open(void *ctx, const struct kt_agent_record *record, in
 	out->reason = KT_REASON_CERT_CHAIN;
 	if (err != KT_ERR_OK)
 		return err;
-	/* a claimant's id is what `enrolled` says, also where an earlier one was wiped */
-	return kt_trust_open(&trust, record->phase == KT_AGENT_NEW ? &any : &record->device, text,
+	/* a claimant's id is what `enrolled` says; of the other links the core compares it */
+	return kt_trust_open(&trust, kt_rollover_is_claim(record) ? &any : &record->device, text,
 			     out);
 }
 

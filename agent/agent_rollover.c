@@ -157,6 +157,7 @@ static void save_cert(struct kt_agent *agent, const struct kt_message *m,
 	}
 	kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
 	agent->silent = 0;
+	agent->old_first = false;
 	agent->other_turn = false;
 	kt_agent_link_retry_in(agent, KT_LINK_TRIAL, 0);
 	log_phase(agent, event);
@@ -173,7 +174,6 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 	next.phase = KT_AGENT_STABLE;
 	next.step = KT_STEP_LINK;
 	next.step_op = next.op;
-	next.has_ticket = false;
 	if (kt_agent_save(agent, &next) != KT_ERR_OK)
 		return; /* both keys are still here; the server says committed again */
 	agent->hooks_outdated = agent->hooks_running;

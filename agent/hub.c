@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "durable_file.h"
+#include "rollover.h"
 #include "tls_openssl.h"
 
 enum { PEM_MAX = 65536, GROUP_BUFFER = 16384 };
@@ -112,16 +113,80 @@ static enum kt_err check_claim(struct kt_hub *hub, char why[static KT_HUB_WHY_MA
 	return KT_ERR_OK;
 }
 
-static enum kt_err read_claim(struct kt_hub *hub, const char *ticket_file,
+void kt_hub_ticket_hash(const struct kt_hub *hub, uint8_t out[static 32])
+{
+	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), out);
+}
+
+static bool is_last_ticket(const struct kt_hub *hub)
+{
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+	uint8_t hash[32];
+
+	kt_hub_ticket_hash(hub, hash);
+	return record->has_ticket && kt_ct_equal(hash, record->ticket_sha256, sizeof(hash));
+}
+
+static void drop_ticket(struct kt_hub *hub)
+{
+	kt_wipe(&hub->ticket, sizeof(hub->ticket));
+	hub->has_ticket = false;
+}
+
+/* A ticket where there is an identity, or a claim under way: it must be this hub's. */
+static enum kt_err read_again(struct kt_hub *hub, const struct kt_hub_claim *claim,
+			      const char *ticket_file, char why[static KT_HUB_WHY_MAX])
+{
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+	const bool is_asked = record->phase == KT_AGENT_NEW ||
+			      (claim->is_enrolment && (claim->again || claim->ticket_file != NULL));
+	enum kt_err err = read_ticket(hub, ticket_file, why);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (is_last_ticket(hub)) { /* one that is under way goes on; one that is over stays so */
+		if (!kt_rollover_is_claim(record))
+			drop_ticket(hub);
+		return KT_ERR_OK;
+	}
+	if (!is_asked) { /* an old one in the configuration */
+		drop_ticket(hub);
+		return KT_ERR_OK;
+	}
+	if (record->phase != KT_AGENT_NEW && strcmp(hub->ticket.device, record->device.s) != 0)
+		return complain(why, KT_ERR_STATE, "the ticket is for %s, but this hub is %s",
+				hub->ticket.device[0] != '\0' ? hub->ticket.device : "a group",
+				record->device.s);
+	hub->starts_again = true;
+	return KT_ERR_OK;
+}
+
+static enum kt_err read_claim(struct kt_hub *hub, const struct kt_hub_claim *claim,
 			      char why[static KT_HUB_WHY_MAX])
 {
-	if (kt_identity_record(hub->store)->phase != KT_AGENT_NEW)
-		return KT_ERR_OK;
-	if (ticket_file != NULL)
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+	const char *configured = hub->config->ticket_file;
+	const char *ticket_file = claim->ticket_file;
+	const bool is_claim = kt_rollover_is_claim(record);
+	const bool is_first =
+		record->phase == KT_AGENT_NEW && (record->pending.dir == 0 || !record->has_ticket);
+	enum kt_err err = KT_ERR_OK;
+
+	if (ticket_file == NULL && configured[0] != '\0' && (is_claim || claim->again))
+		ticket_file = configured;
+	if (is_first && ticket_file != NULL)
 		return read_ticket(hub, ticket_file, why);
-	if (hub->config->claim_identity[0] != '\0')
+	if (ticket_file != NULL && (is_claim || claim->is_enrolment))
+		return read_again(hub, claim, ticket_file, why);
+	if (hub->config->claim_identity[0] == '\0')
+		return KT_ERR_OK;
+	if (is_claim && (record->phase == KT_AGENT_NEW || !record->has_ticket))
 		return check_claim(hub, why);
-	return KT_ERR_OK;
+	if (!claim->is_enrolment || !claim->again)
+		return KT_ERR_OK;
+	err = check_claim(hub, why);
+	hub->starts_again = err == KT_ERR_OK;
+	return err;
 }
 
 /*
@@ -158,9 +223,9 @@ static enum kt_err settle_record(struct kt_hub *hub, char why[static KT_HUB_WHY_
 	if (next.trust_domain[0] == '\0')
 		return complain(why, KT_ERR_MISSING_FIELD,
 				"trust_domain is missing, and there is no ticket that says it");
-	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
-	if (hub->has_ticket &&
-	    (!next.has_ticket || memcmp(next.ticket_sha256, hash, sizeof(hash)) != 0)) {
+	/* of one that begins something anew, the key's record says so */
+	if (hub->has_ticket && !hub->starts_again && !is_last_ticket(hub)) {
+		kt_hub_ticket_hash(hub, hash);
 		next.has_ticket = true;
 		memcpy(next.ticket_sha256, hash, sizeof(hash));
 		is_changed = true;
@@ -241,7 +306,7 @@ static enum kt_err settle_root(struct kt_hub *hub, char why[static KT_HUB_WHY_MA
 	return err == KT_ERR_OK ? err : complain_file(why, err, "pinned root", hub->root_pem);
 }
 
-enum kt_err kt_hub_open(const struct kt_agent_config *config, const char *ticket_file,
+enum kt_err kt_hub_open(const struct kt_agent_config *config, const struct kt_hub_claim *claim,
 			struct kt_hub *hub, char why[static KT_HUB_WHY_MAX])
 {
 	char tidy[KT_HUB_WHY_MAX] = "";
@@ -250,13 +315,11 @@ enum kt_err kt_hub_open(const struct kt_agent_config *config, const char *ticket
 	memset(hub, 0, sizeof(*hub));
 	hub->config = config;
 	why[0] = '\0';
-	if (ticket_file == NULL && config->ticket_file[0] != '\0')
-		ticket_file = config->ticket_file;
 	err = open_store(hub, why);
 	if (err == KT_ERR_OK) {
 		memcpy(tidy, why, sizeof(tidy));
 		why[0] = '\0';
-		err = read_claim(hub, ticket_file, why);
+		err = read_claim(hub, claim, why);
 	}
 	if (err == KT_ERR_OK)
 		err = settle_record(hub, why);
@@ -317,7 +380,7 @@ enum kt_err kt_hub_key_id(struct kt_hub *hub, struct kt_key_id *out)
 	enum kt_err err = KT_ERR_NOT_FOUND;
 
 	memset(out, 0, sizeof(*out));
-	if (record->phase != KT_AGENT_NEW || record->pending.dir == 0)
+	if (!kt_rollover_is_claim(record) || record->pending.dir == 0)
 		return err;
 	err = kt_identity_public_key(hub->store, record->pending.dir, &key);
 	if (err == KT_ERR_OK)

@@ -17,6 +17,12 @@
 
 enum { KT_HUB_WHY_MAX = 512 };
 
+struct kt_hub_claim {		 /* what an operator asked for; zero: nothing */
+	bool is_enrolment;	 /* `enroll` */
+	bool again;		 /* `enroll --again`: also where there is an identity */
+	const char *ticket_file; /* NULL: the configuration's */
+};
+
 struct kt_hub { /* caller's storage: kt_hub_open, kt_hub_close; do not move */
 	const struct kt_agent_config *config; /* borrowed */
 	struct kt_crypto *crypto;
@@ -25,20 +31,23 @@ struct kt_hub { /* caller's storage: kt_hub_open, kt_hub_close; do not move */
 	bool has_ticket;
 	struct kt_ticket ticket;
 	bool has_claim;
+	bool starts_again; /* with this ticket or claim certificate, and nothing is begun yet */
 	struct kt_paho_address broker;
 	struct kt_paho_address claim;
 	char root_pem[KT_PATH_MAX + sizeof("/root.pem")]; /* path of the pinned root */
 };
 
 /*
- * @ticket_file: NULL for the configuration's. A ticket and a claim certificate are looked at only
- * as long as the hub has no identity. *why: on error a sentence that names the file; after
- * KT_ERR_OK "" or what could not be tidied up. KT_ERR_MISSING_FIELD, KT_ERR_INVALID, KT_ERR_STATE
- * (two of them contradict each other), what kt_identity_open and the readers of files return.
- * After an error nothing is held.
+ * A ticket and a claim certificate are looked at only as long as the hub has no identity, goes on
+ * with an enrolment that was begun, or is asked to begin one again. A ticket on the command line is
+ * such a request, unless it is the one that was used last. *why: on error a sentence that names the
+ * file; after KT_ERR_OK "" or what could not be tidied up. KT_ERR_MISSING_FIELD, KT_ERR_INVALID,
+ * KT_ERR_STATE (two of them contradict each other), what kt_identity_open and the readers of files
+ * return. After an error nothing is held.
  */
-KT_MUST_CHECK enum kt_err kt_hub_open(const struct kt_agent_config *config, const char *ticket_file,
-				      struct kt_hub *hub, char why[static KT_HUB_WHY_MAX]);
+KT_MUST_CHECK enum kt_err kt_hub_open(const struct kt_agent_config *config,
+				      const struct kt_hub_claim *claim, struct kt_hub *hub,
+				      char why[static KT_HUB_WHY_MAX]);
 void kt_hub_close(struct kt_hub *hub); /* also of a zeroed one */
 
 bool kt_hub_has_root(const struct kt_hub *hub);
@@ -50,6 +59,8 @@ bool kt_hub_has_root(const struct kt_hub *hub);
  */
 KT_MUST_CHECK enum kt_err kt_hub_fetch_root(struct kt_hub *hub, int timeout_ms,
 					    char why[static KT_HUB_WHY_MAX]);
+/* SHA-256 of the ticket's secret, as the record keeps it. */
+void kt_hub_ticket_hash(const struct kt_hub *hub, uint8_t out[static 32]);
 /* Id of the enrolment's key. KT_ERR_NOT_FOUND: there is none (yet, or no more). */
 KT_MUST_CHECK enum kt_err kt_hub_key_id(struct kt_hub *hub, struct kt_key_id *out);
 

@@ -31,6 +31,7 @@ struct arguments {
 	const char *config_path;
 	const char *ticket_file; /* NULL: the configuration's */
 	int64_t wait_ms;
+	bool again;
 	bool as_json;
 };
 
@@ -92,31 +93,114 @@ static int end_of_enrolment(enum kt_daemon_end end, const struct kt_agent_record
 	return EXIT_NOT_YET;
 }
 
+static struct kt_hub_claim claim_of(const struct arguments *args, bool is_enrolment)
+{
+	return (struct kt_hub_claim){.is_enrolment = is_enrolment,
+				     .again = args->again,
+				     .ticket_file = args->ticket_file};
+}
+
+/* The core without links, for what is done to the record before there are any. */
+static enum kt_err with_core(struct kt_hub *hub, struct kt_log *log,
+			     enum kt_err (*act)(struct kt_agent *agent, const struct kt_hub *hub))
+{
+	struct kt_agent_ports ports;
+	struct kt_agent *agent = NULL;
+	struct kt_agent_setup setup = {.disk = &ports.disk,
+				       .hooks = &ports.hooks,
+				       .entropy = &ports.entropy,
+				       .log = log,
+				       .timers = hub->config->timers,
+				       .key_store = hub->config->key_store};
+	enum kt_err err = KT_ERR_INTERNAL;
+
+	kt_agent_ports_init(&ports, hub->store, hub->crypto, NULL);
+	err = kt_agent_new(&setup, (struct kt_agent_now){0, 0}, &agent);
+	if (err == KT_ERR_OK)
+		err = act(agent, hub);
+	kt_agent_free(agent);
+	return err;
+}
+
+static enum kt_err start_again(struct kt_agent *agent, const struct kt_hub *hub)
+{
+	uint8_t hash[32];
+
+	kt_hub_ticket_hash(hub, hash);
+	return kt_agent_enroll_again(agent, hub->has_ticket ? hash : NULL);
+}
+
+static enum kt_err make_key(struct kt_agent *agent, const struct kt_hub *hub)
+{
+	(void)hub;
+	return kt_agent_enroll_key(agent);
+}
+
+enum { KEY_ID_TEXT = 2 * KT_KEY_ID_LEN + 1 };
+
+static bool key_id_text(struct kt_hub *hub, char out[static KEY_ID_TEXT])
+{
+	struct kt_key_id id;
+
+	return kt_hub_key_id(hub, &id) == KT_ERR_OK &&
+	       kt_hex_encode(id.b, sizeof(id.b), out, KEY_ID_TEXT) == KT_ERR_OK;
+}
+
+static enum kt_err begin_claim(struct kt_hub *hub, struct kt_log *log)
+{
+	enum kt_err err = KT_ERR_OK;
+
+	if (hub->starts_again)
+		err = with_core(hub, log, start_again);
+	else if (hub->has_claim) /* its key can be shown before anybody is asked */
+		err = with_core(hub, log, make_key);
+	if (err == KT_ERR_STATE)
+		(void)complain("the hooks of the last rotation are not done: run the agent first");
+	else if (err != KT_ERR_OK)
+		(void)complain(kt_err_text(err));
+	return err;
+}
+
+static bool may_enroll(struct kt_hub *hub)
+{
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+	char key_id[KEY_ID_TEXT];
+
+	if (record->phase == KT_AGENT_STABLE) {
+		(void)fprintf(stderr,
+			      "keyturn-agent: this hub is %s already (a new ticket, or --again, "
+			      "gives it another key)\n",
+			      record->device.s);
+		return false;
+	}
+	if (kt_rollover_is_claim(record) && !hub->has_ticket && !hub->has_claim) {
+		(void)complain("neither a ticket (--ticket-file) nor a claim_identity to enrol "
+			       "with");
+		return false;
+	}
+	if (kt_rollover_is_claim(record) && hub->has_claim && key_id_text(hub, key_id))
+		(void)fprintf(stderr, "keyturn-agent: the key to approve is %s\n", key_id);
+	return true;
+}
+
 static int run_daemon(const struct arguments *args, const struct kt_agent_config *config,
 		      struct kt_log *log, bool is_enrolment)
 {
 	struct kt_hub hub;
 	struct kt_daemon_result result;
+	const struct kt_hub_claim claim = claim_of(args, is_enrolment);
 	struct kt_daemon_request request = {
 		.hub = &hub, .log = log, .is_enrolment = is_enrolment, .wait_ms = args->wait_ms};
 	char why[KT_HUB_WHY_MAX];
 	int code = EXIT_GOOD;
 
-	if (kt_hub_open(config, args->ticket_file, &hub, why) != KT_ERR_OK)
+	if (kt_hub_open(config, &claim, &hub, why) != KT_ERR_OK)
 		return complain(why);
 	if (why[0] != '\0')
 		(void)complain(why);
-	if (is_enrolment && kt_identity_record(hub.store)->phase == KT_AGENT_STABLE) {
-		(void)fprintf(stderr, "keyturn-agent: this hub is %s already\n",
-			      kt_identity_record(hub.store)->device.s);
+	if (begin_claim(&hub, log) != KT_ERR_OK || (is_enrolment && !may_enroll(&hub))) {
 		kt_hub_close(&hub);
 		return EXIT_BAD;
-	}
-	if (is_enrolment && kt_identity_record(hub.store)->phase == KT_AGENT_NEW &&
-	    !hub.has_ticket && !hub.has_claim) {
-		kt_hub_close(&hub);
-		return complain("neither a ticket (--ticket-file) nor a claim_identity to enrol "
-				"with");
 	}
 	if (kt_daemon_run(&request, &result) != KT_ERR_OK)
 		code = complain(result.why);
@@ -144,49 +228,27 @@ static int command_enroll(const struct arguments *args, const struct kt_agent_co
 
 /* --- key-id --- */
 
-static enum kt_err make_key(struct kt_hub *hub, struct kt_log *log)
-{
-	struct kt_agent_ports ports;
-	struct kt_agent *agent = NULL;
-	struct kt_agent_setup setup = {.disk = &ports.disk,
-				       .hooks = &ports.hooks,
-				       .entropy = &ports.entropy,
-				       .log = log,
-				       .timers = hub->config->timers,
-				       .key_store = hub->config->key_store};
-	enum kt_err err = KT_ERR_INTERNAL;
-
-	kt_agent_ports_init(&ports, hub->store, hub->crypto, NULL);
-	err = kt_agent_new(&setup, (struct kt_agent_now){0, 0}, &agent);
-	if (err == KT_ERR_OK)
-		err = kt_agent_enroll_key(agent);
-	kt_agent_free(agent);
-	return err;
-}
-
 /* Makes the key if there is none: what an operator registers before the hub is switched on. */
 static int command_key_id(const struct arguments *args, const struct kt_agent_config *config,
 			  struct kt_log *log)
 {
+	const struct kt_hub_claim claim = claim_of(args, false);
 	struct kt_hub hub;
-	struct kt_key_id id;
-	char hex[2 * KT_KEY_ID_LEN + 1];
+	char key_id[KEY_ID_TEXT] = "";
 	char why[KT_HUB_WHY_MAX];
-	enum kt_err err = kt_hub_open(config, args->ticket_file, &hub, why);
+	enum kt_err err = kt_hub_open(config, &claim, &hub, why);
 
 	if (err != KT_ERR_OK)
 		return complain(why);
-	err = make_key(&hub, log);
-	if (err == KT_ERR_OK)
-		err = kt_hub_key_id(&hub, &id);
-	if (err == KT_ERR_OK)
-		err = kt_hex_encode(id.b, sizeof(id.b), hex, sizeof(hex));
+	err = with_core(&hub, log, make_key);
+	if (err == KT_ERR_OK && !key_id_text(&hub, key_id))
+		err = KT_ERR_INTERNAL;
 	kt_hub_close(&hub);
 	if (err == KT_ERR_STATE)
 		return complain("this hub has its identity already; `status` shows it");
 	if (err != KT_ERR_OK)
 		return complain(kt_err_text(err));
-	return printf("%s\n", hex) > 0 ? EXIT_GOOD : EXIT_BAD;
+	return printf("%s\n", key_id) > 0 ? EXIT_GOOD : EXIT_BAD;
 }
 
 /* --- check --- */
@@ -194,6 +256,7 @@ static int command_key_id(const struct arguments *args, const struct kt_agent_co
 static int command_check(const struct arguments *args, const struct kt_agent_config *config,
 			 struct kt_log *log)
 {
+	const struct kt_hub_claim claim = claim_of(args, false);
 	struct kt_hub hub;
 	struct stat st;
 	char why[KT_HUB_WHY_MAX];
@@ -205,7 +268,7 @@ static int command_check(const struct arguments *args, const struct kt_agent_con
 			     config->state_dir);
 		return EXIT_GOOD;
 	}
-	err = kt_hub_open(config, args->ticket_file, &hub, why);
+	err = kt_hub_open(config, &claim, &hub, why);
 	if (err == KT_ERR_BUSY) {
 		(void)printf("%s: fine; an agent runs in %s\n", args->config_path,
 			     config->state_dir);
@@ -291,7 +354,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"run", command_run, "keep this hub's identity fresh, in the foreground"},
-	{"enroll", command_enroll, "get the first identity, then end"},
+	{"enroll", command_enroll, "get an identity, then end"},
 	{"status", command_status, "say where this hub stands; 0 only if it is in session"},
 	{"check", command_check, "look at the configuration and the files it names"},
 	{"key-id", command_key_id, "print the id of the key this hub will enrol with"},
@@ -305,6 +368,7 @@ static void print_usage(FILE *to)
 	(void)fprintf(to, "\n"
 			  "  -c, --config FILE       instead of " KT_AGENT_CONFIG_PATH "\n"
 			  "      --ticket-file FILE  enroll, run: a ticket for this hub\n"
+			  "      --again             enroll: also a hub that has an identity\n"
 			  "      --wait SECONDS      enroll: end with 3 if it takes longer\n"
 			  "      --json              status: one JSON object\n"
 			  "  -h, --help\n"
@@ -328,6 +392,7 @@ static bool parse_arguments(int argc, char *argv[], struct arguments *args, int 
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"ticket-file", required_argument, NULL, 't'},
+		{"again", no_argument, NULL, 'a'},
 		{"wait", required_argument, NULL, 'w'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
@@ -343,6 +408,8 @@ static bool parse_arguments(int argc, char *argv[], struct arguments *args, int 
 			args->config_path = optarg;
 		} else if (option == 't') {
 			args->ticket_file = optarg;
+		} else if (option == 'a') {
+			args->again = true;
 		} else if (option == 'j') {
 			args->as_json = true;
 		} else if (option == 'w') {

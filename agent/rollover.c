@@ -15,6 +15,8 @@
  *   answer was lost: pending becomes active before anything else happens.
  * - `closed` drops nothing: a server restored from a backup may say so by mistake.
  * - A certificate that does not verify keeps the key: the server gives the same bytes again.
+ * - `enrolled` in KEY: a hub that enrols again (kt_rollover_is_claim); its old credential is kept
+ *   and tried until the new one is committed, as in a rotation.
  */
 static const struct kt_rollover_cell table[KT_AGENT_CERT + 1][KT_EV_COUNT] =
 	{
@@ -58,7 +60,7 @@ static const struct kt_rollover_cell table[KT_AGENT_CERT + 1][KT_EV_COUNT] =
 				[KT_EV_ROTATE_BAD] = CELL(IGNORE, KEY),
 				[KT_EV_CERT_GOOD] = CELL(SAVE_CERT, CERT),
 				[KT_EV_CERT_BAD] = CELL(REPORT_BAD_CERT, KEY),
-				[KT_EV_ENROLLED] = CELL(IGNORE, KEY),
+				[KT_EV_ENROLLED] = CELL(SAVE_CERT, CERT),
 				[KT_EV_CONFIRM_DUE] = CELL(IGNORE, KEY),
 				[KT_EV_COMMITTED] = CELL(IGNORE, KEY),
 				[KT_EV_COMMITTED_OTHER] = CELL(IGNORE, KEY),
@@ -142,12 +144,18 @@ const char *kt_rollover_action_name(enum kt_rollover_action action)
 	return (size_t)action < sizeof(names) / sizeof(names[0]) ? names[action] : "?";
 }
 
+bool kt_rollover_is_claim(const struct kt_agent_record *record)
+{
+	return record->phase == KT_AGENT_NEW ||
+	       (record->phase == KT_AGENT_KEY && record->pending.op == 0);
+}
+
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,
 						const struct kt_fingerprint *session_fp,
 						const struct kt_msg_rotate *rotate)
 {
 	if (rotate->op == record->op && record->op != 0)
-		return KT_EV_ROTATE_SAME;
+		return kt_rollover_is_claim(record) ? KT_EV_ROTATE_BAD : KT_EV_ROTATE_SAME;
 	if (rotate->op < record->op || rotate->op == 0)
 		return KT_EV_ROTATE_BAD;
 	if (!kt_fingerprint_eq(&rotate->cur, session_fp))

@@ -19,7 +19,7 @@ enum kt_rollover_event {
 	KT_EV_ROTATE_BAD,    /* stale op, or cur is not this session's key */
 	KT_EV_CERT_GOOD,     /* for the op in hand, verified, for our key */
 	KT_EV_CERT_BAD,
-	KT_EV_ENROLLED,	       /* the enrolment's certificate, verified */
+	KT_EV_ENROLLED,	       /* an enrolment's certificate, verified */
 	KT_EV_CONFIRM_DUE,     /* welcome.next = confirm on the new credential's session */
 	KT_EV_COMMITTED,       /* op in hand, fp of pending */
 	KT_EV_COMMITTED_OTHER, /* any other committed */
@@ -55,6 +55,9 @@ const char *kt_agent_phase_name(enum kt_agent_phase phase); /* new stable key ce
 const char *kt_agent_step_name(enum kt_agent_step step);    /* none link hooks wipe promoted */
 const char *kt_rollover_event_name(enum kt_rollover_event event); /* rotate.new ... */
 const char *kt_rollover_action_name(enum kt_rollover_action action);
+
+/* Is the pending key one to enrol with? In NEW; and in KEY, where no op asked for it. */
+bool kt_rollover_is_claim(const struct kt_agent_record *record);
 
 /* Which event a rotate is, by the record and the fingerprint of the session it came over. */
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,

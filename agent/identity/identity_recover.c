@@ -343,7 +343,7 @@ static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_r
 	enum kt_err unknown = KT_ERR_OK;
 	struct kt_cert leaf;
 
-	if (!store->is_alone || next->phase != KT_AGENT_KEY ||
+	if (!store->is_alone || next->phase != KT_AGENT_KEY || next->pending.op == 0 ||
 	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_OTHER ||
 	    !is_of_device(&leaf, next) || !kt_cert_generation(&leaf, &next->pending.generation))
 		return;

@@ -23,8 +23,8 @@ enum { KT_AGENT_RECORD_VERSION = 1 };
 enum kt_agent_phase {
 	KT_AGENT_NEW,	 /* no credential: enrolment to come or under way */
 	KT_AGENT_STABLE, /* one credential, in force */
-	KT_AGENT_KEY,	 /* a new key is on disk, its CSR may be out */
-	KT_AGENT_CERT	 /* a new credential is on disk, not proven yet */
+	KT_AGENT_KEY, /* a new key is on disk, its CSR may be out; pending.op 0: to enrol again */
+	KT_AGENT_CERT /* a new credential is on disk, not proven yet */
 };
 
 enum kt_agent_step { /* what is still to do after `committed`, in this order */
@@ -60,7 +60,7 @@ struct kt_agent_record {
 	bool has_root;
 	uint8_t root_sha256[32]; /* of the pinned root */
 	bool has_ticket;
-	uint8_t ticket_sha256[32]; /* of the ticket in use, before enrolment */
+	uint8_t ticket_sha256[32]; /* of the last ticket used, or in use */
 };
 
 struct kt_identity_store;

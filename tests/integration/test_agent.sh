@@ -9,83 +9,13 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/integration/scene.sh
 . "$(dirname "$0")/scene.sh"
+# shellcheck source=tests/integration/hub.sh
+. "$(dirname "$0")/hub.sh"
 make_tmp
 
-AGENT=$KT_BUILD/keyturn-agent
-[ -x "$AGENT" ] || fatal "keyturn-agent is not built in $KT_BUILD"
 SEED=${KT_SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 RANDOM=$SEED
 say "# KT_SEED=$SEED"
-
-# --- a hub ----------------------------------------------------------------------------------------------
-
-# hub_conf NAME [LINE...]
-hub_conf() {
-	local hub=$1
-	shift
-	mkdir -m 700 "$KT_TMP/$hub"
-	{
-		echo "broker = localhost:$PORT"
-		echo "state_dir = $KT_TMP/$hub/state"
-		echo 'backoff_min = 1s'
-		echo 'backoff_max = 2s'
-		echo 'repeat_first = 1s'
-		[ $# -eq 0 ] || printf '%s\n' "$@"
-	} >"$KT_TMP/$hub/agent.conf"
-	chmod 600 "$KT_TMP/$hub/agent.conf"
-}
-
-agent() { # HUB COMMAND [OPTION...]
-	local hub=$1 command=$2
-	shift 2
-	"$AGENT" "$command" -c "$KT_TMP/$hub/agent.conf" "$@"
-}
-
-# start_hub NAME: the daemon; its pid in HUB_PID[NAME]
-declare -A HUB_PID=()
-start_hub() {
-	run_bg "$1" "$AGENT" run -c "$KT_TMP/$1/agent.conf"
-	HUB_PID[$1]=$BG_PID
-}
-
-is_in_session() { agent "$1" status --json | grep -q '"health":"in_session"'; }
-generation() { agent "$1" status --json | grep -oE '"generation":[0-9]+' | cut -d: -f2; }
-leaf_fp() { openssl x509 -in "$1" -outform DER | sha256sum | cut -c1-64; }
-current_fp() { leaf_fp "$KT_TMP/$1/state/current/identity.pem"; }
-current_key() { openssl pkey -in "$KT_TMP/$1/state/current/identity.pem" -pubout; }
-
-# command JSON: one command over the operator's socket; the answer in $ANSWER
-command() {
-	run_bg answer mosquitto_rr --unix "$KT_TMP/op.sock" -V 5 -i "op:story-$RANDOM" -W 10 -q 1 \
-		-t '$CONTROL/keyturn/v1' -e '$CONTROL/keyturn/v1/response' -m "{\"commands\":[$1]}"
-	wait_for_exit 15 "$BG_PID"
-	ANSWER=$(tail -n 1 "$KT_TMP/answer.log")
-	rm "$KT_TMP/answer.log" # it may hold a ticket
-}
-command_ok() { # NAME JSON
-	command "$2"
-	if [[ $ANSWER == *'"responses"'* && $ANSWER != *'"error"'* ]]; then
-		ok "$1"
-	else
-		not_ok "$1" "$ANSWER"
-	fi
-}
-
-# ticket_for HUB: a file with a new ticket
-ticket_for() {
-	command "{\"command\":\"createTicket\",\"device\":\"$1\"}"
-	(umask 077 && grep -oE 'keyturn-ticket-1\.[A-Za-z0-9_-]+' <<<"$ANSWER" >"$KT_TMP/$1/ticket")
-	[ -s "$KT_TMP/$1/ticket" ]
-}
-
-promoted_count() { grep -cE "event=rotation\\.promoted device=$1 " "$KT_TMP/broker.log"; }
-has_promoted() { [ "$(promoted_count "$1")" -ge "$2" ]; }
-
-# Its certificate gets in as the hub's application: the CONNACK's code.
-gets_in() { # HUB PEM
-	mosquitto_pub -h localhost -p "$PORT" --cafile "$KT_TMP/pki/root.pem" --cert "$2" --key "$2" \
-		-i "$1" -V mqttv5 -q 1 -t "devices/$1/x" -m x
-}
 
 # --- before there is anything ---------------------------------------------------------------------------
 

@@ -248,7 +248,7 @@ static void the_first_credential_is_proven_as_any_other(void **state)
 	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=0 link", "link 2",
 		     "save stable a=2 p=0 r=0 hooks", "hooks committed",
 		     "open agent hub-17:agent /state/2");
-	assert_false(h->disk.record.has_ticket);
+	assert_true(h->disk.record.has_ticket); /* so that the same one is known again */
 	hub_up(h, KT_LINK_AGENT);
 	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
 	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_CLOSED);
@@ -356,6 +356,185 @@ static void an_unproven_first_credential_is_tried_for_ever(void **state)
 	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/2");
 }
 
+/* --- again: a hub that has an identity --- */
+
+static const uint8_t ticket_hash[32] = {0x77};
+
+/* STABLE with directory 1, and asked to enrol again; not started. */
+static struct hub *again(void **state)
+{
+	struct hub *h = hub_new();
+
+	replace(state, h);
+	(void)snprintf(h->ticket.device, sizeof(h->ticket.device), "hub-17");
+	h->setup.ticket = &h->ticket;
+	kt_agent_free(h->agent);
+	h->agent = NULL;
+	assert_int_equal(kt_agent_new(&h->setup, h->now, &h->agent), KT_ERR_OK);
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	return h;
+}
+
+static void a_locked_out_hub_enrols_beside_what_it_has(void **state)
+{
+	struct hub *h = again(state);
+
+	TRACE_EXPECT(&h->trace, "key 2", "save key a=1 p=2 r=0 none");
+	assert_true(h->disk.record.has_ticket);
+	assert_memory_equal(h->disk.record.ticket_sha256, ticket_hash, 32);
+	assert_int_equal(h->disk.record.pending.op, 0);
+	assert_int_equal(h->disk.record.op, 100);
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1", "open claim claim: -");
+	assert_int_equal(hub_health(h), KT_HEALTH_ENROLLING);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED); /* the superseded one */
+	hub_up(h, KT_LINK_CLAIM);
+	assert_string_equal(hub_sent(h)->device.s, "hub-17");
+	assert_true(hub_sent(h)->u.enroll.has_ticket);
+	h->trace.count = 0;
+	say_enrolled(h, "hub-17");
+	TRACE_EXPECT(&h->trace, "cert 2", "save cert a=1 p=2 r=0 none", "close claim",
+		     "open trial hub-17:trial /state/2");
+	assert_int_equal(h->disk.record.op, 500);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	h->trace.count = 0;
+	hub_committed(h, KT_LINK_TRIAL, 500, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=1 link", "link 2",
+		     "save stable a=2 p=0 r=1 hooks", "hooks committed",
+		     "open agent hub-17:agent /state/2");
+	hub_hooks_done(h, true); /* not before this is the old one gone */
+	TRACE_EXPECT(&h->trace, "save stable a=2 p=0 r=1 wipe", "wipe 1",
+		     "save stable a=2 p=0 r=0 promoted", "send trial promoted");
+}
+
+static void the_old_credential_is_tried_all_the_while(void **state)
+{
+	struct hub *h = again(state);
+
+	hub_start(h);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_REFUSED);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	h->trace.count = 0;
+	hub_pass(h, 3000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1", "open claim claim: -");
+	hub_up(h, KT_LINK_AGENT);
+	assert_int_equal(hub_sent(h)->u.hello.phase, KT_PHASE_STABLE);
+	assert_int_equal(hub_sent(h)->u.hello.op, 100);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_ROTATE);
+	h->trace.count = 0;
+	/* the op that it had obeyed before has no key any more, and this one is not for it */
+	hub_rotate(h, KT_LINK_AGENT, 100, HUB_OLD);
+	TRACE_NOTHING(&h->trace);
+	/* a newer one is a rotation like any other: the claim is over */
+	hub_rotate(h, KT_LINK_AGENT, 300, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "key 300", "save key a=1 p=300 r=0 none", "wipe 2",
+		     "send agent csr", "close claim");
+	say_enrolled(h, "hub-17"); /* on its way already */
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.pending.dir, 300);
+}
+
+static void a_claim_goes_on_after_a_restart(void **state)
+{
+	struct hub *h = again(state);
+
+	h->trace.count = 0;
+	hub_restart(h);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1", "open claim claim: -");
+	/* without its ticket it is a hub as before */
+	h->setup.ticket = NULL;
+	hub_restart(h);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1");
+	assert_int_equal(hub_health(h), KT_HEALTH_CONNECTING);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	assert_int_equal(hub_health(h), KT_HEALTH_IN_SESSION);
+}
+
+static void again_makes_it_nobody_else(void **state)
+{
+	struct hub *h = again(state);
+
+	(void)snprintf(h->ticket.device, sizeof(h->ticket.device), "hub-18");
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	assert_string_equal(hub_sent(h)->device.s, "hub-17");
+	h->trace.count = 0;
+	say_enrolled(h, "hub-18");
+	assert_non_null(strstr(h->refused_line, "reason=id.mismatch"));
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_KEY);
+	/* and on a device's link nobody else is spoken to */
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	{
+		struct kt_message *m = hub_message(h, KT_LINK_AGENT, KT_MESSAGE_WELCOME);
+
+		(void)snprintf(m->device.s, sizeof(m->device.s), "hub-18");
+		hub_say(h, KT_LINK_AGENT, m);
+	}
+	assert_int_equal(h->refused, 2);
+	assert_non_null(strstr(h->refused_line, "reason=id.mismatch"));
+}
+
+static void again_keeps_whatever_may_be_in_force(void **state)
+{
+	struct hub *h = again(state);
+	struct kt_agent_record *r = &h->disk.record;
+
+	/* another ticket: the key of the first one may have had its certificate */
+	r->seq = 40;
+	h->trace.count = 0;
+	assert_int_equal(kt_agent_enroll_again(h->agent, NULL), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 41", "save key a=1 p=41 r=0 none", "wipe 2");
+	assert_false(r->has_ticket);
+	/* a rotation that has a key alone */
+	r->pending.op = 200;
+	r->op = 200;
+	r->seq = 50;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 51", "save key a=1 p=51 r=0 none", "wipe 41");
+	/* one that has a certificate: it may have been committed */
+	r->phase = KT_AGENT_CERT;
+	r->seq = 60;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=51 none");
+	r->phase = KT_AGENT_CERT; /* there is no room for a fourth */
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
+	r->retired = (struct kt_slot){0};
+	r->step = KT_STEP_HOOKS;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
+	TRACE_NOTHING(&h->trace);
+	/* a first credential that was never proven */
+	r->step = KT_STEP_NONE;
+	r->active = (struct kt_slot){0};
+	r->seq = 70;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 71", "save key a=61 p=71 r=0 none");
+	/* and a key that never had one */
+	r->active = (struct kt_slot){0};
+	r->phase = KT_AGENT_NEW;
+	r->seq = 80;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 81", "save new a=0 p=81 r=0 none", "wipe 71");
+}
+
+static void what_cannot_be_kept_begins_nothing(void **state)
+{
+	struct hub *h = hub_new();
+
+	replace(state, h);
+	h->disk.saves_to_fail = 1;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_SYS);
+	TRACE_EXPECT(&h->trace, "key 2", "wipe 2");
+	h->disk.keys_to_fail = 1;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_SYS);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_STABLE);
+	assert_false(h->disk.record.has_ticket);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -377,6 +556,12 @@ int main(void)
 		T(a_certificate_that_is_not_ours_changes_nothing),
 		T(a_claim_obeys_no_orders),
 		T(an_unproven_first_credential_is_tried_for_ever),
+		T(a_locked_out_hub_enrols_beside_what_it_has),
+		T(the_old_credential_is_tried_all_the_while),
+		T(a_claim_goes_on_after_a_restart),
+		T(again_makes_it_nobody_else),
+		T(again_keeps_whatever_may_be_in_force),
+		T(what_cannot_be_kept_begins_nothing),
 	};
 #undef T
 

@@ -161,7 +161,30 @@ static void the_op_in_hand_once_more_is_the_same(void **state)
 	struct kt_msg_rotate rotate = rotate_to(100, 0xaa);
 
 	(void)state;
+	record.pending.op = 100;
+	assert_false(kt_rollover_is_claim(&record));
 	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_SAME);
+}
+
+/* To answer an op with it would be a second key of that op. */
+static void a_key_to_enrol_with_is_no_answer_to_the_op_in_hand(void **state)
+{
+	struct kt_agent_record record = record_in(KT_AGENT_KEY);
+	struct kt_fingerprint session = session_of(0xaa);
+	struct kt_msg_rotate rotate = rotate_to(100, 0xaa);
+
+	(void)state;
+	record.pending.op = 0;
+	assert_true(kt_rollover_is_claim(&record));
+	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
+	rotate = rotate_to(101, 0xaa);
+	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_NEW);
+	record.phase = KT_AGENT_CERT;
+	assert_false(kt_rollover_is_claim(&record));
+	record.phase = KT_AGENT_STABLE;
+	assert_false(kt_rollover_is_claim(&record));
+	record.phase = KT_AGENT_NEW;
+	assert_true(kt_rollover_is_claim(&record));
 }
 
 static void cell_text(enum kt_agent_phase phase, enum kt_rollover_event event, char out[48])
@@ -212,6 +235,7 @@ int main(void)
 		cmocka_unit_test(a_newer_rotate_over_the_active_key_is_new),
 		cmocka_unit_test(a_newer_rotate_over_the_pending_key_settles),
 		cmocka_unit_test(the_op_in_hand_once_more_is_the_same),
+		cmocka_unit_test(a_key_to_enrol_with_is_no_answer_to_the_op_in_hand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
