@@ -1,6 +1,7 @@
 """tests/crash.sh power: what a power cut can leave, opened by the real programs.
 
-A hub's whole life is recorded on both sides: enrolment, seven rotations; on the broker's also a revoke and a deletion.
+A hub's whole life is recorded on both sides: enrolment, seven rotations; on the broker's also a revoke and a deletion;
+once undisturbed, once with kills on the way.
 From each log the states are made (cut_states.py), and agent_probe and store_probe open them as agent and plugin do.
 What must hold is read from the messages that had left before the cut: whoever heard them relies on them. Of a sample
 the real agent, against a broker of that moment, and the real broker are started.
@@ -25,7 +26,8 @@ from report import Report, workers
 
 MODELS = ("posix", "ordered")
 BATCH = 64
-ROTATIONS = 7
+DIES_ENROLLING = 70  # in place of these calls
+DIES_ROTATING = (35, 48, 61, 74, 87, 96, 108)
 AGENT_STARTS, BROKER_STARTS = 50, 20  # real ones, of each worker
 ACKS = {"createDevice": "device.create", "createTicket": "ticket.create", "revoke": "revoke",
         "deleteDevice": "device.delete"}
@@ -34,31 +36,54 @@ ACKS = {"createDevice": "device.create", "createTicket": "ticket.create", "revok
 # --- recording
 
 class Recording:
-    """One life of a hub and its broker, in a place of its own."""
+    """One life of a hub and its broker, in a place of its own.
 
-    def __init__(self, tmp):
+    deaths: both are killed again and again on the way, so that what recovery does is cut short as well."""
+
+    def __init__(self, tmp, deaths):
+        self.deaths = deaths
         self.place = Place(tmp)
         self.hub = Hub(self.place, "hub-1")
         self.logs = {"agent": tmp + "/agent.calls", "broker": tmp + "/broker.calls"}
         self.place.start(self.place.shim.env(log=self.logs["broker"]))
         self._play()
         self.place.broker.stop()
-        self.agent = History(self.logs["agent"], self.hub.dir + "/world", Marks(), 8)
-        self.plugin = History(self.logs["broker"], tmp + "/world", Marks(), 2)
+        self.agent = History(self.logs["agent"], self.hub.dir + "/world", Marks(), 8, 24)
+        self.plugin = History(self.logs["broker"], tmp + "/world", Marks(), 1, 4)
+
+    def _enroll(self):
+        hub, log = self.hub, self.logs["agent"]
+        hub.place.ask("createDevice", device=hub.name)
+        hub.save_ticket(hub.place.ask("createTicket", device=hub.name)["ticket"])
+        if self.deaths:
+            hub.enroll(hub.shim.env(DIES_ENROLLING, log=log))
+            hub.agent.wait()
+            need(hub.shim.hit() is not None, "the recorded hub enrolled before its death")
+        hub.enroll(hub.shim.env(log=log))
+        need(hub.agent.wait() == 0, "the recorded hub does not enrol")
+
+    def _rotate(self, n):
+        """With a death in it where there are deaths."""
+        place, hub, log = self.place, self.hub, self.logs["agent"]
+        op = place.ask("rotate", device=hub.name)["op"]
+        if self.deaths:
+            hub.agent.stop()
+            hub.run(hub.shim.env(DIES_ROTATING[n], log=log))
+            hub.agent.wait()
+            hub.run(hub.shim.env(log=log))
+        wait_until("the recorded rotation", lambda: hub.is_done(op))
+        wait_until("a session", hub.is_in_session)
+        if self.deaths and n % 2:
+            place.broker.kill()
+            place.start(place.shim.env(log=self.logs["broker"]))
 
     def _play(self):
         place, hub = self.place, self.hub
-        env = hub.shim.env(log=self.logs["agent"])
-        place.ask("createDevice", device=hub.name)
-        hub.save_ticket(place.ask("createTicket", device=hub.name)["ticket"])
-        hub.enroll(env)
-        need(hub.agent.wait() == 0, "the recorded hub does not enrol")
-        hub.run(env)
-        for _ in range(ROTATIONS):
-            wait_until("a session", hub.is_in_session)
-            op = place.ask("rotate", device=hub.name)["op"]
-            wait_until("the recorded rotation", lambda op=op: hub.is_done(op))
-            wait_until("a session", hub.is_in_session)
+        self._enroll()
+        hub.run(hub.shim.env(log=self.logs["agent"]))
+        wait_until("a session", hub.is_in_session)
+        for n in range(len(DIES_ROTATING)):
+            self._rotate(n)
         hub.agent.stop()
         other = Hub(place, "hub-2").enrolled()
         place.ask("revoke", device=other.name, emergency=True)
@@ -212,7 +237,7 @@ class Judge:
 
     def __init__(self, tmp, probe, line_of, verdict):
         self.tmp, self.probe, self.line_of, self.verdict = tmp, probe, line_of, verdict
-        self.answers, self.waiting = {}, []
+        self.answers, self.waiting = {}, {}
         self.bad = []
         self.made = 0
 
@@ -220,22 +245,24 @@ class Judge:
         if key in self.answers:
             self._hold(self.answers[key], disk, owed, where)
             return
-        self.waiting.append((key, disk, owed, where))
+        self.waiting.setdefault(key, []).append((disk, owed, where))
         if len(self.waiting) >= BATCH:
             self.flush()
 
     def flush(self):
         paths = []
-        for _, disk, _, _ in self.waiting:
+        for holds in self.waiting.values():
             self.made += 1
             paths.append(f"{self.tmp}/{self.made}")
-            disk.build(paths[-1])
-        for (key, disk, owed, where), answer in zip(self.waiting, self.probe.ask([self.line_of(p) for p in paths])):
+            holds[0][0].build(paths[-1])
+        answers = self.probe.ask([self.line_of(path) for path in paths])
+        for (key, holds), answer in zip(self.waiting.items(), answers):
             self.answers[key] = answer
-            self._hold(answer, disk, owed, where)
+            for hold in holds:
+                self._hold(answer, *hold)
         for path in paths:
             remove(path)
-        self.waiting = []
+        self.waiting = {}
 
     def _hold(self, answer, disk, owed, where):
         try:
@@ -368,7 +395,7 @@ def start_broker(recording, index, disk, seq, put):
 def run(index, _count, put, tmp, every):
     tmp = f"{tmp}/power-{index}"
     os.makedirs(tmp + "/states", mode=0o700)
-    recording = Recording(tmp + "/life")
+    recording = Recording(tmp + "/life", index % 2 == 1)
     hubs = judge_agent(recording, tmp + "/states", every, put)
     registries = judge_plugin(recording, tmp + "/states", every, put)
     for at, disk in hubs[::every]:

@@ -53,8 +53,9 @@ enum kind { /* cut_states.py has the same list */
 	    KIND_RMDIR,
 	    KIND_CHMOD,
 	    KIND_CHOWN,
-	    KIND_SEND, /* to a socket; its bytes only if it is a local one */
-	    KIND_TLS,  /* into SSL_write: before the call; offset names the connection */
+	    KIND_SEND,	/* to a socket; its bytes only if it is a local one */
+	    KIND_TLS,	/* into SSL_write: before the call; offset names the connection */
+	    KIND_START, /* of a process */
 	    KIND_COUNT
 };
 
@@ -86,6 +87,14 @@ static long own_pid;
 static int log_fd = -1;
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+struct parts {
+	const char *path;
+	const char *path2;
+	struct iovec data;
+};
+
+static void put(struct entry *entry, const struct parts *parts);
 
 /* --- starting --- */
 
@@ -127,6 +136,8 @@ static void begin(void)
 		crash_errno = EIO;
 	else if (how != NULL && strcmp(how, "ENOSPC") == 0)
 		crash_errno = ENOSPC;
+	if (log_fd >= 0)
+		put(&(struct entry){.kind = KIND_START}, &(struct parts){0});
 	(void)unsetenv("LD_PRELOAD"); /* no program that this one starts is meant */
 }
 
@@ -157,6 +168,8 @@ static bool may_go(enum kind kind)
 	if (n != crash_at)
 		return true;
 	page->hit = (uint64_t)kind + 1;
+	if (crash_errno == 0) /* no other thread is in the middle of writing down what it did */
+		(void)pthread_mutex_lock(&log_mutex);
 	while (crash_errno == 0)
 		syscall(SYS_kill, own_pid, SIGKILL);
 	errno = crash_errno;
@@ -164,12 +177,6 @@ static bool may_go(enum kind kind)
 }
 
 /* --- writing down --- */
-
-struct parts {
-	const char *path;
-	const char *path2;
-	struct iovec data;
-};
 
 static void put(struct entry *entry, const struct parts *parts)
 {

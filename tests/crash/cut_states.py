@@ -20,7 +20,6 @@ from place import KINDS
 
 SEED = 20240229
 SMALL = 6
-SAMPLE = 24
 SECTOR = 512
 HEAD = struct.Struct("<IiQQQIIIIQQ")
 O_CREAT, O_TRUNC = os.O_CREAT, os.O_TRUNC
@@ -152,9 +151,10 @@ class Step:
 class History:
     """The steps below `root` (a directory that was empty when the log began)."""
 
-    def __init__(self, log, root, mark, torn):
-        """mark(entry): what a send or TLS entry says, a list. torn: at how many places a write is torn."""
-        self.torn = torn
+    def __init__(self, log, root, mark, torn, sample):
+        """mark(entry): what a send or TLS entry says, a list. torn: at how many places a write is torn; sample: how
+        many subsets of more than SMALL steps."""
+        self.torn, self.sample = torn, sample
         self.root, self.steps, self.disk = root + "/", [], Disk()
         self.next_inode = 1
         self.open = {}
@@ -184,7 +184,10 @@ class History:
     def _take(self, entry, mark):
         kind, time_ns = entry["kind"], entry["time"]
         inode = self.open.get(entry["fd"])
-        if kind == "open":
+        if kind == "start":
+            self.open = {}
+            mark(entry)
+        elif kind == "open":
             self._open(entry)
         elif kind == "close":
             self.open.pop(entry["fd"], None)
@@ -288,7 +291,7 @@ class History:
 
     def _choices(self, model, pending, chance):
         if model == "posix":
-            yield from _subsets(pending, chance)
+            yield from _subsets(pending, chance, self.sample)
             return
         names = [i for i in pending if not self.steps[i].is_content()]
         content = [i for i in pending if self.steps[i].is_content()]
@@ -296,7 +299,7 @@ class History:
             kept = set(names[:cut])
             shown = {self.steps[i].inode: i for i in kept if self.steps[i].what == "move"}
             bound = {i for i in content if i < shown.get(self.steps[i].inode, -1)}
-            for some in _subsets([i for i in content if i not in bound], chance):
+            for some in _subsets([i for i in content if i not in bound], chance, self.sample):
                 yield kept | bound | some
 
     @staticmethod
@@ -307,8 +310,8 @@ class History:
         return disk
 
 
-def _subsets(items, chance):
-    """All of few; of many none, all, each alone, each missing, and a sample."""
+def _subsets(items, chance, sample):
+    """All of few; of many none, all, the last ones alone and missing, and a sample."""
     if len(items) <= SMALL:
         for bits in range(1 << len(items)):
             yield {item for n, item in enumerate(items) if bits >> n & 1}
@@ -316,10 +319,10 @@ def _subsets(items, chance):
     whole = set(items)
     yield set()
     yield whole
-    for item in items[-8:]:
+    for item in items[-SMALL // 2:]:
         yield {item}
         yield whole - {item}
-    for _ in range(SAMPLE):
+    for _ in range(sample):
         yield {item for item in items if chance.random() < 0.5}
 
 

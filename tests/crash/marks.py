@@ -15,6 +15,9 @@ class Marks:
         self.streams = {}
 
     def __call__(self, entry):
+        if entry["kind"] == "start":  # another process
+            self.streams = {}
+            return []
         if entry["kind"] == "close":
             self.streams.pop(("fd", entry["fd"]), None)
             return []

@@ -25,7 +25,7 @@ BUILD = os.environ["KT_BUILD"]
 PKI = os.environ["KT_PKI_DIR"]
 AGENT = BUILD + "/keyturn-agent"
 KINDS = ["open", "close", "write", "truncate", "sync", "rename", "link", "symlink", "unlink", "mkdir", "rmdir",
-         "chmod", "chown", "send", "tls"]  # crash_shim.c: enum kind
+         "chmod", "chown", "send", "tls", "start"]  # crash_shim.c: enum kind
 WAIT_S = 40  # for what has to come by itself; a bound, not a measure
 _LIBC = ctypes.CDLL(None)
 

@@ -1,5 +1,6 @@
 """Points handed to workers, and what became of them."""
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -76,6 +77,7 @@ def workers(count, function, *arguments):
 
 
 def _work(function, index, count, queue, arguments):
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives the run
     try:
         function(index, count, queue.put, *arguments)
     except BaseException:  # pylint: disable=broad-except
