@@ -7,8 +7,8 @@
 # broker  enrolment, rotation, revoke: kill -9 at every such call of the broker with the plugin
 # power   both recorded; every state in which a power cut can leave their files, opened by the real programs
 #
-# --every N  each N-th point or state alone; --json prints one JSON object before the last line.
-# Ends with "N passed, N failed"; KT_JOBS: how many run side by side (2).
+# --every N  each N-th point (power: step) alone; --json prints one JSON object before the last line.
+# Ends with "N passed, N failed"; KT_JOBS: how many places side by side (4, which mostly wait; power: 2).
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,10 +18,11 @@ usage() {
 	exit 2
 }
 
-mode='' every=1 format=text
+mode='' every=1 format=text jobs=4
 while [ $# -gt 0 ]; do
 	case $1 in
-	agent | broker | power) mode=$1 ;;
+	agent | broker) mode=$1 ;;
+	power) mode=$1 jobs=2 ;;
 	--every)
 		[[ ${2-} =~ ^[1-9][0-9]{0,3}$ ]] || usage
 		every=$2
@@ -46,7 +47,7 @@ make_tmp
 export KT_BUILD KT_BROKER KT_PKI_DIR=$KT_TMP/pki
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/crash:$KT_ROOT/tests/integration/probe
 run_child() {
-	/usr/bin/python3 -B "$KT_ROOT/tests/crash/crash_$mode.py" "$KT_TMP" "$every" "${KT_JOBS:-2}" "$format" </dev/null &
+	/usr/bin/python3 -B "$KT_ROOT/tests/crash/crash_$mode.py" "$KT_TMP" "$every" "${KT_JOBS:-$jobs}" "$format" </dev/null &
 	KT_PIDS+=("$!")
 	wait "$!"
 }

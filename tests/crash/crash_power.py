@@ -325,14 +325,12 @@ def sift(history, every, judge, owes_at, sample_size):
     chance = random.Random(SEED)
     seen, sample, count = set(), [], 0
     for model in MODELS:
-        for index, disk in history.states(model):
+        for index, disk in history.states(model, lambda index: index % every == 0):
             key = disk.key()
             is_new = key not in seen
             if is_new:
                 seen.add(key)
                 count += 1
-            if hash((key, 1)) % every:
-                continue
             judge.take(key, disk, owed_at(history, owes_at, index), f"{model}, after step {index} "
                        f"({history.steps[index].what} {history.steps[index].name2 or history.steps[index].name or ''})")
             if not is_new:
