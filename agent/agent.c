@@ -79,6 +79,7 @@ void kt_agent_tick(struct kt_agent *agent, struct kt_agent_now now)
 {
 	agent->now = now;
 	kt_agent_steps_drive(agent);
+	kt_agent_unmade_drive(agent);
 	kt_agent_repeats_tick(agent);
 	kt_agent_links_drive(agent);
 }
@@ -92,6 +93,8 @@ int64_t kt_agent_next_tick_ms(const struct kt_agent *agent)
 		next = repeats;
 	if (agent->step_retry_ms != 0 && agent->step_retry_ms < next)
 		next = agent->step_retry_ms;
+	if (agent->unmade_retry_ms != 0 && agent->unmade_retry_ms < next)
+		next = agent->unmade_retry_ms;
 	return next;
 }
 

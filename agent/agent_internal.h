@@ -56,7 +56,10 @@ struct kt_agent {
 	bool hooks_running;
 	bool hooks_outdated;   /* they run for an op that a newer commit has overtaken */
 	int64_t step_retry_ms; /* 0: no retry due */
-	bool is_revoked;       /* told so, and to wipe: stays down */
+	/* the order whose key our disk refused: tried again while its session lasts */
+	struct kt_msg_rotate unmade;
+	int64_t unmade_retry_ms; /* 0: none */
+	bool is_revoked;	 /* told so, and to wipe: stays down */
 	int64_t last_session_s;
 	char last_reason[40];
 };
@@ -101,6 +104,8 @@ struct kt_rollover_input { /* what an event brings along; the rest NULL */
 };
 void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		   const struct kt_rollover_input *input);
+/* Tries a key again that the disk refused, when it is time. */
+void kt_agent_unmade_drive(struct kt_agent *agent);
 /* Goes on with the steps after a commit. */
 void kt_agent_steps_drive(struct kt_agent *agent);
 /* Saves, logs what fails. */

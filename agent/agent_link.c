@@ -281,6 +281,8 @@ void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *e
 		return;
 	l->state = KT_LINK_STATE_DOWN;
 	l->is_closing = false;
+	if (kt_agent_active_link(agent) == KT_LINK_COUNT)
+		agent->unmade_retry_ms = 0; /* the next welcome orders it again, or does not */
 	if (event->cause == KT_CAUSE_CLOSED) {
 		if (l->retry_at_ms < agent->now.mono_ms)
 			l->retry_at_ms = agent->now.mono_ms;

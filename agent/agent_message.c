@@ -339,6 +339,8 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 		kt_agent_link_close(agent, link); /* begin again with a fresh hello */
 		return;
 	}
+	if (reject->op != 0 && reject->op == agent->unmade.op)
+		agent->unmade_retry_ms = 0;
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
 		struct kt_repeat *repeat = &agent->repeat[i];
 

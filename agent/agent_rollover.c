@@ -60,6 +60,17 @@ static void send_csr(struct kt_agent *agent)
 }
 
 /*
+ * The server hears of it, and will not order the same once more in this session: nothing but our
+ * own clock brings the rotation forward.
+ */
+static void key_refused(struct kt_agent *agent, const struct kt_msg_rotate *rotate)
+{
+	agent->unmade = *rotate;
+	agent->unmade_retry_ms = agent->now.mono_ms + agent->setup.timers.hook_retry;
+	kt_agent_report(agent, rotate->op, KT_REASON_DISK);
+}
+
+/*
  * A key for a newer op. With @settle the pending credential was committed and only the answer was
  * lost: it becomes active in the same record, so that no state between the two can be left behind.
  */
@@ -73,11 +84,12 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	const struct kt_field fields[] = {{"device", next.device.s}, {"op", op}};
 
 	snprintf(op, sizeof(op), "%llu", (unsigned long long)rotate->op);
+	agent->unmade_retry_ms = 0;
 	if (disk->new_key(disk->ctx, rotate->op, rotate->alg) != KT_ERR_OK) {
 		/* left from a crash before the record named it: it signed nothing */
 		drop_dir(agent, rotate->op);
 		if (disk->new_key(disk->ctx, rotate->op, rotate->alg) != KT_ERR_OK) {
-			kt_agent_report(agent, rotate->op, KT_REASON_DISK);
+			key_refused(agent, rotate);
 			return;
 		}
 	}
@@ -96,7 +108,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	next.phase = KT_AGENT_KEY;
 	if (kt_agent_save(agent, &next) != KT_ERR_OK) {
 		drop_dir(agent, rotate->op);
-		kt_agent_report(agent, rotate->op, KT_REASON_DISK);
+		key_refused(agent, rotate);
 		return;
 	}
 	if (settle && agent->hooks_running)
@@ -111,6 +123,25 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	log_phase(agent, event);
 	send_csr(agent);
 	kt_agent_steps_drive(agent);
+}
+
+void kt_agent_unmade_drive(struct kt_agent *agent)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_msg_rotate rotate = agent->unmade;
+	enum kt_link link = kt_agent_active_link(agent);
+	enum kt_rollover_event event = KT_EV_ROTATE_BAD;
+	enum kt_rollover_action action = KT_ACT_IGNORE;
+
+	if (agent->unmade_retry_ms == 0 || agent->now.mono_ms < agent->unmade_retry_ms)
+		return;
+	agent->unmade_retry_ms = 0;
+	if (link == KT_LINK_COUNT)
+		return; /* the next welcome steers on */
+	event = kt_rollover_rotate_event(record, &agent->link[link].slot.fp, &rotate);
+	action = kt_rollover(record->phase, event).action;
+	if (action == KT_ACT_NEW_KEY || action == KT_ACT_SETTLE_NEW_KEY)
+		new_key(agent, &rotate, action == KT_ACT_SETTLE_NEW_KEY, event);
 }
 
 /* The certificate could not be taken: says why, where there is a session to say it in. */

@@ -20,6 +20,7 @@
 enum {
 	FETCH_TIMEOUT_MS = 10000,
 	FETCH_RETRY_MS = 5000,
+	STATUS_RETRY_MS = 5000,
 	POLL_MAX_MS = 3600000,
 	EVENTS_A_TURN =
 		64 /* a broker that floods must not keep us from signals, hooks and timers */
@@ -39,7 +40,8 @@ struct daemon {
 	int64_t deadline_ms;	     /* INT64_MAX: none */
 	int64_t watchdog_ms;	     /* between two signs of life; 0: none wanted */
 	struct kt_agent_status told; /* in the status file; record is not used */
-	bool has_told;
+	bool has_told;		     /* false after a failed write as well: it is tried again */
+	bool is_status_failed;	     /* told once */
 	/* what broker certificates are judged by: read by the links' threads */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 	uint8_t root[KT_CERT_MAX];
@@ -194,13 +196,14 @@ static void tell_status(struct daemon *d)
 	    strcmp(status.last_reason, d->told.last_reason) == 0)
 		return;
 	err = kt_status_save(d->hub->config->state_dir, &status);
-	if (err != KT_ERR_OK)
+	if (err != KT_ERR_OK && !d->is_status_failed)
 		log_failed(d, "status", err);
+	d->is_status_failed = err != KT_ERR_OK;
 	(void)snprintf(line, sizeof(line), "STATUS=%s", kt_agent_health_name(status.health));
 	(void)sd_notify(0, line);
 	d->told = status;
 	d->told.record = NULL;
-	d->has_told = true;
+	d->has_told = err == KT_ERR_OK;
 }
 
 /* --- the loop --- */
@@ -292,6 +295,8 @@ static void loop(struct daemon *d)
 			break;
 		if (hooks < next)
 			next = hooks;
+		if (!d->has_told && next > mono_ms() + STATUS_RETRY_MS)
+			next = mono_ms() + STATUS_RETRY_MS;
 		wait_until(d, next < d->deadline_ms ? next : d->deadline_ms);
 		take_events(d);
 	}

@@ -6,16 +6,16 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit model integration tidy unit-asan integration-asan fuzz'
+STAGES='lint unit model integration tidy unit-asan integration-asan fuzz crash'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, model, integration, integration-asan, fuzz), or, where
+--only NAME    one stage (lint, tidy, unit, unit-asan, model, integration, integration-asan, fuzz, crash), or, where
                NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
---long         a minute of fuzzing per target, and the long form of stories that have one
+--long         a minute of fuzzing per target, the long form of stories that have one, and every crash point
 USAGE
 }
 
@@ -285,6 +285,23 @@ $(for file in "$dir"/found/*; do
 				[ ! -f "$file" ] || printf 'the input, base64: %s\n' "$(base64 -w 0 "$file")"
 			done)"
 		fi
+	done
+}
+
+# All points with --long; some of them with --only crash; else none: they take minutes.
+stage_crash() {
+	local mode log code every=1
+	if [ "${KT_LONG-}" != 1 ]; then
+		[ "$only" = crash ] || return
+		every=10
+	fi
+	[ -z "$filter" ] || return
+	need_build dev || return
+	for mode in agent broker power; do
+		log=$KT_TMP/crash.$mode code=0
+		timeout -k 10 1800 bash "$KT_ROOT/tests/crash.sh" "$mode" --every "$every" >"$log" 2>&1 || code=$?
+		grep -vE '^ok ' "$log"
+		add_counts "crash $mode" "$log" "$code"
 	done
 }
 

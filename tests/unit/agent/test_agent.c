@@ -648,15 +648,57 @@ static void a_failed_is_repeated_until_that_op_is_noted(void **state)
 	struct hub *h = *state;
 
 	hub_in_session(h);
-	h->disk.keys_to_fail = 2;
+	h->disk.keys_to_fail = 4;
 	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
 	h->trace.count = 0;
 	assert_repeats(h, "send agent failed", at_s, 2);
 	hub_noted(h, KT_LINK_AGENT, 199, KT_MESSAGE_FAILED);
-	hub_pass(h, 40000);
+	hub_pass(h, 30000); /* hook_retry: the key is tried again, and fails again */
+	TRACE_EXPECT(&h->trace, "wipe 200", "send agent failed");
+	hub_pass(h, 10000);
 	TRACE_EXPECT(&h->trace, "send agent failed");
 	hub_noted(h, KT_LINK_AGENT, 200, KT_MESSAGE_FAILED);
-	hub_pass(h, 3600000);
+	hub_pass(h, 49999);
+	TRACE_NOTHING(&h->trace);
+}
+
+static void a_key_that_the_disk_refused_is_tried_again(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	h->disk.saves_to_fail = 1;
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_noted(h, KT_LINK_AGENT, 200, KT_MESSAGE_FAILED);
+	h->trace.count = 0;
+	hub_pass(h, 59999);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "key 200", "save key a=1 p=200 r=0 none", "send agent csr");
+	assert_int_equal(hub_sent(h)->u.csr.op, 200);
+}
+
+static void a_refused_key_is_forgotten_with_its_session_or_its_op(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	h->disk.keys_to_fail = 2;
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_CLOSED, 0, 200);
+	hub_noted(h, KT_LINK_AGENT, 200, KT_MESSAGE_FAILED);
+	h->trace.count = 0;
+	hub_pass(h, 600000);
+	TRACE_NOTHING(&h->trace);
+	h->disk.keys_to_fail = 2;
+	hub_rotate(h, KT_LINK_AGENT, 300, HUB_OLD);
+	hub_noted(h, KT_LINK_AGENT, 300, KT_MESSAGE_FAILED);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	hub_pass(h, 1000);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	h->trace.count = 0;
+	hub_pass(h, 600000);
 	TRACE_NOTHING(&h->trace);
 }
 
@@ -951,6 +993,8 @@ int main(void)
 		T(promoted_is_repeated_until_it_is_noted),
 		T(promoted_waits_for_a_session_and_survives_a_restart),
 		T(a_failed_is_repeated_until_that_op_is_noted),
+		T(a_key_that_the_disk_refused_is_tried_again),
+		T(a_refused_key_is_forgotten_with_its_session_or_its_op),
 		T(the_committed_that_was_lost_is_said_again_at_the_next_trial),
 		T(a_committed_once_more_sends_promoted_once_more),
 		T(no_promoted_before_the_hooks_have_run),
