@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The soak with an oracle: a fleet of real agents rotates on a real broker while everything dies that can,
+# and an independent checker reads afterwards what happened.
+#
+#   tests/soak.sh [--minutes N] [--hubs N] [--seed N] [--json]
+#
+# 200 hubs (processes of keyturn-agent), each rotated every ten seconds, for N minutes (2) beside a beginning and
+# an end without faults. The broker is killed every 30 s, a hub each second, every tenth of them with loss of what
+# it had not synced; hubs are revoked and copied; the index is lost and rolled back. Ends with "N passed, N
+# failed": a check is a rule of tests/soak/check_history.py. With --json stdout has two lines, the document and
+# the counts. KT_KEEP=1 leaves the history there; KT_SOAK_OUT=DIR moves it to DIR if a rule was broken.
+set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/integration/scene.sh
+. "$(dirname "$0")/integration/scene.sh"
+
+MINUTES=2 HUBS=200 SEED=${KT_SEED:-1} JSON=0
+
+usage() {
+	sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+}
+
+# number VALUE MIN MAX
+number() { [[ ${1-} =~ ^[0-9]{1,5}$ ]] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ]; }
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--json)
+		JSON=1
+		shift
+		continue
+		;;
+	--minutes) number "${2-}" 1 1440 && MINUTES=$2 || usage ;;
+	--hubs) number "${2-}" 50 1000 && HUBS=$2 || usage ;;
+	--seed) number "${2-}" 0 99999 && SEED=$2 || usage ;;
+	*) usage ;;
+	esac
+	shift 2
+done
+
+TALK=1
+[ "$JSON" = 0 ] || TALK=2
+tell() { printf '%s\n' "$*" >&"$TALK"; }
+
+python() {
+	PYTHONPATH=$KT_ROOT/tests/soak:$KT_ROOT/tests/integration/probe PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$@"
+}
+
+make_tmp
+for file in keyturn-agent mosquitto_keyturn.so tests/soak_powercut.so; do
+	[ -e "$KT_BUILD/$file" ] || build_preset dev keyturn-agent mosquitto_keyturn soak_powercut || fatal "not built: $file"
+done
+scene_pki
+KEYTURN_LINES+=('superseded_drain = 2s' 'promote_overdue = 10s' 'op_deadline = 60s' 'challenge_timeout = 3s' 'workers = 2')
+BROKER_LINES+=('max_connections -1')
+scene_write
+sed -i 's/^log_type all$/log_type error\nlog_type warning\nlog_type notice\nlog_type information/' "$KT_TMP/mosquitto.conf"
+
+tell "# KT_SEED=$SEED, $HUBS hubs, $MINUTES minutes"
+# As a child that is waited for, so that a signal to this script is handled at once.
+python "$KT_ROOT/tests/soak/soak.py" "$MINUTES" "$SEED" "$HUBS" </dev/null >"$KT_TMP/soak.log" 2>&1 &
+KT_PIDS+=($!)
+wait $!
+CODE=$?
+forget_pid $!
+tell "$(cat "$KT_TMP/soak.log")"
+if [ "$CODE" -ne 0 ]; then
+	tell "$(tail -n 5 "$KT_TMP/broker.log")"
+	tell "not ok the soak ran to its end (exit $CODE)"
+	KT_FAILED=$((KT_FAILED + 1))
+fi
+
+OPTIONS=()
+[ "$JSON" = 0 ] || OPTIONS=(--json)
+python "$KT_ROOT/tests/soak/check_history.py" "${OPTIONS[@]}" "$KT_TMP/history.jsonl" "$KT_TMP/ledger/ledger.kt" \
+	>"$KT_TMP/check.log"
+CODE=$?
+LAST=$(tail -n 1 "$KT_TMP/check.log")
+if [[ $LAST =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+	sed '$d' "$KT_TMP/check.log"
+	KT_PASSED=$((KT_PASSED + BASH_REMATCH[1])) KT_FAILED=$((KT_FAILED + BASH_REMATCH[2]))
+else
+	tell "not ok the checker ran to its end (exit $CODE)"
+	KT_FAILED=$((KT_FAILED + 1))
+fi
+if [ "$KT_FAILED" -gt 0 ] && [ -n "${KT_SOAK_OUT-}" ]; then
+	mkdir -p "$KT_SOAK_OUT" &&
+		cp "$KT_TMP/history.jsonl" "$KT_TMP/ledger/ledger.kt" "$KT_TMP/broker.log" "$KT_TMP/soak.log" "$KT_SOAK_OUT"
+fi
+finish
