@@ -210,6 +210,7 @@ class Fold:
     def _promoted(self, record, device):
         if record["op"] not in device.committed_ops:
             self.findings.add("ops", f"{record['device']}: promoted, but not committed", record["place"])
+            return
         device.promoted_op = max(device.promoted_op, record["op"])
 
     def _op_close(self, record, device):
@@ -569,7 +570,7 @@ class Watch:
             "another credential in the registry": registry.get("current", {}).get("fp") == fp,
             f"registry: {registry['state']}": registry["state"] == "active",
             f"registry: {registry['phase']}": registry["phase"] == "idle" and "pending" not in registry,
-            "frozen or quarantined": not registry["frozen"] and not registry["quarantined"],
+            "frozen or quarantined": registry.get("frozen") is False and registry.get("quarantined") is False,
             "not promoted": device.promoted_op == max(device.committed_ops, default=-1),
             "no session of its agent": any(s["clientId"] == name + ":agent" for s in registry["sessions"]),
         }
