@@ -36,6 +36,7 @@ RULES = {
     "ops": "ops only grow, are issued once, and commit what was issued",
     "ack": "every acknowledged command is in the ledger",
     "LV": "in the end every hub is in session with its current credential, no op half done",
+    "alive": "no process ended by itself",
     "coverage": "everything that the run is about has happened",
 }
 SLACK_US = 2_000_000      # where two clocks of observation meet
@@ -520,8 +521,16 @@ class Watch:
         if line["code"] != 0:
             self.findings.add("LV", f"the broker ended with {line['code']}", h(line))
 
+    def on_driver_hub_died(self, line):
+        if line["instance"] == "hub" or line["code"] < 0:  # a copy of half a directory may refuse to start
+            self.findings.add("alive", f"{line['device']} ended with {line['code']}", h(line))
+
+    def on_driver_broker_died(self, line):
+        self.findings.add("alive", f"the broker ended with {line['code']}", h(line))
+
     def on_meter_broker(self, line):
-        self.meter[line["run"]].append((line["t"] / 1e6, line["rss_kib"], line["fds"]))
+        if line["rss_kib"] > 0:
+            self.meter[line["run"]].append((line["t"] / 1e6, line["rss_kib"], line["fds"]))
 
     def on_final_hub(self, line):
         self.final_hubs[line["device"]] = line

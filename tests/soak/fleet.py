@@ -14,6 +14,8 @@ from history import fields_of
 from powercut import cut
 
 PIPE_BYTES = 1 << 20
+# Two cores for two hundred hubs: without it half of an agent's time goes into giving memory back and taking it.
+AGENT_ENV = {"MALLOC_TOP_PAD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "16777216"}
 
 
 class Spawner:
@@ -43,11 +45,12 @@ class Ear(threading.Thread):
         self.fresh = []
         self.lock = threading.Lock()
 
-    def listen(self, pipe, hear):
+    def listen(self, pipe, hear, gone):
+        """gone() is called once, when nobody can write there any more."""
         os.set_blocking(pipe.fileno(), False)
         done = threading.Event()
         with self.lock:
-            self.fresh.append((pipe, hear, done))
+            self.fresh.append((pipe, (hear, gone, done)))
         self.wake.send(b"x")
         return done
 
@@ -59,11 +62,11 @@ class Ear(threading.Thread):
                     self.woken.recv(64)
                     with self.lock:
                         fresh, self.fresh = self.fresh, []
-                    for pipe, hear, done in fresh:
+                    for pipe, listener in fresh:
                         buffers[pipe] = b""
-                        self.selector.register(pipe, selectors.EVENT_READ, (hear, done))
+                        self.selector.register(pipe, selectors.EVENT_READ, listener)
                     continue
-                hear, done = key.data
+                hear, gone, done = key.data
                 pipe = key.fileobj
                 data = os.read(pipe.fileno(), 65536)
                 lines = (buffers[pipe] + data).split(b"\n")
@@ -74,6 +77,7 @@ class Ear(threading.Thread):
                     self.selector.unregister(pipe)
                     del buffers[pipe]
                     pipe.close()
+                    gone()
                     done.set()
 
 
@@ -85,11 +89,18 @@ class Program:
         self.process = None
         self.heard = None
         self.runs = 0
+        self.is_ending = False
 
     def launch(self, command, hear, env=None):
         self.runs += 1
+        self.is_ending = False
         self.process = self.soak.spawner.start(command, env)
-        self.heard = self.soak.ear.listen(self.process.stderr, hear)
+        self.heard = self.soak.ear.listen(self.process.stderr, hear, lambda process=self.process: self.gone(process))
+
+    def gone(self, process):
+        """On the ear's thread: nobody told it to end."""
+        if not self.is_ending:
+            self.died(process.wait())
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
@@ -98,6 +109,7 @@ class Program:
         """SIGKILL, or SIGTERM first; the exit code."""
         if self.process is None:
             return None
+        self.is_ending = True
         if not force:
             self.process.terminate()
             try:
@@ -142,6 +154,9 @@ class Broker(Program):
         self.end(True)
         self.soak.history.add("driver", "broker.dead", run=self.runs)
 
+    def died(self, code):
+        self.soak.history.add("driver", "broker.died", run=self.runs, code=code)
+
     def stop(self):
         self.running.clear()
         self.soak.history.add("driver", "broker.stop", run=self.runs)
@@ -161,6 +176,7 @@ class Hub(Program):
         self.is_in_session = False
         self.is_out = False     # revoked, or left to a clone: nobody touches it any more
         self.commits = 0
+        self.ordered_commits = -1
         self.ordered_at = 0.0
 
     def configure(self, lines):
@@ -170,10 +186,10 @@ class Hub(Program):
         os.chmod(self.conf, 0o600)
 
     def start(self):
-        env = {}
+        env = dict(AGENT_ENV)
         if self.is_lossy:
-            env = {"LD_PRELOAD": self.soak.build + "/tests/soak_powercut.so", "KT_POWERCUT_ROOT": self.state,
-                   "KT_POWERCUT_NOTE": self.dir + "/note"}
+            env.update({"LD_PRELOAD": self.soak.build + "/tests/soak_powercut.so", "KT_POWERCUT_ROOT": self.state,
+                   "KT_POWERCUT_NOTE": self.dir + "/note"})
         self._tell("hub.start", run=self.runs + 1)
         self.launch([self.soak.build + "/keyturn-agent", "run", "-c", self.conf], self.hear, env)
 
@@ -204,6 +220,12 @@ class Hub(Program):
         self.is_in_session = False
         kept = cut(self.state, self.dir + "/note", rng)
         self._tell("hub.cut", keep_chance=kept)
+
+    def died(self, code):
+        """Then whoever watches over the hub starts it again."""
+        self._tell("hub.died", run=self.runs, code=code)
+        self.is_in_session = False
+        self.soak.died.put(self)
 
     def copy_to(self, clone):
         shutil.copytree(self.state, clone.state, symlinks=True)

@@ -10,6 +10,7 @@ from the seed, one generator per thread.
 import hashlib
 import json
 import os
+import queue
 import random
 import shutil
 import signal
@@ -25,7 +26,7 @@ from history import History
 from mqtt5 import Client, Closed, Timeout
 
 CONTROL = "$CONTROL/keyturn/v1"
-ROTATE_EVERY_S = 10.0
+ROTATE_EVERY_S, UNFINISHED_S = 10.0, 20.0
 BROKER_LIFE_S = 30.0
 SETTLE_S = 240
 HUB_LINES = ["backoff_min = 1s", "backoff_max = 5s", "repeat_first = 1s", "repeat_max = 5s", "trial_timeout = 5s",
@@ -119,6 +120,7 @@ class Soak:
         self.clones = []
         self.copies, self.revoked_copies = [], []
         self.over = threading.Event()
+        self.died = queue.SimpleQueue()
         self.failure = None
 
     def rng(self, name):
@@ -163,17 +165,22 @@ class Soak:
         return [hub for hub in self.free_hubs() if hub.name not in cloned]
 
     def orders(self):
-        """Every hub is told to rotate every ten seconds, whatever became of the order before."""
+        """
+        Every hub is told to rotate every ten seconds, if it has done so since the last order; else, and now and
+        then in any case, a newer order takes the place of an unfinished one. (On a machine that is too slow for
+        the fleet there would be nothing but orders otherwise.)
+        """
         rng, operator = self.rng("orders"), Operator(self, "orders")
         for hub in self.hubs:
             hub.ordered_at = time.monotonic() - rng.uniform(0, ROTATE_EVERY_S)
         while self.pause(0.5):
             now = time.monotonic()
-            due = [hub for hub in self.free_hubs() if now - hub.ordered_at >= ROTATE_EVERY_S][:90]
+            due = [hub for hub in self.free_hubs() if now - hub.ordered_at >= ROTATE_EVERY_S and (
+                hub.commits > hub.ordered_commits or now - hub.ordered_at >= UNFINISHED_S or rng.random() < 0.01)][:90]
             if not due:
                 continue
             for hub in due:
-                hub.ordered_at = now + rng.uniform(-1, 1)
+                hub.ordered_at, hub.ordered_commits = now + rng.uniform(-1, 1), hub.commits
                 if rng.random() < 0.1:
                     self.copy_key(hub, self.copies)
             self.broker.running.wait(30)
@@ -215,8 +222,9 @@ class Soak:
             hub.is_out = True
             command = {"command": "revoke", "device": hub.name}
             command.update(rng.choice([{}, {"emergency": True}, {"wipe": True}]))
-            while operator.ask(command) is None and self.pause(0.2):
-                self.broker.running.wait(30)
+            while operator.ask(command) is None:
+                self.broker.running.wait(60)
+                time.sleep(0.2)
             self.pause(4)  # its agent goes on trying for a while
             with hub.lock:
                 hub.kill()
@@ -342,6 +350,15 @@ class Soak:
         client.close()
         return code == 0
 
+    def watchdog(self):
+        """Starts again whatever ended by itself, as systemd would."""
+        while self.pause(0.2):
+            while not self.died.empty():
+                program = self.died.get()
+                with program.lock:
+                    if not program.is_out and not program.is_running():
+                        program.start()
+
     def meter(self):
         """Memory and descriptors of the broker."""
         page = os.sysconf("SC_PAGESIZE")
@@ -375,6 +392,7 @@ class Soak:
         self.history.add("driver", "faults.begin")
         revoked = max(5, min(20, round(self.minutes * 20 / 30)))
         work = [(self.orders,), (self.operators,), (self.kills,), (self.broker_kills,), (self.probes,), (self.meter,),
+                (self.watchdog,),
                 (self.revokes, revoked), (self.clone_hubs, 5)]
         threads = [threading.Thread(target=self.guard(one[0]), args=one[1:]) for one in work]
         for thread in threads:

@@ -427,6 +427,9 @@ expect("LV: not promoted", "LV", "ended", drop("promoted", device="a", op="20"))
 expect("LV: nothing is known of a hub", "LV", "ended", lambda s: s.lines.__setitem__(
     slice(None), [l for l in s.lines if l["src"] != "final" or l["device"] != "a"]))
 expect("LV: the broker failed", "LV", "ended", lambda s: s.line("driver", "broker.ended", code=-11))
+expect("alive: a hub ended by itself", "alive", "killed", lambda s: s.line(
+    "driver", "hub.died", device="a", instance="hub", run=2, code=-11))
+expect("alive: the broker did", "alive", "killed", lambda s: s.line("driver", "broker.died", run=2, code=-6))
 expect("coverage: no power was cut", "coverage", "ended", lambda s: s.lines.__setitem__(
     slice(None), [l for l in s.lines if l["event"] != "hub.cut"]))
 
