@@ -633,15 +633,14 @@ def slope(points):
 
 
 def figures(watch):
-    """Of the broker: medians over its lives; a life's first ten seconds are warm-up."""
+    """Of the broker: slopes where a life lasted for long enough after half a minute of warm-up."""
     rss, fds, last = [], [], []
     for samples in watch.meter.values():
-        warm = [s for s in samples if s[0] > samples[0][0] + 10]
-        if len(warm) < 5:
-            continue
-        rss.append(slope([(t, kib) for t, kib, _ in warm]))
-        fds.append(slope([(t, n) for t, _, n in warm]))
-        last.append(warm[-1][1:])
+        last.append(samples[-1][1:])
+        warm = [s for s in samples if s[0] > samples[0][0] + 30]
+        if len(warm) >= 20:
+            rss.append(slope([(t, kib) for t, kib, _ in warm]))
+            fds.append(slope([(t, n) for t, _, n in warm]))
     n = watch.n
     return {
         "rotations": n["rotations"], "broker_kills": n["broker kills"], "hub_kills": n["hub kills"],

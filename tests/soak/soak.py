@@ -175,8 +175,10 @@ class Soak:
             hub.ordered_at = time.monotonic() - rng.uniform(0, ROTATE_EVERY_S)
         while self.pause(0.5):
             now = time.monotonic()
+            cloned = {clone.name for clone in self.clones}
             due = [hub for hub in self.free_hubs() if now - hub.ordered_at >= ROTATE_EVERY_S and (
-                hub.commits > hub.ordered_commits or now - hub.ordered_at >= UNFINISHED_S or rng.random() < 0.01)][:90]
+                hub.commits > hub.ordered_commits or now - hub.ordered_at >= UNFINISHED_S or hub.name in cloned
+                or rng.random() < 0.01)][:90]
             if not due:
                 continue
             for hub in due:
@@ -256,6 +258,8 @@ class Soak:
         index, old = self.tmp + "/state", self.tmp + "/index.old"
         while self.pause(BROKER_LIFE_S * rng.uniform(0.8, 1.1)):
             count += 1
+            if count == 4 and not self.pause(self.minutes * 60 / 6):  # one long life, to see what it gathers
+                return
             self.broker.kill()
             files = [name for name in os.listdir(index) if name.startswith("index")]
             if count == 1:
@@ -302,6 +306,12 @@ class Soak:
         else:
             return
         clone.start()
+        if rng.random() < 0.5:  # the original is off for a while, so that the copy is the one that rotates
+            with hub.lock:
+                hub.kill()
+            self.pause(15)
+            with hub.lock:
+                hub.start()
         self.pause(life_s)
         clone.kill()
         if not wait_until(lambda: hub.is_in_session, 10):
@@ -324,6 +334,8 @@ class Soak:
             commits = {hub.name: hub.commits for hub in self.hubs}
             some = self.revoked_copies if what == "revoked" else [
                 copy for copy in self.copies if copy.commits < commits[copy.device]]
+            if rng.random() < 0.5:
+                some = [copy for copy in some if copy.session is not None] or some
             if some:
                 copy = rng.choice(some)
                 self.probe(copy, copy.device + rng.choice(["", ":agent", ":trial", ":probe"]), rng)
