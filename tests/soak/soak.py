@@ -254,9 +254,9 @@ class Soak:
 
     def broker_kills(self):
         """kill -9 about every 30 s; beside the ledger, which stays, the index is lost once and once an old one."""
-        rng, count = self.rng("broker"), 0
+        rng, count, life_s = self.rng("broker"), 0, min(BROKER_LIFE_S, self.minutes * 60 / 4)
         index, old = self.tmp + "/state", self.tmp + "/index.old"
-        while self.pause(BROKER_LIFE_S * rng.uniform(0.8, 1.1)):
+        while self.pause(life_s * rng.uniform(0.8, 1.1)):
             count += 1
             if count == 4 and not self.pause(self.minutes * 60 / 6):  # one long life, to see what it gathers
                 return
