@@ -61,7 +61,8 @@ for file in keyturn-agent mosquitto_keyturn.so tests/soak_powercut.so; do
 	[ -e "$KT_BUILD/$file" ] || build_preset dev keyturn-agent mosquitto_keyturn soak_powercut || fatal "not built: $file"
 done
 scene_pki
-KEYTURN_LINES+=('superseded_drain = 2s' 'promote_overdue = 10s' 'op_deadline = 60s' 'challenge_timeout = 3s' 'workers = 2')
+export KT_SOAK_DRAIN_S=2
+KEYTURN_LINES+=("superseded_drain = ${KT_SOAK_DRAIN_S}s" 'promote_overdue = 10s' 'op_deadline = 60s' 'challenge_timeout = 3s' 'workers = 2')
 BROKER_LINES+=('max_connections -1')
 scene_write
 sed -i 's/^log_type all$/log_type error\nlog_type warning\nlog_type notice\nlog_type information/' "$KT_TMP/mosquitto.conf"

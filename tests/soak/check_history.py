@@ -264,7 +264,7 @@ class Watch:
         self.revoke_acked = {}                  # device: line of the answer
         self.alarm_due = None                   # a refusal whose alarm must be the broker's next line
         self.alarm_times = collections.deque()
-        self.has_begun = False
+        self.drain_us = 0
         self.back = Back()
         self.meter = collections.defaultdict(list)
         self.final_hubs, self.final_registry = {}, {}
@@ -392,6 +392,24 @@ class Watch:
             if self.is_in_force(began["fp"], began["w"], line["w"]):
                 self.findings.add("I1", f"{began['client']} was refused with its current credential", h(began), h(line))
 
+    # --- sessions that are there
+
+    def on_site_try(self, line):
+        self.tries[line["id"]] = line
+        line["dead"] = self.dead.get(line["fp"])
+
+    def on_site_verdict(self, line):
+        """A message was taken from a session that should have ended."""
+        began = self.tries[line["id"]]
+        credential = began["dead"]
+        if line["code"] is None or line["code"] >= 0x80:
+            return
+        self.n["messages taken"] += 1
+        if credential is None:
+            return
+        if credential.why != "superseded" or credential.ended["w"] + self.drain_us + SLACK_US < began["w"]:
+            self.complain_of_dead(credential, "a message was taken", began, line)
+
     # --- clones
 
     def on_driver_hub_start(self, line):
@@ -506,7 +524,7 @@ class Watch:
     # --- the end
 
     def on_driver_faults_begin(self, line):
-        self.n["began"] = 1
+        self.drain_us = line["superseded_drain_s"] * 1_000_000
 
     def on_driver_broker_kill(self, line):
         self.n["broker kills"] += 1
@@ -591,7 +609,8 @@ class Watch:
         commits = len(self.fold.by_kind["commit"]) - len(self.fold.by_kind["device.create"])
         self.n["rotations"] = commits
         for what in ("rotations", "broker kills", "hub kills", "power cuts", "revokes", "clones", "clones noticed",
-                     "index removed", "probes superseded", "probes revoked", "probes current", "probes let in"):
+                     "index removed", "probes superseded", "probes revoked", "probes current", "probes let in",
+                     "messages taken"):
             if self.n[what] <= 0:
                 self.findings.add("coverage", f"{what}: none")
 
@@ -650,6 +669,7 @@ def figures(watch):
         "refusals": n["refusals"], "reasons": dict(sorted(watch.reasons.items())), "alarms": n["alarms"],
         "suspicions": n["suspicions"], "frozen": n["frozen"],
         "probes": {k[7:].replace(" ", "_"): v for k, v in sorted(n.items()) if k.startswith("probes ")},
+        "messages_taken": n["messages taken"],
         "back_s": {"longest": round(watch.back.longest / 1e6, 2),
                    "median": round(statistics.median(watch.back.all) / 1e6, 2) if watch.back.all else None},
         "broker": {"lives": len(watch.meter), "rss_kib_per_min": round(statistics.median(rss), 1) if rss else None,

@@ -92,7 +92,7 @@ class Copy:
 
     def __init__(self, soak, hub, number):
         source = f"{hub.state}/current/identity.pem"
-        self.device = hub.name
+        self.device, self.number = hub.name, number
         self.path = f"{soak.tmp}/copies/{hub.name}-{number}.pem"
         shutil.copyfile(source, self.path)
         os.chmod(self.path, 0o600)
@@ -220,13 +220,18 @@ class Soak:
                 return
             if hub not in self.uncloned_hubs():
                 continue
+            known = len(self.revoked_copies)
             self.copy_key(hub, self.revoked_copies)
+            inside = [(self.enter(copy, f"{hub.name}:site", rng), copy) for copy in self.revoked_copies[known:]]
             hub.is_out = True
             command = {"command": "revoke", "device": hub.name}
             command.update(rng.choice([{}, {"emergency": True}, {"wipe": True}]))
             while operator.ask(command) is None:
                 self.broker.running.wait(60)
                 time.sleep(0.2)
+            for client, copy in inside:
+                if client is not None:
+                    self.publish(client, copy)
             self.pause(4)  # its agent goes on trying for a while
             with hub.lock:
                 hub.kill()
@@ -341,7 +346,14 @@ class Soak:
                 self.probe(copy, copy.device + rng.choice(["", ":agent", ":trial", ":probe"]), rng)
 
     def probe(self, copy, client_id, rng):
-        """One connect; True if it was let in. Half of those who were before try to resume that TLS session."""
+        """One connect; True if it was let in."""
+        client = self.enter(copy, client_id, rng)
+        if client is not None:
+            client.disconnect()
+        return client is not None
+
+    def enter(self, copy, client_id, rng):
+        """A session, or None. Half of those who were in before try to resume that TLS session."""
         number, client, code, why = self.history.new_id(), Client(timeout=10), None, ""
         resumes = copy.session is not None and rng.random() < 0.5
         self.history.add("prober", "try", id=number, client=client_id, device=copy.device, fp=copy.fp, resumes=resumes)
@@ -358,9 +370,37 @@ class Soak:
         was_resumed = bool(client.sock is not None and getattr(client.sock, "session_reused", False))
         self.history.add("prober", "verdict", id=number, code=code, why=why, resumed=was_resumed)
         if code == 0:
-            client.disconnect()
+            return client
         client.close()
-        return code == 0
+        return None
+
+    def sites(self):
+        """Programs of hubs that hold their session with the key of the moment, and publish now and then."""
+        rng, inside = self.rng("sites"), []
+        while self.pause(rng.uniform(0.05, 0.15)):
+            if len(inside) < 25:
+                fresh = []
+                self.copy_key(rng.choice(self.free_hubs()), fresh)
+                for copy in fresh:
+                    client = self.enter(copy, f"{copy.device}:site{copy.number}", rng)
+                    inside += [(client, copy)] if client is not None else []
+            elif not self.publish(*inside[0]):
+                inside.pop(0)
+            else:
+                inside.append(inside.pop(0))
+        for client, _ in inside:
+            client.close()
+
+    def publish(self, client, copy):
+        """One message on the hub's own topic; False when the session is over."""
+        number, code = self.history.new_id(), None
+        self.history.add("site", "try", id=number, device=copy.device, fp=copy.fp)
+        try:
+            code = client.publish(f"devices/{copy.device}/state", "x")
+        except (Closed, Timeout, OSError, AttributeError):
+            client.close()
+        self.history.add("site", "verdict", id=number, code=code)
+        return code is not None
 
     def watchdog(self):
         """Starts again whatever ended by itself, as systemd would."""
@@ -401,9 +441,9 @@ class Soak:
         self.broker.start()
         self.enrol()
         print(f"# {len(self.hubs)} hubs in session", flush=True)
-        self.history.add("driver", "faults.begin")
+        self.history.add("driver", "faults.begin", superseded_drain_s=int(os.environ["KT_SOAK_DRAIN_S"]))
         revoked = max(5, min(20, round(self.minutes * 20 / 30)))
-        work = [(self.orders,), (self.operators,), (self.kills,), (self.broker_kills,), (self.probes,), (self.meter,),
+        work = [(self.orders,), (self.operators,), (self.kills,), (self.broker_kills,), (self.probes,), (self.sites,), (self.meter,),
                 (self.watchdog,),
                 (self.revokes, revoked), (self.clone_hubs, 5)]
         threads = [threading.Thread(target=self.guard(one[0]), args=one[1:]) for one in work]

@@ -139,6 +139,11 @@ class Story:
             self.admit(device, fp, tag)
         self.line("prober", "verdict", id=self.ids, code=code)
 
+    def publish(self, device, fp, code=0):
+        self.ids += 1
+        self.line("site", "try", id=self.ids, device=device, fp=fp)
+        self.line("site", "verdict", id=self.ids, code=code)
+
     def refuse(self, device, fp, reason, tag=":probe"):
         return self.broker("client.refused", client=device + tag, device=device, fp=fp, reason=reason)
 
@@ -182,9 +187,10 @@ def tell(at=None, bad=None):
     for op, device in enumerate("abc", 10):
         story.enrol(device, op)
     step("enrolled")
-    story.line("driver", "faults.begin")
+    story.line("driver", "faults.begin", superseded_drain_s=2)
     story.rotate("a", 20)
     story.rotate("b", 21)
+    story.publish("b", story.fps["b"][0])
     story.wait(5)
     step("rotated")
     old, now = story.fps["a"]
@@ -374,6 +380,9 @@ expect("I2: a probe gets in that the log does not show", "I2", "rotated", lambda
     s.probe("a", s.fps["a"][0], 0), s.lines.pop(-2)))
 expect("I2: one keeps its session", "I2", "ended", change(
     history_of, {"sessions": [{"clientId": "c:agent", "generation": 1}]}, src="final", event="registry", device="c"))
+expect("I2: one takes part after the time to drain", "I2", "rotated", lambda s: s.publish("b", s.fps["b"][0]))
+expect("who is denied takes no part", "", "rotated", lambda s: s.publish("b", s.fps["b"][0], 0x87))
+expect("I3: a revoked one takes part", "I3", "revoked", lambda s: s.publish("b", s.fps["b"][-1]))
 expect("I3: a revoked one opens a session", "I3", "revoked", again("b", -1))
 expect("I3: after a restart", "I3", "killed", again("b", -1))
 expect("I3: a probe gets in after the acknowledgement", "I3", "revoked", lambda s: (
