@@ -1,5 +1,6 @@
 #!/bin/bash
-# Does the oracle of the soak find what it must? With --long: does a fleet under faults pass it?
+# Does the oracle of the soak find what it must, and a power cut lose what was not synced? With --long: does a fleet
+# under faults pass it?
 
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -20,5 +21,7 @@ counted() {
 }
 
 counted env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/soak/test_check_history.py"
+counted env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/soak/test_powercut.py" \
+	"$KT_BUILD/tests/soak_powercut.so"
 [ "${KT_LONG-}" != 1 ] || counted "$KT_ROOT/tests/soak.sh" --minutes 2
 finish

@@ -78,9 +78,10 @@ class Note:
                 os.chmod(path, mode)
 
 
-def cut(root, note, rng):
+def cut(root, note, rng, keep_chance=None):
     """Replaces root by what survives; the note begins anew. keep_chance 0: nothing unsynced survives."""
-    keep_chance = rng.choice((0.0, 0.0, 0.5))
+    if keep_chance is None:
+        keep_chance = rng.choice((0.0, 0.0, 0.5))
     disk = Note(root, note, rng, keep_chance)
     fresh = root + ".fresh"
     if not os.path.exists(os.path.join(note, "dir", disk.root_key())):
