@@ -24,10 +24,9 @@ openssl x509 -in "$KT_TMP/pki/root.pem" -outform DER -out "$KT_TMP/root.der"
 run_bg broker "$KT_BROKER" -c "$KT_TMP/plain.conf"
 wait_for_port 10 "$CLAIM_PORT" || fatal "no broker: $(tail -n 5 "$KT_TMP/broker.log")"
 
-# Until the storm is over: then its pipe breaks, or the broker ends.
+# Until the storm is over, or nobody listens any more.
 flood() {
-	while [ ! -e "$KT_TMP/over" ]; do
-		printf '%s\n' 1 2 3 4 5
+	while [ -d "$KT_TMP" ] && [ ! -e "$KT_TMP/over" ] && printf '%s\n' 1 2 3 4 5 2>/dev/null; do
 		sleep 0.005
 	done | mosquitto_pub -p "$CLAIM_PORT" -t storm -l
 }

@@ -26,11 +26,12 @@ from history import History
 from mqtt5 import Client, Closed, Timeout
 
 CONTROL = "$CONTROL/keyturn/v1"
-ROTATE_EVERY_S, UNFINISHED_S = 10.0, 20.0
+ROTATE_EVERY_S, UNFINISHED_S = 10.0, 30.0
 BROKER_LIFE_S = 30.0
 SETTLE_S = 240
-HUB_LINES = ["backoff_min = 1s", "backoff_max = 5s", "repeat_first = 1s", "repeat_max = 5s", "trial_timeout = 5s",
-             "silence_min = 8s", "connect_timeout = 5s", "keep_alive = 10s", "hook_retry = 1s"]
+# Short, but not so short that a machine that is busy with other things hears nothing but repeats.
+HUB_LINES = ["backoff_min = 1s", "backoff_max = 5s", "repeat_first = 3s", "repeat_max = 10s", "trial_timeout = 15s",
+             "silence_min = 20s", "connect_timeout = 15s", "keep_alive = 20s", "hook_retry = 1s"]
 
 
 class Operator:
