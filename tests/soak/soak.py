@@ -379,7 +379,7 @@ class Soak:
         """Programs of hubs that hold their session with the key of the moment, and publish now and then."""
         rng, inside = self.rng("sites"), []
         while self.pause(rng.uniform(0.05, 0.15)):
-            if len(inside) < 25:
+            if not inside or len(inside) < 25 and rng.random() < 0.3:
                 fresh = []
                 self.copy_key(rng.choice(self.free_hubs()), fresh)
                 for copy in fresh:
