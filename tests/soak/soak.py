@@ -295,10 +295,11 @@ class Soak:
             thread.join()
 
     def one_clone(self, rng, life_s):
-        for hub in rng.sample(self.uncloned_hubs(), 20):
+        some = self.uncloned_hubs()
+        for hub in rng.sample(some, len(some)):
             with hub.lock:
-                calm = time.monotonic() - hub.ordered_at
-                if not hub.is_running() or not 3 < calm < 8:
+                # At rest: a copy of the key that is being rolled over to would go along with the original.
+                if not hub.is_in_session or hub.commits <= hub.ordered_commits or time.monotonic() - hub.ordered_at > 9:
                     continue
                 clone = Hub(self, hub.name, "clone")
                 clone.configure([f"broker = localhost:{self.port}"] + HUB_LINES)
@@ -312,10 +313,10 @@ class Soak:
         else:
             return
         clone.start()
-        if rng.random() < 0.5:  # the original is off for a while, so that the copy is the one that rotates
+        if rng.random() < 0.7:  # the original is off for a while, so that the copy is the one that rotates
             with hub.lock:
                 hub.kill()
-            self.pause(15)
+            self.pause(25)
             with hub.lock:
                 hub.start()
         self.pause(life_s)
