@@ -9,6 +9,7 @@
 
 enum {
 	DISCONNECT_TIMEOUT_MS = 500,
+	CONNECTS_TO_FREE = 2,
 	RC_SESSION_TAKEN_OVER = 0x8e,
 	RC_ADMINISTRATIVE = 0x98,
 	RC_BAD_CLIENT_ID = 0x85,
@@ -71,6 +72,35 @@ static int on_message(void *context, char *topic, int topic_len, MQTTClient_mess
 
 /* --- the link's thread --- */
 
+/*
+ * Paho's thread delivers a message without its lock, and works on the handle when on_message has
+ * returned; MQTTClient_destroy does not wait for that. So a handle that was connected is put aside.
+ * It is disconnected: that thread cannot come back to it, and has left it when it has answered a
+ * later connect. (A second one, because the thread that Paho starts for on_disconnected reads the
+ * handle, too.) Under the door.
+ */
+static void part(struct kt_paho *paho, void *client)
+{
+	if (paho->parted_count < KT_PAHO_PARTED_MAX) /* else lost: better than freed too early */
+		paho->parted[paho->parted_count++] = (struct kt_paho_parted){.client = client};
+}
+
+/* After a connect that succeeded, under the door. */
+static void free_parted(struct kt_paho *paho)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < paho->parted_count; i++) {
+		struct kt_paho_parted *parted = &paho->parted[i];
+
+		if (++parted->connects < CONNECTS_TO_FREE)
+			paho->parted[kept++] = *parted;
+		else
+			MQTTClient_destroy(&parted->client);
+	}
+	paho->parted_count = kept;
+}
+
 static void drop_client(struct kt_paho_link *link, bool say_goodbye)
 {
 	if (link->client == NULL)
@@ -79,6 +109,16 @@ static void drop_client(struct kt_paho_link *link, bool say_goodbye)
 	if (say_goodbye)
 		(void)MQTTClient_disconnect5(link->client, DISCONNECT_TIMEOUT_MS,
 					     MQTTREASONCODE_SUCCESS, NULL);
+	part(link->paho, link->client);
+	pthread_mutex_unlock(&link->paho->door);
+	link->client = NULL;
+	link->connected = 0;
+}
+
+/* A handle that never was connected: nothing was delivered for it. */
+static void discard_client(struct kt_paho_link *link)
+{
+	pthread_mutex_lock(&link->paho->door);
 	MQTTClient_destroy(&link->client);
 	pthread_mutex_unlock(&link->paho->door);
 	link->client = NULL;
@@ -190,13 +230,15 @@ static void run_open(struct kt_paho_link *link)
 	rc = create_client(link);
 	if (rc == MQTTCLIENT_SUCCESS)
 		rc = connect_client(link);
+	if (rc == MQTTCLIENT_SUCCESS)
+		free_parted(link->paho);
 	pthread_mutex_unlock(&link->paho->door);
 	if (rc != MQTTCLIENT_SUCCESS) {
 		enum kt_link_cause cause = cause_of_failure(link, rc);
 
 		snprintf(detail, sizeof(detail), "connect rc %d, tls alert %d", rc,
 			 link->watch.has_alert ? (int)link->watch.alert : -1);
-		drop_client(link, false);
+		discard_client(link);
 		push_down(link, cause, rc, detail);
 		return;
 	}

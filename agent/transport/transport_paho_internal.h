@@ -15,7 +15,8 @@
 enum {
 	KT_PAHO_SENDS_MAX = 12, /* messages that wait; what opens and closes has room beside them */
 	KT_PAHO_COMMANDS_MAX = 16,
-	KT_PAHO_MESSAGES_MAX = 64 /* of the broker, that wait for the main thread */
+	KT_PAHO_MESSAGES_MAX = 64, /* of the broker, that wait for the main thread */
+	KT_PAHO_PARTED_MAX = 16
 };
 
 enum kt_paho_command_kind { KT_PAHO_OPEN, KT_PAHO_SEND, KT_PAHO_CLOSE, KT_PAHO_GONE, KT_PAHO_QUIT };
@@ -48,6 +49,12 @@ struct kt_paho_link {
 	struct kt_tls_watch watch;
 };
 
+/* A handle whose connection is over, but which Paho's own threads may still be using. */
+struct kt_paho_parted {
+	void *client;
+	unsigned connects; /* that succeeded since */
+};
+
 struct kt_paho_event {
 	struct kt_link_event event;
 	struct kt_paho_event *next;
@@ -64,6 +71,8 @@ struct kt_paho {
 	 * until the time-out.
 	 */
 	pthread_mutex_t door;
+	struct kt_paho_parted parted[KT_PAHO_PARTED_MAX]; /* under the door */
+	size_t parted_count;
 	struct kt_paho_link link[KT_LINK_COUNT];
 	struct kt_paho_event *first;
 	struct kt_paho_event **last;

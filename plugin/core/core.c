@@ -207,15 +207,18 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 static void log_start(struct kt_core *core, const struct kt_connect *connect,
 		      const struct kt_admission *admission)
 {
+	char fp[65];
 	const struct kt_field fields[] = {{"client", connect->client_id},
 					  {"actor", admission->actor},
 					  {"address", connect->address},
+					  {"fp", connect->cert.len == 0 ? NULL : fp},
 					  {"rotate_only", admission->rotate_only ? "yes" : NULL}};
 
+	hex_of(&admission->fp, fp);
 	(void)kt_log_event(core->ports.log,
 			   admission->kind == KT_SESSION_CLAIM ? KT_EVENT_CLAIM_STARTED
 							       : KT_EVENT_SESSION_STARTED,
-			   fields, 4);
+			   fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 /*

@@ -45,7 +45,10 @@ def device_of(name):
 
 old = scene.new_hub("hub-1")
 app, tagged = site_client("hub-1", old), site_client("hub-1:app", old)
+start = scene.log_size()
 agent = scene.agent("hub-1", old)
+scene.event_since("who is let in, and with what, is on record", start, "session.started", "client=hub-1:agent",
+                  f"fp={old.fingerprint}")
 start = scene.log_size()
 scene.command("rotate", device="hub-1")
 rotate = agent.expect("rotate")

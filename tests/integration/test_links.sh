@@ -1,0 +1,42 @@
+#!/bin/bash
+# Links that close while messages arrive: does anybody touch memory that is not his any more?
+
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/integration/scene.sh
+. "$(dirname "$0")/scene.sh"
+make_tmp
+STORM=$KT_BUILD/tests/link_storm
+[ -x "$STORM" ] || fatal "link_storm is not built in $KT_BUILD"
+scene_pki
+openssl x509 -in "$KT_TMP/pki/root.pem" -outform DER -out "$KT_TMP/root.der"
+{
+	[ "$(id -u)" != 0 ] || echo 'user root'
+	cat <<-END
+		allow_anonymous true
+		set_tcp_nodelay true
+		listener $PORT 127.0.0.1
+		certfile $KT_TMP/pki/broker.pem
+		keyfile $KT_TMP/pki/broker.key
+		listener $CLAIM_PORT 127.0.0.1
+	END
+} >"$KT_TMP/plain.conf"
+run_bg broker "$KT_BROKER" -c "$KT_TMP/plain.conf"
+wait_for_port 10 "$CLAIM_PORT" || fatal "no broker: $(tail -n 5 "$KT_TMP/broker.log")"
+
+# Until the storm is over, or nobody listens any more.
+flood() {
+	while [ -d "$KT_TMP" ] && [ ! -e "$KT_TMP/over" ] && printf '%s\n' 1 2 3 4 5 2>/dev/null; do
+		sleep 0.005
+	done | mosquitto_pub -p "$CLAIM_PORT" -t storm -l
+}
+run_bg flood flood
+
+# Valgrind sees what Paho's own code does with the memory, and where.
+valgrind -q --fair-sched=yes --error-exitcode=99 --log-file="$KT_TMP/valgrind.log" \
+	"$STORM" "$PORT" "$KT_TMP/pki/root.pem" "$KT_TMP/root.der" storm 24 >"$KT_TMP/storm.log" 2>&1 </dev/null
+check_eq 'connections end and nobody uses what was freed' "$? $(head -n 30 "$KT_TMP/valgrind.log")" '0 '
+check_line 'none was lost' "$KT_TMP/storm.log" '^[0-9]+ rounds, [0-9]+ messages, 0 lost$'
+check_line 'and messages arrived all the time' "$KT_TMP/storm.log" ' [0-9]{2,} messages'
+: >"$KT_TMP/over"
+finish
