@@ -294,12 +294,13 @@ class Soak:
         for thread in threads:
             thread.join()
 
-    def one_clone(self, rng, life_s):
+    def copy_hub(self, rng):
+        """A hub at rest (a copy of the key that is being rolled over to would go along with it), and its copy."""
         some = self.uncloned_hubs()
         for hub in rng.sample(some, len(some)):
             with hub.lock:
-                # At rest: a copy of the key that is being rolled over to would go along with the original.
-                if not hub.is_in_session or hub.commits <= hub.ordered_commits or time.monotonic() - hub.ordered_at > 9:
+                is_calm = hub.commits > hub.ordered_commits and time.monotonic() - hub.ordered_at < 9
+                if not hub.is_in_session or not is_calm:
                     continue
                 clone = Hub(self, hub.name, "clone")
                 clone.configure([f"broker = localhost:{self.port}"] + HUB_LINES)
@@ -309,8 +310,14 @@ class Soak:
                     shutil.rmtree(clone.dir)
                     continue
                 self.clones.append(clone)
-                break
-        else:
+                return hub, clone
+        return None, None
+
+    def one_clone(self, rng, life_s):
+        hub, clone = self.copy_hub(rng)
+        while hub is None and self.pause(0.5):
+            hub, clone = self.copy_hub(rng)
+        if hub is None:
             return
         clone.start()
         if rng.random() < 0.7:  # the original is off for a while, so that the copy is the one that rotates
