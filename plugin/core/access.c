@@ -83,7 +83,8 @@ static bool is_verdict_undurable(const struct kt_access *access,
 	case KT_CREDENTIAL_LOST:
 		return is_trial; /* anything else is refused either way */
 	case KT_CREDENTIAL_CURRENT:
-		return !is_trial; /* as :trial it is let in either way */
+		/* as :trial it is let in either way, unless it was unknown before its adoption */
+		return !is_trial || credential->device->adopted;
 	case KT_CREDENTIAL_SUPERSEDED:
 	case KT_CREDENTIAL_REVOKED:
 		return true;

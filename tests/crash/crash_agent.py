@@ -56,17 +56,12 @@ def run(index, count, put, tmp, every):
                 if kind is None:
                     break
             except (Failed, OSError, AssertionError) as error:
-                put({"n": n, "how": how, "kind": hub.shim.hit(), "error": str(error), "log": tail(hub.log)})
+                put({"n": n, "how": how, "kind": hub.shim.hit(), "error": str(error), "log": hub.last_lines()})
                 hub.agent.kill()
                 hubs += 1  # that one is not what the next point needs
                 hub = Hub(place, f"hub-{hubs}").enrolled()
             n += count * every
     place.broker.stop()
-
-
-def tail(path):
-    with open(path, errors="replace") as lines:
-        return "".join(lines.readlines()[-12:])
 
 
 def main():

@@ -13,6 +13,8 @@ import time
 from place import Closed, Failed, Hub, Place, Timeout, need, wait_until
 from report import Report, workers
 
+SLOW_MS = 5  # a disk that takes its time: an answer that does not wait for it is out before the kill
+
 
 class Point:
     """One life of the fleet."""
@@ -23,7 +25,7 @@ class Point:
         self.recovery_s = 0.0
         self.deaths = 0
         self.enrolling = Hub(place, "hub-e")
-        begin = place.launch(place.shim.env(n))
+        begin = place.launch(place.shim.env(n, slow_ms=SLOW_MS))
         wait_until("the broker's start or end", lambda: place.is_serving(begin) or not place.broker.is_running())
         self.mind()
 

@@ -9,6 +9,9 @@
  *
  *   KT_CRASH_HOW   "kill": SIGKILL in place of the call; else the errno that it fails with
  *
+ *   KT_CRASH_SLOW  milliseconds that a disk takes for each write and each sync: who does not wait
+ * for it is seen to be early
+ *
  *   KT_CRASH_LOG   a file that gets a struct entry with its bytes for every call that was made
  *
  * Counted: write, pwrite, writev, send, sendto, sendmsg to regular files and sockets, open with
@@ -82,6 +85,7 @@ struct entry { /* followed by path, path2 and data; 64 bytes */
 static struct page own_page;
 static struct page *page = &own_page;
 static uint64_t crash_at;
+static long slow_ms;
 static int crash_errno; /* 0: kill */
 static long own_pid;
 static int log_fd = -1;
@@ -127,10 +131,12 @@ static void begin(void)
 {
 	const char *at = getenv("KT_CRASH_AT");
 	const char *how = getenv("KT_CRASH_HOW");
+	const char *slow = getenv("KT_CRASH_SLOW");
 
 	own_pid = syscall(SYS_getpid);
 	map_page(getenv("KT_CRASH_PAGE"));
 	open_log(getenv("KT_CRASH_LOG"));
+	slow_ms = slow != NULL ? strtol(slow, NULL, 10) : 0;
 	crash_at = at != NULL ? strtoull(at, NULL, 10) : 0;
 	if (how != NULL && strcmp(how, "EIO") == 0)
 		crash_errno = EIO;
@@ -174,6 +180,15 @@ static bool may_go(enum kind kind)
 		syscall(SYS_kill, own_pid, SIGKILL);
 	errno = crash_errno;
 	return false;
+}
+
+/* Before the call, and before it can be hit: the other threads go on meanwhile. */
+static void wait_for_disk(void)
+{
+	const struct timespec t = {.tv_sec = slow_ms / 1000, .tv_nsec = slow_ms % 1000 * 1000000};
+
+	if (is_ours() && slow_ms > 0)
+		(void)nanosleep(&t, NULL);
 }
 
 /* --- writing down --- */
@@ -268,6 +283,7 @@ static ssize_t write_file(int fd, const void *buf, size_t len, off_t offset)
 	off_t at = offset;
 	ssize_t result = 0;
 
+	wait_for_disk();
 	if (!may_go(KIND_WRITE))
 		return -1;
 	is_locked = lock();
@@ -461,6 +477,7 @@ static int sync_file(int fd, long call)
 	bool is_locked = false;
 	long result = 0;
 
+	wait_for_disk();
 	if (!may_go(KIND_SYNC))
 		return -1;
 	is_locked = lock();

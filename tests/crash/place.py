@@ -39,11 +39,11 @@ def need(is_good, sentence):
         raise Failed(sentence)
 
 
-def wait_until(what, condition, seconds=WAIT_S):
+def wait_until(what, condition, seconds=WAIT_S, log=lambda: ""):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise Failed(f"{what}: not within {seconds} s")
+            raise Failed(f"{what}: not within {seconds} s\n{log()}")
         time.sleep(0.01)
 
 
@@ -68,11 +68,11 @@ class Shim:
     def __init__(self, path):
         self.path = path
 
-    def env(self, at=0, how="kill", log=None):
+    def env(self, at=0, how="kill", log=None, slow_ms=0):
         with open(self.path, "wb") as page:
             page.write(bytes(4096))
         env = dict(os.environ, LD_PRELOAD=BUILD + "/tests/crash_shim.so", KT_CRASH_PAGE=self.path,
-                   KT_CRASH_AT=str(at), KT_CRASH_HOW=how)
+                   KT_CRASH_AT=str(at), KT_CRASH_HOW=how, KT_CRASH_SLOW=str(slow_ms))
         if log is not None:
             env["KT_CRASH_LOG"] = log
         return env
@@ -230,8 +230,13 @@ class Hub:
         self.place.ask("createDevice", device=self.name)
         self.save_ticket(self.place.ask("createTicket", device=self.name)["ticket"])
         self.enroll()
-        need(self.agent.wait() == 0, "it does not enrol")
+        need(self.agent.wait() == 0, "it does not enrol: " + self.last_lines())
         return self
+
+    def last_lines(self):
+        """Of the agent's log, for who has to find out."""
+        with open(self.log, errors="replace") as lines:
+            return "".join(lines.readlines()[-12:])
 
     def run(self, env=None):
         self.agent = Process([AGENT, "run", "-c", self.dir + "/agent.conf"], self.log, env)

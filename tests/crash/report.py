@@ -16,7 +16,7 @@ class Report:
         self.mode, self.is_json = mode, is_json
         self.passed = self.failed = 0
         self.longest_s = 0.0
-        self.figures = {}
+        self.figures, self.shown = {}, {}
         self.counts = {"lockouts": 0, "retired_accepted": 0, "facts_lost": 0, "other_failures": 0}
         self.out = sys.stderr if is_json else sys.stdout
 
@@ -30,7 +30,8 @@ class Report:
         """kind: one of counts."""
         self.failed += 1
         self.counts[kind] += 1
-        if self.counts[kind] <= 10:
+        self.shown[kind, name[:12]] = shown = self.shown.get((kind, name[:12]), 0) + 1
+        if shown <= 10:
             self.say(f"not ok {name} ({kind})\n    {detail}")
 
     def check(self, name, is_good, detail=""):

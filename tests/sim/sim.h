@@ -184,6 +184,7 @@ struct sim_hub {
 	struct kt_log log;
 	struct kt_agent *agent;
 	bool has_ticket;
+	bool starts_again; /* the ticket is new: what it begins is not on disk yet */
 	struct kt_ticket ticket;
 	char why[512];
 	int64_t tick_at_ms; /* planned; INT64_MAX: none */
@@ -213,6 +214,7 @@ struct sim_ghost_device { /* what the world was told about a device */
 	int64_t revoked_ms;
 	bool revoke_wanted; /* ordered, whether acknowledged or not */
 	bool is_reenrolled; /* a certificate was issued after a revoke was ordered */
+	bool needs_ticket;  /* an enrolment ended without a word, or its ticket is forgotten */
 	uint64_t csr_op;    /* of the first request, and its key */
 	struct kt_key_id csr_key;
 	bool is_behind; /* its hello named a newer op: that must be said before it is served */

@@ -402,7 +402,7 @@ void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub)
 		sim->devices[hub].revoke_wanted = true;
 	/* a newer ticket ends an enrolment that is not confirmed: the hub has to begin anew */
 	if (command == SIM_TICKET && (d == NULL || d->current == NULL) && !sim->is_calm)
-		sim->devices[hub].revoke_wanted = true;
+		sim->devices[hub].needs_ticket = true;
 	if (d == NULL)
 		return;
 	if (command == SIM_ROTATE)
@@ -492,7 +492,8 @@ static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 	    sim->server.is_rolled_back)
 		return;
 	record = kt_identity_record(hub->store);
-	if (record->phase == KT_AGENT_NEW)
+	/* who has nothing yet, or begins anew, has a ticket instead */
+	if (kt_rollover_is_claim(record) || hub->starts_again || device->needs_ticket)
 		return;
 	if (sim->server.is_up && !accepts(sim->server.registry, hub->id, record))
 		sim_break(sim, "I1", "%s holds nothing that the server takes", hub->id);

@@ -318,17 +318,20 @@ static enum kt_err settle(struct sim *sim, struct sim_hub *hub)
 {
 	struct kt_agent_record next = *kt_identity_record(hub->store);
 	uint8_t hash[32];
+	bool is_last;
 	enum kt_err err = KT_ERR_OK;
 
-	if (next.phase == KT_AGENT_NEW && hub->has_ticket) {
-		kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
-		if (next.trust_domain[0] == '\0' || !next.has_ticket ||
-		    memcmp(next.ticket_sha256, hash, sizeof(hash)) != 0) {
-			(void)snprintf(next.trust_domain, sizeof(next.trust_domain), SIM_TD);
-			next.has_ticket = true;
-			memcpy(next.ticket_sha256, hash, sizeof(hash));
-			err = kt_identity_save(hub->store, &next);
-		}
+	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
+	is_last = next.has_ticket && memcmp(next.ticket_sha256, hash, sizeof(hash)) == 0;
+	if (is_last)
+		hub->starts_again = false;
+	if (is_last && !kt_rollover_is_claim(&next))
+		hub->has_ticket = false; /* that one is over */
+	if (hub->has_ticket && !hub->starts_again && !is_last) {
+		(void)snprintf(next.trust_domain, sizeof(next.trust_domain), SIM_TD);
+		next.has_ticket = true;
+		memcpy(next.ticket_sha256, hash, sizeof(hash));
+		err = kt_identity_save(hub->store, &next);
 	}
 	return err == KT_ERR_OK ? kt_identity_save_root(hub->store, sim_pki_root(sim->pki)) : err;
 }
@@ -351,7 +354,6 @@ static enum kt_err open_process(struct sim *sim, struct sim_hub *hub)
 
 static enum kt_err make_agent(struct sim *sim, struct sim_hub *hub)
 {
-	bool is_new = kt_identity_record(hub->store)->phase == KT_AGENT_NEW;
 	const struct kt_agent_setup setup = {
 		.transport = &hub->transport,
 		.disk = &hub->agent_disk,
@@ -366,12 +368,22 @@ static enum kt_err make_agent(struct sim *sim, struct sim_hub *hub)
 			   .backoff_max = 300000,
 			   .hook_retry = 60000},
 		.key_store = "file",
-		.ticket = hub->has_ticket && is_new ? &hub->ticket : NULL,
+		.ticket = hub->has_ticket ? &hub->ticket : NULL,
 		.claim_device = "",
 	};
 
+	uint8_t hash[32];
+	enum kt_err err;
+
 	kt_agent_ports_init(&hub->ports, hub->store, hub->crypto, NULL);
-	return kt_agent_new(&setup, now_of(sim, hub), &hub->agent);
+	err = kt_agent_new(&setup, now_of(sim, hub), &hub->agent);
+	if (err != KT_ERR_OK || !hub->starts_again)
+		return err;
+	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
+	err = kt_agent_enroll_again(hub->agent, hash);
+	hub->starts_again = err != KT_ERR_OK;
+	/* a rotation's last steps come first: its owner tries once more at the next start */
+	return err == KT_ERR_STATE ? KT_ERR_OK : err;
 }
 
 static void free_process(struct sim_hub *hub)
@@ -554,6 +566,8 @@ void sim_hub_take_ticket(struct sim *sim, struct sim_hub *hub, const struct kt_t
 {
 	hub->ticket = *ticket;
 	hub->has_ticket = true;
+	hub->starts_again = hub->exists;
+	sim->devices[hub->slot].needs_ticket = false;
 	hub->exists = true;
 	if (hub->is_up)
 		sim_hub_stop(sim, hub, true); /* `enroll TICKET` is another process */

@@ -405,7 +405,7 @@ static void forget_what_is_lost(struct sim *sim)
 		/* a hub that holds nothing yet needs another ticket, if its own is lost */
 		if (hub->exists &&
 		    (!hub->is_up || kt_identity_record(hub->store)->phase == KT_AGENT_NEW))
-			sim->devices[i].revoke_wanted = true;
+			sim->devices[i].needs_ticket = true;
 	}
 }
 

@@ -531,6 +531,22 @@ static void be_calm(struct sim *sim)
 	sim_server_after(sim);
 }
 
+/* Whose ticket was lost on the way is handed another one; a new ticket put in is used at a start.
+ */
+static void give_tickets(struct sim *sim)
+{
+	if (sim->result->steps % 100 != 0)
+		return;
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		struct sim_hub *hub = &sim->hubs[i];
+
+		if (hub->exists && sim->devices[i].needs_ticket)
+			(void)sim_operator_say(sim, SIM_TICKET, i);
+		if (hub->is_up && hub->starts_again)
+			sim_hub_stop(sim, hub, true);
+	}
+}
+
 /* The run has had its trouble and too few rotations: they are ordered until there are enough. */
 static bool press_on(struct sim *sim)
 {
@@ -568,6 +584,7 @@ static void run_phases(struct sim *sim)
 	first = sim->result->steps;
 	calm_ms = sim->now_ms;
 	while (!sim_check_settled(sim, why)) {
+		give_tickets(sim);
 		if (sim->result->steps - first > CALM_STEPS || sim->now_ms - calm_ms > CALM_MS) {
 			sim_break(sim, "LV", "%s", why);
 			return;
@@ -577,7 +594,9 @@ static void run_phases(struct sim *sim)
 			return;
 		}
 	}
-	if (sim->rotations < SIM_ROTATIONS && sim->options.skip_count == 0)
+	/* who forgot its devices has none to rotate */
+	if (sim->rotations < SIM_ROTATIONS && sim->options.skip_count == 0 &&
+	    !sim->server.is_rolled_back && !sim->server.is_reconciling)
 		sim_break(sim, "X", "only %u rotations were begun", sim->rotations);
 }
 
