@@ -194,78 +194,83 @@ static bool is_valid(const struct kt_record *r)
 	return true;
 }
 
+/* NULL: the member is no hash. */
+static const uint8_t *hash_of(const struct kt_record *r, unsigned bit)
+{
+	switch (bit) {
+	case KT_F_FP:
+		return r->fp.b;
+	case KT_F_KEY_ID:
+		return r->key_id.b;
+	case KT_F_TICKET:
+		return r->ticket_sha256;
+	case KT_F_HEAD:
+		return r->head;
+	default:
+		return NULL;
+	}
+}
+
+/* NULL: the member is no text. */
+static const char *text_of(const struct kt_record *r, unsigned bit)
+{
+	switch (bit) {
+	case KT_F_TRUST_DOMAIN:
+		return r->trust_domain;
+	case KT_F_DEVICE:
+		return r->device.s;
+	case KT_F_GROUP:
+		return r->group;
+	case KT_F_PATTERN:
+		return r->pattern;
+	case KT_F_ALG:
+		return kt_alg_name(r->alg);
+	case KT_F_REASON:
+		return kt_reason_name(r->reason);
+	case KT_F_STATUS:
+		return kt_credential_status_name(r->status);
+	case KT_F_NOTE:
+		return r->note;
+	default:
+		return NULL;
+	}
+}
+
+static uint64_t number_of(const struct kt_record *r, unsigned bit)
+{
+	switch (bit) {
+	case KT_F_OP:
+		return r->op;
+	case KT_F_DEADLINE:
+		return (uint64_t)r->deadline_us;
+	case KT_F_GENERATION:
+		return r->generation;
+	case KT_F_NOT_AFTER:
+		return (uint64_t)r->not_after_s;
+	case KT_F_EXPIRES:
+		return (uint64_t)r->expires_us;
+	default:
+		return r->index_seq;
+	}
+}
+
 static void put_member(struct kt_json_writer *w, const struct kt_record *r, size_t member)
 {
 	const char *name = members[member].rule.name;
+	const unsigned bit = members[member].bit;
 
-	switch (members[member].bit) {
-	case KT_F_TRUST_DOMAIN:
-		kt_json_put_string(w, name, r->trust_domain);
-		return;
-	case KT_F_DEVICE:
-		kt_json_put_string(w, name, r->device.s);
-		return;
-	case KT_F_GROUP:
-		kt_json_put_string(w, name, r->group);
-		return;
-	case KT_F_PATTERN:
-		kt_json_put_string(w, name, r->pattern);
-		return;
-	case KT_F_OP:
-		kt_json_put_u64(w, name, r->op);
-		return;
-	case KT_F_NONCE:
+	if (text_of(r, bit) != NULL)
+		kt_json_put_string(w, name, text_of(r, bit));
+	else if (hash_of(r, bit) != NULL)
+		kt_json_put_hex(w, name, hash_of(r, bit), HASH_LEN);
+	else if (bit == KT_F_NONCE)
 		kt_json_put_b64url(w, name, r->nonce.b, sizeof(r->nonce.b));
-		return;
-	case KT_F_ALG:
-		kt_json_put_string(w, name, kt_alg_name(r->alg));
-		return;
-	case KT_F_DEADLINE:
-		kt_json_put_u64(w, name, (uint64_t)r->deadline_us);
-		return;
-	case KT_F_FP:
-		kt_json_put_hex(w, name, r->fp.b, sizeof(r->fp.b));
-		return;
-	case KT_F_KEY_ID:
-		kt_json_put_hex(w, name, r->key_id.b, sizeof(r->key_id.b));
-		return;
-	case KT_F_GENERATION:
-		kt_json_put_u64(w, name, r->generation);
-		return;
-	case KT_F_NOT_AFTER:
-		kt_json_put_u64(w, name, (uint64_t)r->not_after_s);
-		return;
-	case KT_F_TICKET:
-		kt_json_put_hex(w, name, r->ticket_sha256, sizeof(r->ticket_sha256));
-		return;
-	case KT_F_EXPIRES:
-		kt_json_put_u64(w, name, (uint64_t)r->expires_us);
-		return;
-	case KT_F_REASON:
-		kt_json_put_string(w, name, kt_reason_name(r->reason));
-		return;
-	case KT_F_WIPE:
-		kt_json_put_bool(w, name, r->wipe);
-		return;
-	case KT_F_NOTE:
-		kt_json_put_string(w, name, r->note);
-		return;
-	case KT_F_HEAD:
-		kt_json_put_hex(w, name, r->head, sizeof(r->head));
-		return;
-	case KT_F_INDEX_SEQ:
-		kt_json_put_u64(w, name, r->index_seq);
-		return;
-	case KT_F_STATUS:
-		kt_json_put_string(w, name, kt_credential_status_name(r->status));
-		return;
-	case KT_F_FROZEN:
-		kt_json_put_bool(w, name, r->frozen);
-		return;
-	default:
+	else if (bit == KT_F_DER)
 		kt_json_put_b64url(w, name, r->der.p, r->der.len);
-		return;
-	}
+	else if (members[member].rule.type == KT_JSON_BOOL)
+		kt_json_put_bool(w, name, bit == KT_F_WIPE ? r->wipe : r->frozen);
+	else
+		kt_json_put_u64(w, name, number_of(r, bit));
 }
 
 enum kt_err kt_record_encode(const struct kt_record *record, const uint8_t prev[static 32],
