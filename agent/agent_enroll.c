@@ -175,6 +175,22 @@ static bool is_wanted(const struct kt_agent *agent, const struct kt_device_id *g
 	return true;
 }
 
+/*
+ * The hub is in session with what it has, and nobody wants the claim: without it rotations go on.
+ * The ticket's hash stays in the record, so that the next start does not begin with it once more.
+ */
+static void give_claim_up(struct kt_agent *agent)
+{
+	struct kt_agent_record next = *kt_agent_record(agent);
+	const uint64_t dir = next.pending.dir;
+
+	next.phase = KT_AGENT_STABLE;
+	next.pending = (struct kt_slot){0};
+	if (kt_agent_save(agent, &next) == KT_ERR_OK && dir != 0)
+		(void)agent->setup.disk->wipe(agent->setup.disk->ctx, dir);
+	kt_agent_link_close(agent, KT_LINK_CLAIM);
+}
+
 void kt_agent_enroll_receive(struct kt_agent *agent, const struct kt_message *message)
 {
 	const struct kt_rollover_input input = {.link = KT_LINK_CLAIM, .message = message};
@@ -192,6 +208,11 @@ void kt_agent_enroll_receive(struct kt_agent *agent, const struct kt_message *me
 		snprintf(agent->last_reason, sizeof(agent->last_reason), "pending");
 		come_back_in(agent, message->u.pending.retry_s);
 	} else if (message->type == KT_MESSAGE_REJECT) {
+		if (message->u.reject.reason == KT_REASON_CLAIM_REFUSED &&
+		    kt_agent_active_link(agent) != KT_LINK_COUNT) {
+			give_claim_up(agent);
+			return;
+		}
 		snprintf(agent->last_reason, sizeof(agent->last_reason), "%s",
 			 kt_reason_name(message->u.reject.reason));
 		come_back_in(agent, message->u.reject.retry_s > 0 ? message->u.reject.retry_s

@@ -154,8 +154,11 @@ enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *re
 						const struct kt_fingerprint *session_fp,
 						const struct kt_msg_rotate *rotate)
 {
+	/* who enrols again has asked for another credential already, and not in vain (a ticket) */
+	if (kt_rollover_is_claim(record))
+		return KT_EV_ROTATE_BAD;
 	if (rotate->op == record->op && record->op != 0)
-		return kt_rollover_is_claim(record) ? KT_EV_ROTATE_BAD : KT_EV_ROTATE_SAME;
+		return KT_EV_ROTATE_SAME;
 	if (rotate->op < record->op || rotate->op == 0)
 		return KT_EV_ROTATE_BAD;
 	if (!kt_fingerprint_eq(&rotate->cur, session_fp))

@@ -90,7 +90,7 @@
 #define DEVICE_CERT_CERT_GOOD CERT /* open.trial */
 #define DEVICE_NEW_ENROLLED CERT   /* save.cert */
 #define DEVICE_STABLE_ENROLLED NO
-#define DEVICE_KEY_ENROLLED NO
+#define DEVICE_KEY_ENROLLED CERT   /* save.cert */
 #define DEVICE_CERT_ENROLLED CERT /* open.trial */
 #define DEVICE_NEW_CONFIRM_DUE NO
 #define DEVICE_STABLE_CONFIRM_DUE NO

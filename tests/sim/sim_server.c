@@ -308,10 +308,14 @@ static void follow_shadow(struct sim *sim, uint64_t seq)
 	s->told_seq = seq;
 }
 
+static void free_backup(struct sim_backup *b);
+
 static void new_shadow(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
 
+	for (unsigned i = 0; i < SIM_BACKUPS; i++)
+		free_backup(&s->backups[i]); /* of another history now */
 	kt_registry_free(s->shadow);
 	if (kt_registry_new(&s->shadow) != KT_ERR_OK)
 		abort();
@@ -368,8 +372,6 @@ static enum kt_err make_core(struct sim *sim)
 	kt_sha256(root.p, root.len, setup.root_sha256);
 	return kt_core_new(&setup, sim_server_now(sim), &s->core);
 }
-
-static void free_backup(struct sim_backup *b);
 
 /* The ledger as it lies there, record by record, is what counts from here on. */
 static enum kt_err keep_visited(void *arg, const struct kt_record *record,

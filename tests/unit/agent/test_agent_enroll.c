@@ -427,13 +427,48 @@ static void the_old_credential_is_tried_all_the_while(void **state)
 	/* the op that it had obeyed before has no key any more, and this one is not for it */
 	hub_rotate(h, KT_LINK_AGENT, 100, HUB_OLD);
 	TRACE_NOTHING(&h->trace);
-	/* a newer one is a rotation like any other: the claim is over */
+	/* nor a newer one: the plugin may have issued for the claim's key already */
 	hub_rotate(h, KT_LINK_AGENT, 300, HUB_OLD);
-	TRACE_EXPECT(&h->trace, "key 300", "save key a=1 p=300 r=0 none", "wipe 2",
-		     "send agent csr", "close claim");
-	say_enrolled(h, "hub-17"); /* on its way already */
 	TRACE_NOTHING(&h->trace);
-	assert_int_equal(h->disk.record.pending.dir, 300);
+	assert_int_equal(h->disk.record.pending.dir, 2);
+}
+
+static void a_claim_that_is_refused_ends_where_the_hub_is_in_session(void **state)
+{
+	struct hub *h = again(state);
+
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_BUSY, 5, 0);
+	TRACE_EXPECT(&h->trace, "close claim"); /* comes back */
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_pass(h, 10000);
+	hub_up(h, KT_LINK_CLAIM);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
+	TRACE_EXPECT(&h->trace, "save stable a=1 p=0 r=0 none", "wipe 2", "close claim");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	h->trace.count = 0;
+	hub_pass(h, 600000);
+	TRACE_NOTHING(&h->trace);
+	hub_rotate(h, KT_LINK_AGENT, 300, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "key 300", "save key a=1 p=300 r=0 none", "send agent csr");
+}
+
+static void a_claim_that_is_refused_goes_on_where_the_hub_has_no_session(void **state)
+{
+	struct hub *h = again(state);
+
+	hub_start(h);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	hub_up(h, KT_LINK_CLAIM);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
+	TRACE_EXPECT(&h->trace, "close claim");
+	assert_int_equal(h->disk.record.pending.dir, 2);
 }
 
 static void a_claim_goes_on_after_a_restart(void **state)
@@ -558,6 +593,8 @@ int main(void)
 		T(an_unproven_first_credential_is_tried_for_ever),
 		T(a_locked_out_hub_enrols_beside_what_it_has),
 		T(the_old_credential_is_tried_all_the_while),
+		T(a_claim_that_is_refused_ends_where_the_hub_is_in_session),
+		T(a_claim_that_is_refused_goes_on_where_the_hub_has_no_session),
 		T(a_claim_goes_on_after_a_restart),
 		T(again_makes_it_nobody_else),
 		T(again_keeps_whatever_may_be_in_force),

@@ -178,7 +178,7 @@ static void a_key_to_enrol_with_is_no_answer_to_the_op_in_hand(void **state)
 	assert_true(kt_rollover_is_claim(&record));
 	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
 	rotate = rotate_to(101, 0xaa);
-	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_NEW);
+	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
 	record.phase = KT_AGENT_CERT;
 	assert_false(kt_rollover_is_claim(&record));
 	record.phase = KT_AGENT_STABLE;
