@@ -49,9 +49,7 @@ TALK=1
 [ "$JSON" = 0 ] || TALK=2
 tell() { printf '%s\n' "$*" >&"$TALK"; }
 
-python() {
-	PYTHONPATH=$KT_ROOT/tests/soak:$KT_ROOT/tests/integration/probe PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$@"
-}
+export PYTHONPATH=$KT_ROOT/tests/soak:$KT_ROOT/tests/integration/probe PYTHONDONTWRITEBYTECODE=1
 
 # Hundreds of agents sync thousands of times a minute. What a sync promises is judged from powercut.c's note and
 # not from the disk, so that memory will do.
@@ -69,7 +67,7 @@ sed -i 's/^log_type all$/log_type error\nlog_type warning\nlog_type notice\nlog_
 
 tell "# KT_SEED=$SEED, $HUBS hubs, $MINUTES minutes"
 # As a child that is waited for, so that a signal to this script is handled at once.
-python "$KT_ROOT/tests/soak/soak.py" "$MINUTES" "$SEED" "$HUBS" </dev/null >"$KT_TMP/soak.log" 2>&1 &
+/usr/bin/python3 -B "$KT_ROOT/tests/soak/soak.py" "$MINUTES" "$SEED" "$HUBS" </dev/null >"$KT_TMP/soak.log" 2>&1 &
 KT_PIDS+=($!)
 wait $!
 CODE=$?
@@ -83,7 +81,7 @@ fi
 
 OPTIONS=()
 [ "$JSON" = 0 ] || OPTIONS=(--json)
-python "$KT_ROOT/tests/soak/check_history.py" "${OPTIONS[@]}" "$KT_TMP/history.jsonl" "$KT_TMP/ledger/ledger.kt" \
+/usr/bin/python3 -B "$KT_ROOT/tests/soak/check_history.py" "${OPTIONS[@]}" "$KT_TMP/history.jsonl" "$KT_TMP/ledger/ledger.kt" \
 	>"$KT_TMP/check.log"
 CODE=$?
 LAST=$(tail -n 1 "$KT_TMP/check.log")
