@@ -251,6 +251,19 @@ bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *sessio
 	       kt_rotation_open(core, device, "keyturn", note).reason == KT_REASON_NONE;
 }
 
+static enum kt_next next_of(const struct kt_session *session, const struct kt_msg_hello *hello,
+			    uint64_t op)
+{
+	const struct kt_device *device = session->device;
+
+	if (session->credential->status == KT_CREDENTIAL_PENDING)
+		return KT_NEXT_CONFIRM;
+	/* enrols again beside its current credential: the trial of what it got comes next */
+	if (device->enrolling && hello->phase == KT_PHASE_CERT && hello->op == device->op)
+		return KT_NEXT_NONE;
+	return reconciliation[kt_rotation_phase(device)][what_it_says(hello, op)];
+}
+
 void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, struct kt_message *m)
 {
 	const struct kt_device *device = session->device;
@@ -265,7 +278,7 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 	(void)kt_rotation_order_due(core, session); /* the welcome says so */
 	phase = kt_rotation_phase(device);
 	op = phase == KT_SERVER_IDLE ? device->last_committed_op : device->op;
-	next = is_pending ? KT_NEXT_CONFIRM : reconciliation[phase][what_it_says(&m->u.hello, op)];
+	next = next_of(session, &m->u.hello, op);
 	welcome = kt_core_message(core, session, KT_MESSAGE_WELCOME);
 	if (welcome == NULL)
 		return;

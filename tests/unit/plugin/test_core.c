@@ -101,6 +101,28 @@ static void a_superseded_credential_is_suspect_before_promoted_and_an_alarm_afte
 	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
 }
 
+/* What the hub's own program sent just before it reloaded may come in just after. */
+static void what_was_under_way_at_promoted_is_a_suspicion(void **state)
+{
+	struct fake *f = *state;
+	struct kt_message *m;
+
+	rotate_to_next(f, 5);
+	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
+	m = fake_message(f, AGENT, KT_MESSAGE_PROMOTED);
+	m->u.promoted.op = 5;
+	m->u.promoted.fp = fake_fingerprint(NEXT);
+	fake_say(f, AGENT, m, NULL);
+	assert_int_equal(hub(f)->promoted_op, 5);
+	fake_later(f, 29999);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 0);
+	fake_later(f, 1);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
+}
+
 static void a_revoked_credential_is_told_and_banned(void **state)
 {
 	struct fake *f = *state;
@@ -745,6 +767,7 @@ int main(void)
 		T(a_device_is_let_in_and_gets_its_id_as_user_name),
 		T(a_refusal_is_counted_and_logged),
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
+		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(a_revoked_credential_is_told_and_banned),
 		T(reload_disturbs_nobody_and_promotes_nothing),
 		T(five_takeovers_in_a_minute_are_told_once),

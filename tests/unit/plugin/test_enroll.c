@@ -243,6 +243,31 @@ static void a_ticket_for_an_existing_device_replaces_its_hardware(void **state)
 	assert_int_equal(fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF), KT_ANSWER_DENY);
 }
 
+/* To say that its op is closed would keep it from trying what it got. */
+static void a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-17", "");
+	struct kt_message *m;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "hub-17", &ticket, "key");
+	fake_issue(f, LEAF "b");
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
+	m->u.hello.phase = KT_PHASE_CERT;
+	m->u.hello.op = device(f, "hub-17")->op;
+	fake_say(f, AGENT, m, NULL);
+	assert_string_equal(fake_sent(f, "hub-17:agent", "welcome"), "welcome next=none op=0");
+	fake_later(f, 1000);
+	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
+	m->u.hello.phase = KT_PHASE_CERT;
+	m->u.hello.op = device(f, "hub-17")->op - 1;
+	fake_forget(f);
+	fake_say(f, AGENT, m, NULL);
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "welcome"), "next=closed"));
+}
+
 static void a_key_that_was_certified_before_gets_nothing_by_a_ticket(void **state)
 {
 	struct fake *f = *state;
@@ -534,6 +559,7 @@ int main(void)
 		T(a_ticket_that_expires_while_the_worker_works_is_not_used),
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),
 		T(a_ticket_for_an_existing_device_replaces_its_hardware),
+		T(a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial),
 		T(a_key_that_was_certified_before_gets_nothing_by_a_ticket),
 		T(refuses_to_give_out_a_ticket_that_cannot_be_used),
 		T(a_registered_key_gets_its_device),

@@ -737,6 +737,43 @@ static void a_pending_credential_is_given_up_after_seven_days(void **state)
 	assert_int_equal(kt_core_count(f->core, KT_REASON_OP_CLOSED), 1);
 }
 
+static size_t rotates_sent(const struct fake *f)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < f->published_count; i++)
+		count += strncmp(f->published[i].text, "rotate ", 7) == 0 ? 1 : 0;
+	return count;
+}
+
+/* A device cannot ask for an order that it never heard of. */
+static void a_rotate_that_finds_no_ear_is_said_again_and_less_and_less_often(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	assert_int_equal(rotates_sent(f), 1);
+	fake_later(f, 59000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 1);
+	fake_later(f, 2000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 2);
+	fake_later(f, 100000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 2);
+	fake_later(f, 21000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 3);
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	fake_later(f, 700000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 3); /* it was heard */
+}
+
 /* --- hello --- */
 
 static const char *hello_answer(struct fake *f, uintptr_t client, enum kt_device_phase phase,
@@ -979,6 +1016,7 @@ int main(void)
 		T(an_open_op_is_closed_at_its_deadline),
 		T(the_walk_takes_a_larger_fleet_piece_by_piece),
 		T(a_pending_credential_is_given_up_after_seven_days),
+		T(a_rotate_that_finds_no_ear_is_said_again_and_less_and_less_often),
 		T(hello_is_answered_by_phase_and_op),
 		T(an_op_from_the_future_is_refused),
 		T(a_newer_op_raises_ours_and_closes_what_is_open),
