@@ -191,13 +191,16 @@ void kt_core_kick_now(struct kt_core *core, struct kt_session *session, enum kt_
 	if (session->gone || session->kicked ||
 	    kt_sessions_by_client_id(core->sessions, session->client_id) != session)
 		return;
+	if (core->ports.broker->kick(core->ports.broker->ctx, session->client_id) != KT_ERR_OK) {
+		session->kick_at_tick = 1; /* the sweep tries again; its rights are gone already */
+		session->kick_reason = reason;
+		return;
+	}
 	session->kicked = true;
 	(void)kt_log_event(core->ports.log,
 			   session->kind == KT_SESSION_CLAIM ? KT_EVENT_CLAIM_ENDED
 							     : KT_EVENT_SESSION_ENDED,
 			   fields, 3);
-	/* where the broker fails, the table forgets the pointer, and unknown ones have no rights */
-	(void)core->ports.broker->kick(core->ports.broker->ctx, session->client_id);
 	kt_sessions_mark_gone(core->sessions, session->client);
 }
 

@@ -30,6 +30,8 @@ static enum kt_err do_kick(void *ctx, const char *client_id)
 {
 	struct fake *f = ctx;
 
+	if (f->kick_fails)
+		return KT_ERR_NOMEM;
 	if (f->kicked_count == FAKE_MAX)
 		abort();
 	(void)snprintf(f->kicked[f->kicked_count++], KT_CLIENT_ID_MAX, "%s", client_id);

@@ -47,6 +47,7 @@ struct fake {
 	/* what shall happen */
 	bool journal_fails;
 	bool jobs_are_full;
+	bool kick_fails;
 	bool sync_at_once; /* each event ends with everything durable and every seal done */
 	uint8_t entropy_next;
 	/* what was sealed */

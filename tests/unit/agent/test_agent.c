@@ -623,6 +623,71 @@ static void promoted_is_repeated_until_it_is_noted(void **state)
 	TRACE_NOTHING(&h->trace);
 }
 
+/* Else the newer one would never be said, and its repeats would be answered for ever in vain. */
+static void a_newer_commit_ends_the_promoted_of_an_older_op(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	h->disk.record.step = KT_STEP_PROMOTED;
+	h->disk.record.step_op = 100;
+	kt_agent_tick(h->agent, h->now);
+	assert_int_equal(hub_sent(h)->u.promoted.op, 100);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	h->disk.leaf = hub_fp(HUB_NEW);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	hub_committed(h, KT_LINK_TRIAL, 200, HUB_NEW);
+	h->trace.count = 0;
+	hub_hooks_done(h, true);
+	TRACE_EXPECT(&h->trace, "save stable a=200 p=0 r=1 wipe", "wipe 1",
+		     "save stable a=200 p=0 r=0 promoted", "send trial promoted");
+	assert_int_equal(hub_sent(h)->u.promoted.op, 200);
+}
+
+/* `cert` follows that welcome; if it does not come, it is asked for as after a rotate. */
+static void a_cert_that_was_announced_and_lost_is_asked_for(void **state)
+{
+	static const int64_t at_s[] = {10, 20, 40};
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_restart(h);
+	hub_start(h);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CERT);
+	TRACE_NOTHING(&h->trace);
+	assert_repeats(h, "send agent csr", at_s, 3);
+	assert_int_equal(hub_sent(h)->u.csr.op, 200);
+}
+
+/* The op that `closed` spoke of was another one, or another registry's. */
+static void an_open_op_is_tried_whatever_closed_said_before(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_NO_ANSWER);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	hub_restart(h);
+	hub_start(h);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_REFUSED);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
+	hub_pass(h, 600000);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	hub_pass(h, 1000);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
+}
+
 static void promoted_waits_for_a_session_and_survives_a_restart(void **state)
 {
 	struct hub *h = *state;
@@ -991,6 +1056,9 @@ int main(void)
 		T(committed_may_come_over_the_trial_alone),
 		T(a_request_is_repeated_at_doubling_times),
 		T(promoted_is_repeated_until_it_is_noted),
+		T(a_newer_commit_ends_the_promoted_of_an_older_op),
+		T(a_cert_that_was_announced_and_lost_is_asked_for),
+		T(an_open_op_is_tried_whatever_closed_said_before),
 		T(promoted_waits_for_a_session_and_survives_a_restart),
 		T(a_failed_is_repeated_until_that_op_is_noted),
 		T(a_key_that_the_disk_refused_is_tried_again),

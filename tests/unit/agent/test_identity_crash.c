@@ -183,6 +183,35 @@ static unsigned fail_each(struct agent_pki *pki, int error)
 	}
 }
 
+/*
+ * The sync of a save fails, the process ends, the power stays: the cache still shows the new
+ * record, and the disk does not have it. What the next process reads must be what a power cut
+ * leaves.
+ */
+static void a_record_that_only_the_cache_has_is_none(void **state)
+{
+	struct identity_script *script = identity_script_new(*state);
+	struct kt_agent_record next;
+	struct kt_key_store *keys = NULL;
+	struct kt_identity_store *store = NULL;
+	char why[512];
+	uint64_t seq;
+
+	identity_script_run(script, 1);
+	next = *kt_identity_record(script->store);
+	seq = next.seq;
+	next.controller_n++;
+	fake_fs_fail_at(script->fs, 3, EIO); /* open, pwrite, fsync */
+	assert_int_equal(kt_identity_save(script->store, &next), KT_ERR_SYS);
+	fake_fs_kill(script->fs);
+	assert_int_equal(identity_script_open(script, script->fs, &keys, &store, why), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(store)->controller_n, next.controller_n - 1);
+	assert_true(kt_identity_record(store)->seq <= seq + 1);
+	kt_identity_close(store);
+	kt_key_store_close(keys);
+	identity_script_free(script);
+}
+
 static void one_call_that_fails_costs_nothing(void **state)
 {
 	unsigned silent = fail_each(*state, EIO);
@@ -221,6 +250,7 @@ int main(void)
 		cmocka_unit_test(a_power_cut_at_any_call_leaves_a_credential_that_gets_in),
 		cmocka_unit_test(a_power_cut_during_recovery_is_recovered_from),
 		cmocka_unit_test(without_one_copy_the_other_one_gets_in),
+		cmocka_unit_test(a_record_that_only_the_cache_has_is_none),
 		cmocka_unit_test(one_call_that_fails_costs_nothing),
 		cmocka_unit_test(one_write_without_space_costs_nothing),
 		cmocka_unit_test(a_disk_that_fails_for_good_locks_nobody_out),

@@ -123,6 +123,26 @@ static void what_was_under_way_at_promoted_is_a_suspicion(void **state)
 	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
 }
 
+static void a_kick_that_the_broker_could_not_take_is_made_again(void **state)
+{
+	struct fake *f = *state;
+	const struct kt_revoke_order at_once = {.emergency = true};
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->kick_fails = true;
+	(void)kt_device_revoke(f->core, hub(f), "op:test", &at_once);
+	fake_durable(f);
+	assert_false(fake_session(f, AGENT)->gone);
+	fake_later(f, 1000);
+	fake_tick(f);
+	assert_false(fake_was_kicked(f, "hub-17:agent"));
+	f->kick_fails = false;
+	fake_later(f, 1000);
+	fake_tick(f);
+	assert_true(fake_was_kicked(f, "hub-17:agent"));
+	assert_int_equal(f->logged[KT_EVENT_SESSION_ENDED], 1);
+}
+
 static void a_revoked_credential_is_told_and_banned(void **state)
 {
 	struct fake *f = *state;
@@ -768,6 +788,7 @@ int main(void)
 		T(a_refusal_is_counted_and_logged),
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
+		T(a_kick_that_the_broker_could_not_take_is_made_again),
 		T(a_revoked_credential_is_told_and_banned),
 		T(reload_disturbs_nobody_and_promotes_nothing),
 		T(five_takeovers_in_a_minute_are_told_once),
