@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sim.h"
 #include "sim_shrink.h"
 
-enum { REAL_EVERY = 100 };
+enum { REAL_EVERY = 100, JOBS_MAX = 64 };
 
 struct arguments {
 	uint64_t first;
@@ -17,6 +19,7 @@ struct arguments {
 	bool is_json;
 	bool wants_cells;
 	uint64_t fail_max; /* stop after so many */
+	unsigned jobs;	   /* processes */
 };
 
 struct totals {
@@ -35,7 +38,7 @@ struct totals {
 
 static int usage(void)
 {
-	(void)fputs("usage: sim --seeds A..B [--json] [--no-cells] [--stop-after N]\n"
+	(void)fputs("usage: sim --seeds A..B [--json] [--no-cells] [--stop-after N] [--jobs N]\n"
 		    "       sim --seed N [--trace]\n",
 		    stderr);
 	return 2;
@@ -57,7 +60,7 @@ static bool parse(int argc, char **argv, struct arguments *args)
 {
 	bool has_seeds = false;
 
-	*args = (struct arguments){.wants_cells = true, .fail_max = 20};
+	*args = (struct arguments){.wants_cells = true, .fail_max = 20, .jobs = 1};
 	for (int i = 1; i < argc; i++) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 
@@ -69,6 +72,9 @@ static bool parse(int argc, char **argv, struct arguments *args)
 			args->wants_cells = false;
 		} else if (strcmp(argv[i], "--stop-after") == 0) {
 			args->fail_max = strtoull(value, NULL, 10);
+			i++;
+		} else if (strcmp(argv[i], "--jobs") == 0) {
+			args->jobs = (unsigned)strtoul(value, NULL, 10);
 			i++;
 		} else if (strcmp(argv[i], "--seeds") == 0 && parse_range(value, args)) {
 			has_seeds = true;
@@ -83,7 +89,8 @@ static bool parse(int argc, char **argv, struct arguments *args)
 			return false;
 		}
 	}
-	return has_seeds && (!args->has_trace || args->first == args->last);
+	return has_seeds && args->jobs > 0 && args->jobs <= JOBS_MAX &&
+	       (!args->has_trace || args->first == args->last);
 }
 
 static struct sim_options options_of(uint64_t seed, bool has_trace)
@@ -140,6 +147,99 @@ static void run_one(uint64_t seed, const struct arguments *args, struct totals *
 		explain(&options, &result);
 }
 
+/* Every @step-th seed from @first on. */
+static void run_share(uint64_t first, uint64_t step, const struct arguments *args,
+		      struct totals *totals)
+{
+	struct timespec cpu;
+
+	for (uint64_t seed = first; seed <= args->last && totals->failed < args->fail_max;
+	     seed += step)
+		run_one(seed, args, totals);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	totals->seconds = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
+}
+
+static void add_totals(struct totals *to, const struct totals *from)
+{
+	to->seeds += from->seeds;
+	to->real += from->real;
+	to->steps += from->steps;
+	to->faults += from->faults;
+	to->rotations += from->rotations;
+	to->commits += from->commits;
+	to->clones += from->clones;
+	to->rolled_back += from->rolled_back;
+	to->reconciled += from->reconciled;
+	to->failed += from->failed;
+	to->seconds += from->seconds;
+}
+
+/* What a child has found, over a pipe: it is smaller than what a pipe holds. */
+struct share {
+	struct totals totals;
+	struct sim_cover cover;
+};
+
+static bool collect(int fd, struct totals *totals)
+{
+	struct share *share = sim_alloc(NULL, 1, sizeof(*share));
+	size_t done = 0;
+	bool is_whole;
+
+	while (done < sizeof(*share)) {
+		ssize_t n = read(fd, (char *)share + done, sizeof(*share) - done);
+
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	is_whole = done == sizeof(*share);
+	if (is_whole) {
+		add_totals(totals, &share->totals);
+		sim_cover_add(&share->cover);
+	}
+	free(share);
+	return is_whole;
+}
+
+__attribute__((noreturn)) static void be_child(int fd, unsigned job, const struct arguments *args)
+{
+	struct share *share = sim_alloc(NULL, 1, sizeof(*share));
+
+	memset(share, 0, sizeof(*share));
+	run_share(args->first + job, args->jobs, args, &share->totals);
+	share->cover = *sim_cover_get();
+	(void)fflush(stdout);
+	_exit(write(fd, share, sizeof(*share)) == (ssize_t)sizeof(*share) ? 0 : 1);
+}
+
+/* A child that dies has found something, too: it counts as a failure. */
+static void run_jobs(const struct arguments *args, struct totals *totals)
+{
+	int fds[JOBS_MAX];
+
+	for (unsigned job = 0; job < args->jobs; job++) {
+		int ends[2];
+
+		if (pipe(ends) != 0)
+			abort();
+		(void)fflush(stdout);
+		if (fork() == 0)
+			be_child(ends[1], job, args);
+		(void)close(ends[1]);
+		fds[job] = ends[0];
+	}
+	for (unsigned job = 0; job < args->jobs; job++) {
+		if (!collect(fds[job], totals)) {
+			printf("job %u died\n", job);
+			totals->failed++;
+		}
+		(void)close(fds[job]);
+		(void)wait(NULL);
+	}
+}
+
 static void report(const struct arguments *args, const struct totals *t, unsigned *passed,
 		   unsigned *failed)
 {
@@ -171,22 +271,18 @@ int main(int argc, char **argv)
 {
 	struct arguments args;
 	struct totals totals = {0};
-	struct timespec start;
-	struct timespec end;
 	unsigned passed;
 	unsigned failed;
 
 	if (!parse(argc, argv, &args))
 		return usage();
 	sim_vfs_register();
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-	for (uint64_t seed = args.first; seed <= args.last && totals.failed < args.fail_max; seed++)
-		run_one(seed, &args, &totals);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-	totals.seconds =
-		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
-	passed = (unsigned)(totals.seeds - totals.failed);
+	if (args.jobs > 1)
+		run_jobs(&args, &totals);
+	else
+		run_share(args.first, 1, &args, &totals);
 	failed = (unsigned)totals.failed;
+	passed = totals.seeds > totals.failed ? (unsigned)(totals.seeds - totals.failed) : 0;
 	report(&args, &totals, &passed, &failed);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed > 0 || passed == 0 ? 1 : 0;

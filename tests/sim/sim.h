@@ -471,6 +471,14 @@ int sim_device_of(const struct sim *sim, const char *id); /* -1: none */
 
 /* --- sim_cover.c --- */
 
+/* All counts, for one process to hand to another. */
+struct sim_cover {
+	uint64_t faults[SIM_FAULT_COUNT];
+	uint64_t server[KT_SERVER_ISSUED + 1][KT_ROTATION_EVENT_COUNT];
+	uint64_t device[KT_AGENT_CERT + 1][KT_EV_COUNT];
+};
+const struct sim_cover *sim_cover_get(void);
+void sim_cover_add(const struct sim_cover *other);
 void sim_cover_fault(enum sim_fault fault);
 void sim_cover_server(enum kt_server_phase phase, enum kt_rotation_event event);
 /* Text table on stdout or JSON; false: something that must be reached was not. */

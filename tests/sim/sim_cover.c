@@ -4,9 +4,7 @@
 
 #include "sim.h"
 
-static uint64_t faults[SIM_FAULT_COUNT];
-static uint64_t server[KT_SERVER_ISSUED + 1][KT_ROTATION_EVENT_COUNT];
-static uint64_t device[KT_AGENT_CERT + 1][KT_EV_COUNT];
+static struct sim_cover cover;
 
 /*
  * Cells that no run of the product can come to, and why; a run that comes to one fails as well.
@@ -42,18 +40,32 @@ struct kt_rollover_cell __real_kt_rollover(enum kt_agent_phase phase, enum kt_ro
 struct kt_rollover_cell __wrap_kt_rollover(enum kt_agent_phase phase, enum kt_rollover_event event);
 struct kt_rollover_cell __wrap_kt_rollover(enum kt_agent_phase phase, enum kt_rollover_event event)
 {
-	device[phase][event]++;
+	cover.device[phase][event]++;
 	return __real_kt_rollover(phase, event);
+}
+
+const struct sim_cover *sim_cover_get(void)
+{
+	return &cover;
+}
+
+void sim_cover_add(const struct sim_cover *other)
+{
+	const uint64_t *from = (const uint64_t *)other;
+	uint64_t *to = (uint64_t *)&cover;
+
+	for (size_t i = 0; i < sizeof(cover) / sizeof(*to); i++)
+		to[i] += from[i];
 }
 
 void sim_cover_fault(enum sim_fault fault)
 {
-	faults[fault]++;
+	cover.faults[fault]++;
 }
 
 void sim_cover_server(enum kt_server_phase phase, enum kt_rotation_event event)
 {
-	server[phase][event]++;
+	cover.server[phase][event]++;
 }
 
 static void put(bool is_json, const char *kind, const char *name, const char *event, uint64_t count)
@@ -82,14 +94,14 @@ bool sim_cover_report(bool is_json, unsigned *passed, unsigned *failed)
 	unsigned before = *failed;
 
 	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
-		put(is_json, "fault", sim_fault_text((enum sim_fault)i), "", faults[i]);
-		judge(faults[i] > 0, passed, failed);
+		put(is_json, "fault", sim_fault_text((enum sim_fault)i), "", cover.faults[i]);
+		judge(cover.faults[i] > 0, passed, failed);
 	}
 	for (unsigned p = 0; p <= KT_SERVER_ISSUED; p++) {
 		for (unsigned e = 0; e < KT_ROTATION_EVENT_COUNT; e++) {
 			put(is_json, "server", kt_server_phase_name((enum kt_server_phase)p),
-			    kt_rotation_event_name((enum kt_rotation_event)e), server[p][e]);
-			judge(server[p][e] > 0, passed, failed);
+			    kt_rotation_event_name((enum kt_rotation_event)e), cover.server[p][e]);
+			judge(cover.server[p][e] > 0, passed, failed);
 		}
 	}
 	for (unsigned p = 0; p <= KT_AGENT_CERT; p++) {
@@ -99,8 +111,8 @@ bool sim_cover_report(bool is_json, unsigned *passed, unsigned *failed)
 
 			put(is_json, why == NULL ? "device" : "never",
 			    kt_agent_phase_name((enum kt_agent_phase)p),
-			    kt_rollover_event_name((enum kt_rollover_event)e), device[p][e]);
-			judge((device[p][e] > 0) == (why == NULL), passed, failed);
+			    kt_rollover_event_name((enum kt_rollover_event)e), cover.device[p][e]);
+			judge((cover.device[p][e] > 0) == (why == NULL), passed, failed);
 		}
 	}
 	return *failed == before;

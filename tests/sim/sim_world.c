@@ -16,7 +16,9 @@ enum {
 	CALM_MS = 6 * 3600 * 1000,
 	SETUP_MS = 600000,
 	ENOMEM_WITHIN = 150, /* allocations */
-	CLOCK_JUMPS = 8
+	CLOCK_JUMPS = 8,
+	FOCUS_LINKS = 3, /* seeds modulo 8 */
+	FOCUS_CLONES = 5
 };
 
 static const char *const fault_texts[SIM_FAULT_COUNT] = {
@@ -123,13 +125,13 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 static void focus(struct sim *sim)
 {
 	switch (sim->options.seed % 8) {
-	case 3: /* wiped hubs whose links live on, claims that do */
+	case FOCUS_LINKS: /* wiped hubs whose links live on, claims that do */
 		sim->per_mille[SIM_REVOKE] = 500;
 		sim->per_mille[SIM_LATE_DOWN] = 700;
 		sim->per_mille[SIM_LOSE] = 250;
 		sim->per_mille[SIM_STRANGE] = 1000;
 		break;
-	case 5: /* two hubs with one identity, and slow workers */
+	case FOCUS_CLONES: /* two hubs with one identity, and slow workers */
 		sim->per_mille[SIM_CLONE] = 500;
 		sim->per_mille[SIM_SLOW_WORKER] = 200;
 		sim->per_mille[SIM_CANCEL] = 300;
@@ -377,6 +379,8 @@ static void trouble(struct sim *sim)
 		sim_trace(sim, "server", "server", "broker restarted after ledger.failed");
 		sim_server_stop(sim, true);
 	}
+	if (sim->options.seed % 8 == FOCUS_LINKS && sim_chance(&sim->chance, 350))
+		kind = SIM_STRANGE;
 	if (sim_fault(sim, kind)) {
 		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)
 			(void)sim_operator_say(sim, kind, some_target(sim, kind));
