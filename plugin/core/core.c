@@ -4,7 +4,7 @@
 #include "encoding.h"
 #include "outbox.h"
 
-enum { TAKEOVER_WINDOW_MS = 60000, IN_FLIGHT_MS = 30000 };
+enum { TAKEOVER_WINDOW_MS = 60000 };
 
 static void enter(struct kt_core *core, struct kt_now now)
 {
@@ -89,7 +89,7 @@ static bool is_after_promoted(const struct kt_core *core, const struct kt_creden
 
 	return device->promoted_op >= credential->superseded_by &&
 	       (device->promoted_ms == 0 ||
-		core->now.mono_ms - device->promoted_ms >= IN_FLIGHT_MS);
+		core->now.mono_ms - device->promoted_ms >= core->config->superseded_drain_ms);
 }
 
 static void signal_clone(struct kt_core *core, const struct kt_admission *admission)

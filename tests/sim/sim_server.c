@@ -766,6 +766,8 @@ void sim_server_backup(struct sim *sim)
 {
 	struct sim_backup *b = &sim->server.backups[sim_below(&sim->chance, SIM_BACKUPS)];
 
+	if (!sim->server.is_up)
+		return; /* what lies there now may be of two moments */
 	take_backup(sim, b);
 	sim_trace(sim, "server", "server", "backup at seq %" PRIu64, b->seq);
 }
