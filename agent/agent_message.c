@@ -234,6 +234,10 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 	agent->last_session_s = agent->now.wall_s;
 	if (link == KT_LINK_TRIAL)
 		agent->silent = 0;
+	if (link == KT_LINK_AGENT && kt_rollover_has_aside(kt_agent_record(agent)) &&
+	    l->slot.dir == kt_agent_record(agent)->retired.dir &&
+	    kt_fingerprint_eq(&l->slot.fp, &m->u.welcome.fp))
+		kt_agent_settle_aside(agent);
 	if (m->u.welcome.next == KT_NEXT_CONFIRM)
 		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 	else if (m->u.welcome.next == KT_NEXT_CLOSED)

@@ -229,6 +229,20 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 	kt_agent_steps_drive(agent);
 }
 
+/* As after `committed`, which was lost; what was active is retired. Not saved: the next session. */
+void kt_agent_settle_aside(struct kt_agent *agent)
+{
+	struct kt_agent_record next = *kt_agent_record(agent);
+	const struct kt_slot old = next.active;
+
+	next.active = next.retired;
+	next.retired = old;
+	next.step = KT_STEP_LINK;
+	next.step_op = next.active.op;
+	if (kt_agent_save(agent, &next) == KT_ERR_OK)
+		agent->other_turn = false;
+}
+
 static void finish(struct kt_agent *agent)
 {
 	struct kt_agent_record next = *kt_agent_record(agent);
