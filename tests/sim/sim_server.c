@@ -666,11 +666,11 @@ static void cover_message(struct sim *sim, const struct kt_device *device, const
 		sim_cover_server(phase, KT_ROTATION_FAILED);
 		break;
 	case KT_MESSAGE_HELLO:
-		if (m->u.hello.op <= device->op)
-			break;
-		sim_cover_server(phase, KT_ROTATION_BEHIND);
+		if (m->u.hello.op > device->op)
+			sim_cover_server(phase, KT_ROTATION_BEHIND);
 		if (sim_device_of(sim, device->id.s) >= 0)
-			sim->devices[sim_device_of(sim, device->id.s)].is_behind = true;
+			sim->devices[sim_device_of(sim, device->id.s)].is_behind =
+				m->u.hello.op > device->op;
 		break;
 	default:
 		break;
