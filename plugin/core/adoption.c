@@ -15,6 +15,9 @@ void kt_adoption_take(struct kt_core *core, struct kt_admission *admission)
 	const struct kt_adoption *adoption = &admission->adoption;
 	struct kt_record record;
 	struct kt_rotation_words words;
+	/* the names of a known one were nobody else's; a fleet that comes back is a walk for each
+	 */
+	const bool is_known = kt_registry_find_device(core->registry, adoption->device.s) != NULL;
 	const struct kt_device *device;
 	char actor[KT_ACTOR_MAX + 1];
 	enum kt_reason reason;
@@ -37,7 +40,8 @@ void kt_adoption_take(struct kt_core *core, struct kt_admission *admission)
 		return;
 	kt_rotation_describe(&words, device->op, device->current, KT_REASON_NONE);
 	kt_core_fact(core, KT_EVENT_DEVICE_ADOPTED, device, words.fields, words.count, record.seq);
-	kt_core_evict(core, device);
+	if (!is_known)
+		kt_core_evict(core, device);
 	kt_rotation_retire(core, device, record.seq);
 	kt_rotation_end_trials(core, device, record.seq);
 }

@@ -192,7 +192,7 @@ void kt_core_kick_now(struct kt_core *core, struct kt_session *session, enum kt_
 	    kt_sessions_by_client_id(core->sessions, session->client_id) != session)
 		return;
 	if (core->ports.broker->kick(core->ports.broker->ctx, session->client_id) != KT_ERR_OK) {
-		session->kick_at_tick = 1; /* the sweep tries again; its rights are gone already */
+		session->kick_at_tick = 1; /* no memory: the sweep tries again */
 		session->kick_reason = reason;
 		return;
 	}

@@ -221,7 +221,7 @@ static enum kt_ctl_exit restore_locked(struct kt_ctl *ctl, struct kt_restore_req
 	if (err == KT_ERR_OK)
 		print_done(ctl, report);
 	else
-		kt_print(ctl->env->err, "keyturnctl: nothing was restored: %s", why);
+		kt_print(ctl->env->err, "keyturnctl: the restore failed: %s", why);
 	free(report);
 	return err == KT_ERR_OK ? KT_CTL_EXIT_OK : exit_of(err);
 }

@@ -258,6 +258,22 @@ static void nobody_who_was_revoked_deleted_or_denied(void **state)
 	refuses(f, AGENT, LAST, KT_REASON_CERT_UNKNOWN);
 }
 
+/* A device of the lost records cannot be revoked, for nobody knows it: it is made first. */
+static void one_that_was_made_to_be_revoked_is_not_adopted(void **state)
+{
+	static const struct kt_revoke_order at_once = {.emergency = true};
+	struct fake *f = *state;
+
+	assert_int_equal(kt_device_create(f->core, "hub-20", NULL, NULL, "op:alice").reason,
+			 KT_REASON_NONE);
+	assert_int_equal(kt_device_revoke(f->core, kt_registry_find_device(f->registry, "hub-20"),
+					  "op:alice", &at_once)
+				 .reason,
+			 KT_REASON_NONE);
+	fake_durable(f);
+	refuses(f, "hub-20:agent", NEW, KT_REASON_CERT_UNKNOWN);
+}
+
 static void a_ledger_that_failed_takes_nobody_over(void **state)
 {
 	struct fake *f = *state;
@@ -509,6 +525,7 @@ int main(void)
 		T(nothing_outside_its_dates),
 		T(only_the_agent_s_own_connections_show_it),
 		T(nobody_who_was_revoked_deleted_or_denied),
+		T(one_that_was_made_to_be_revoked_is_not_adopted),
 		T(a_ledger_that_failed_takes_nobody_over),
 		T(sessions_of_the_lower_one_are_ended),
 		T(an_adopted_device_has_keyturn_topics_only),

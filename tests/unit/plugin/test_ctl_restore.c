@@ -167,7 +167,7 @@ static void a_rollback_is_refused_with_its_remedy(void **state)
 	write_ledger(w, "early", 3, &w->early);
 	hex_of(&w->early, head);
 	assert_int_equal(run(w, &fake, "restore", "early", ""), KT_CTL_EXIT_FAILED);
-	says(fake.err, "nothing was restored: the present ledger has records");
+	says(fake.err, "the restore failed: the present ledger has records");
 	says(fake.err, head);
 	assert_string_equal(fake.out, "");
 	fake_ctl_clear(&fake);
