@@ -128,6 +128,20 @@ enum kt_err kt_store_take_locks(struct kt_store_start *s)
 	return err;
 }
 
+static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
+{
+	char head[KT_HEX_LEN(32) + 1] = "lost";
+
+	if (s->state.seq > 0 &&
+	    kt_hex_encode(s->state.head, sizeof(s->state.head), head, sizeof(head)) != KT_ERR_OK)
+		head[0] = '\0';
+	return refuse(
+		s, KT_ERR_ROLLED_BACK,
+		"the ledger in %s %s: revoked credentials could come back. Put the newest "
+		"ledger back; if it is lost for good: keyturnctl restore --accept-rollback %s",
+		s->config->ledger_dir, what, head);
+}
+
 /* --- the index -------------------------------------------------------------------------------- */
 
 static enum kt_err remove_index(const struct kt_fs *fs, const char *path)
@@ -146,6 +160,22 @@ static enum kt_err remove_index(const struct kt_fs *fs, const char *path)
 	return KT_ERR_OK;
 }
 
+/*
+ * A damaged index still tells that there was a registry. Where the ledger has nothing it may not be
+ * thrown away for that: the next start would take both for a first one.
+ */
+static enum kt_err check_ledger_is_there(const struct kt_store_start *s)
+{
+	char path[PATH_CAP];
+	struct stat st;
+
+	if (!make_path(path, s->config->ledger_dir, "ledger.kt"))
+		return refuse(s, KT_ERR_TOO_LONG, "ledger_dir is too long");
+	if (s->fs->lstat(s->fs->ctx, path, &st) == 0 ? st.st_size > 0 : errno != ENOENT)
+		return KT_ERR_OK;
+	return refuse_rollback(s, "is missing, but there is an index, though a damaged one");
+}
+
 /* What the index holds goes into the registry; a damaged one is emptied. */
 static enum kt_err load_index(struct kt_store_start *s)
 {
@@ -157,7 +187,8 @@ static enum kt_err load_index(struct kt_store_start *s)
 		return err;
 	kt_registry_clear(s->registry);
 	s->index_seq = 0;
-	return kt_index_clear(s->index);
+	err = check_ledger_is_there(s);
+	return err == KT_ERR_OK ? kt_index_clear(s->index) : err;
 }
 
 static enum kt_err open_index(struct kt_store_start *s)
@@ -173,10 +204,14 @@ static enum kt_err open_index(struct kt_store_start *s)
 	if (err == KT_ERR_CORRUPT) {
 		kt_index_close(s->index);
 		s->index = NULL;
-		err = remove_index(s->fs, path);
+		err = check_ledger_is_there(s);
+		if (err == KT_ERR_OK)
+			err = remove_index(s->fs, path);
 		if (err == KT_ERR_OK)
 			err = kt_index_open(s->fs, path, &s->index);
 	}
+	if (err == KT_ERR_ROLLED_BACK || err == KT_ERR_TOO_LONG)
+		return err; /* said already */
 	if (err == KT_ERR_VERSION)
 		return refuse(s, err,
 			      "%s was written by a newer version; run that version, or remove "
@@ -202,20 +237,6 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 		return err;
 	s->is_misfit = true;
 	return KT_ERR_CORRUPT;
-}
-
-static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *what)
-{
-	char head[KT_HEX_LEN(32) + 1] = "lost";
-
-	if (s->state.seq > 0 &&
-	    kt_hex_encode(s->state.head, sizeof(s->state.head), head, sizeof(head)) != KT_ERR_OK)
-		head[0] = '\0';
-	return refuse(
-		s, KT_ERR_ROLLED_BACK,
-		"the ledger in %s %s: revoked credentials could come back. Put the newest "
-		"ledger back; if it is lost for good: keyturnctl restore --accept-rollback %s",
-		s->config->ledger_dir, what, head);
 }
 
 /*

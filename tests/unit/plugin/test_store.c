@@ -596,6 +596,46 @@ static void a_missing_ledger_is_a_rollback(void **state)
 	assert_int_equal(access(path, F_OK), -1); /* and stays so */
 }
 
+/* That there was a registry is all it tells, and enough: at every start, until somebody decides. */
+static void a_damaged_index_without_a_ledger_is_no_fresh_start(void **state)
+{
+	static const char *const lost[] = {NULL, "empty"};
+	struct world *w = *state;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	close_world(w);
+	write_text(w, "garbage", "no database, and long enough to be one's first page: 0123456789");
+	write_text(w, "empty", "");
+	for (size_t i = 0; i < 2; i++) {
+		char ledger[128];
+		char from[128];
+
+		path_of(w->ledger_dir, "ledger.kt", ledger);
+		assert_true(unlink(ledger) == 0 || i > 0);
+		if (lost[i] != NULL) {
+			path_of(w->root, lost[i], from);
+			copy_file(from, ledger);
+		}
+		put_index(w, "index.sqlite", "garbage");
+		put_index(w, "index.sqlite-wal", NULL);
+		for (int start = 0; start < 2; start++) {
+			assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+			assert_non_null(strstr(w->why, "--accept-rollback lost"));
+		}
+	}
+	put_index(w, "index.sqlite", NULL); /* nothing at all: a first start */
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	{
+		char path[128];
+
+		path_of(w->root, "garbage", path);
+		assert_int_equal(unlink(path), 0);
+		path_of(w->root, "empty", path);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static void another_history_is_a_rollback(void **state)
 {
 	struct world *w = *state;
@@ -771,6 +811,7 @@ int main(void)
 		T(an_older_ledger_is_a_rollback),
 		T(a_cut_that_would_lose_indexed_records_is_a_rollback),
 		T(a_missing_ledger_is_a_rollback),
+		T(a_damaged_index_without_a_ledger_is_no_fresh_start),
 		T(another_history_is_a_rollback),
 		T(an_unindexed_tail_is_cut_with_an_event),
 		T(an_altered_ledger_is_corrupt_and_names_the_line),
