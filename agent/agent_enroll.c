@@ -149,6 +149,7 @@ void kt_agent_enroll_send(struct kt_agent *agent)
 	if (kt_agent_send(agent, KT_LINK_CLAIM, record->pending.dir, message) == KT_ERR_OK)
 		return;
 fail:
+	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, kt_agent_backoff_ms(agent, l->tries));
 	kt_agent_link_close(agent, KT_LINK_CLAIM);
 }
 

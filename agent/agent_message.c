@@ -81,6 +81,7 @@ void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
 	if (kt_agent_send(agent, link, l->slot.dir, message) == KT_ERR_OK)
 		return;
 fail:
+	kt_agent_link_retry_in(agent, link, kt_agent_backoff_ms(agent, l->tries));
 	kt_agent_link_close(agent, link);
 }
 

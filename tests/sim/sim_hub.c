@@ -323,8 +323,8 @@ static enum kt_err settle(struct sim *sim, struct sim_hub *hub)
 
 	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
 	is_last = next.has_ticket && memcmp(next.ticket_sha256, hash, sizeof(hash)) == 0;
-	if (is_last)
-		hub->starts_again = false;
+	if (is_last || (next.phase == KT_AGENT_NEW && (next.pending.dir == 0 || !next.has_ticket)))
+		hub->starts_again = false; /* the first one, or begun already */
 	if (is_last && !kt_rollover_is_claim(&next))
 		hub->has_ticket = false; /* that one is over */
 	if (hub->has_ticket && !hub->starts_again && !is_last) {

@@ -108,6 +108,10 @@ static void hangs_up_when_the_hello_cannot_be_sent(void **state)
 	h->transport.send_fails = true;
 	hub_up(h, KT_LINK_AGENT);
 	TRACE_EXPECT(&h->trace, "close agent");
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_CLOSED);
+	TRACE_NOTHING(&h->trace); /* what fails here fails again at once: it backs off as ever */
+	hub_pass(h, 2000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1");
 }
 
 static void an_up_that_nobody_asked_for_is_ignored(void **state)

@@ -163,6 +163,10 @@ static void no_entropy_no_enrolment(void **state)
 	hub_up(h, KT_LINK_CLAIM);
 	TRACE_EXPECT(&h->trace, "close claim");
 	h->entropy_fails = false;
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 2000);
+	TRACE_EXPECT(&h->trace, "open claim claim: -");
 }
 
 /* --- waiting and refused --- */
