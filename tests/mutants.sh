@@ -160,12 +160,13 @@ print(json.dumps({"name": name, "what": what, "found": found, "invariant": invar
 work() { # WORKER: every second mutant
 	local i
 	copy_tree "$KT_TMP/tree$1" || return
-	# the control: half of all seeds each, with the plain simulator
-	sim "$KT_TMP/tree$1" $((1 + $1 * SEEDS / 2)) $((($1 + 1) * SEEDS / 2)) 5 >"$KT_TMP/control$1"
 	for ((i = $1; i < ${#names[@]}; i += 2)); do
 		try "$KT_TMP/tree$1" "${names[i]}"
 		mv "$KT_TMP/${names[i]}.new" "$KT_TMP/${names[i]}.result"
 	done
+	# the control, with all patches taken back: half of all seeds each
+	build "$KT_TMP/tree$1" &&
+		sim "$KT_TMP/tree$1" $((1 + $1 * SEEDS / 2)) $((($1 + 1) * SEEDS / 2)) 5 >"$KT_TMP/control$1"
 }
 
 install_packages >"$KT_TMP/packages" || fatal "packages are missing: $(cat "$KT_TMP/packages")"
