@@ -39,7 +39,8 @@ enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 /*
  * The identity that the record holds is kept and tried on; @slot takes the key. A rotation's
  * pending key that has no certificate was never accepted. One with a certificate may be the one
- * that is in force: it stays on the disk, and alone it takes the place of the active one.
+ * that is in force: it is put aside and tried in turn with the active one, whose place it takes
+ * where there is none.
  */
 static bool make_room(struct kt_agent_record *next)
 {

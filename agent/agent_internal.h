@@ -104,6 +104,8 @@ struct kt_rollover_input { /* what an event brings along; the rest NULL */
 };
 void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		   const struct kt_rollover_input *input);
+/* The credential that an enrolment had put aside is in force: it becomes the active one. */
+void kt_agent_settle_aside(struct kt_agent *agent);
 /* Tries a key again that the disk refused, when it is time. */
 void kt_agent_unmade_drive(struct kt_agent *agent);
 /* Goes on with the steps after a commit. */

@@ -75,6 +75,8 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		if (is_new_first(agent, record) && !agent->other_turn)
 			return NULL;
+		if (kt_rollover_has_aside(record) && agent->other_turn)
+			return &record->retired;
 		return &record->active;
 	case KT_LINK_TRIAL:
 		if (record->phase != KT_AGENT_CERT)
@@ -156,13 +158,18 @@ later:
 	kt_agent_link_retry_in(agent, link, kt_agent_backoff_ms(agent, l->tries));
 }
 
-/* The old one did not get in (the loss of a session says nothing): after `closed` the new one's
- * turn.
+/*
+ * The old one did not get in (the loss of a session says nothing): after `closed` the new one's
+ * turn. Beside an enrolment the two take turns.
  */
 static void note_agent_failure(struct kt_agent *agent)
 {
-	if (kt_agent_record(agent)->phase == KT_AGENT_CERT && agent->old_first)
+	const struct kt_agent_record *record = kt_agent_record(agent);
+
+	if (record->phase == KT_AGENT_CERT && agent->old_first)
 		agent->other_turn = true;
+	else if (kt_rollover_has_aside(record))
+		agent->other_turn = !agent->other_turn;
 }
 
 /* The trial takes too long: nothing is lost by hanging up and trying again. */
@@ -204,7 +211,8 @@ static void end_outdated_links(struct kt_agent *agent)
 	const struct kt_agent_link *main_link = &agent->link[KT_LINK_AGENT];
 
 	if (main_link->state != KT_LINK_STATE_DOWN && record->phase != KT_AGENT_NEW &&
-	    main_link->slot.dir != record->active.dir)
+	    main_link->slot.dir != record->active.dir &&
+	    !(kt_rollover_has_aside(record) && main_link->slot.dir == record->retired.dir))
 		kt_agent_link_close(agent, KT_LINK_AGENT);
 	if (agent->link[KT_LINK_TRIAL].state != KT_LINK_STATE_DOWN &&
 	    record->phase != KT_AGENT_CERT && main_link->state == KT_LINK_STATE_READY &&

@@ -234,6 +234,10 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 	agent->last_session_s = agent->now.wall_s;
 	if (link == KT_LINK_TRIAL)
 		agent->silent = 0;
+	if (link == KT_LINK_AGENT && kt_rollover_has_aside(kt_agent_record(agent)) &&
+	    l->slot.dir == kt_agent_record(agent)->retired.dir &&
+	    kt_fingerprint_eq(&l->slot.fp, &m->u.welcome.fp))
+		kt_agent_settle_aside(agent);
 	if (m->u.welcome.next == KT_NEXT_CONFIRM)
 		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 	else if (m->u.welcome.next == KT_NEXT_CLOSED)
@@ -328,9 +332,18 @@ static void on_noted(struct kt_agent *agent, enum kt_link link, const struct kt_
 		      &input);
 }
 
+/* The commit is not on record any more (a restored registry): nobody there can note its end. */
+static bool is_promoted_in_vain(const struct kt_agent_record *record,
+				const struct kt_msg_reject *reject)
+{
+	return reject->reason == KT_REASON_OP_UNKNOWN && record->step == KT_STEP_PROMOTED &&
+	       reject->op == record->step_op;
+}
+
 static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
 {
 	const struct kt_msg_reject *reject = &m->u.reject;
+	const struct kt_rollover_input input = {.link = link, .message = m};
 
 	snprintf(agent->last_reason, sizeof(agent->last_reason), "%s",
 		 kt_reason_name(reject->reason));
@@ -341,6 +354,10 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 	}
 	if (reject->op != 0 && reject->op == agent->unmade.op)
 		agent->unmade_retry_ms = 0;
+	if (is_promoted_in_vain(kt_agent_record(agent), reject)) {
+		kt_agent_roll(agent, KT_EV_NOTED_PROMOTED, &input);
+		return;
+	}
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
 		struct kt_repeat *repeat = &agent->repeat[i];
 

@@ -70,6 +70,17 @@ static void key_refused(struct kt_agent *agent, const struct kt_msg_rotate *rota
 	kt_agent_report(agent, rotate->op, KT_REASON_DISK);
 }
 
+/* A registry that was restored may give an op's number once more, with another nonce. */
+static bool keep_nonce(struct kt_agent *agent, const struct kt_msg_rotate *rotate)
+{
+	struct kt_agent_record next = *kt_agent_record(agent);
+
+	if (kt_nonce_eq(&next.op_nonce, &rotate->nonce))
+		return true;
+	next.op_nonce = rotate->nonce;
+	return kt_agent_save(agent, &next) == KT_ERR_OK;
+}
+
 /*
  * A key for a newer op. With @settle the pending credential was committed and only the answer was
  * lost: it becomes active in the same record, so that no state between the two can be left behind.
@@ -218,6 +229,20 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 	kt_agent_steps_drive(agent);
 }
 
+/* As after `committed`, which was lost; what was active is retired. Not saved: the next session. */
+void kt_agent_settle_aside(struct kt_agent *agent)
+{
+	struct kt_agent_record next = *kt_agent_record(agent);
+	const struct kt_slot old = next.active;
+
+	next.active = next.retired;
+	next.retired = old;
+	next.step = KT_STEP_LINK;
+	next.step_op = next.active.op;
+	if (kt_agent_save(agent, &next) == KT_ERR_OK)
+		agent->other_turn = false;
+}
+
 static void finish(struct kt_agent *agent)
 {
 	struct kt_agent_record next = *kt_agent_record(agent);
@@ -255,7 +280,8 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		new_key(agent, &input->message->u.rotate, true, event);
 		break;
 	case KT_ACT_SEND_CSR:
-		send_csr(agent);
+		if (keep_nonce(agent, &input->message->u.rotate))
+			send_csr(agent);
 		break;
 	case KT_ACT_OPEN_TRIAL:
 		kt_agent_link_retry_in(agent, KT_LINK_TRIAL, 0);

@@ -150,6 +150,12 @@ bool kt_rollover_is_claim(const struct kt_agent_record *record)
 	       (record->phase == KT_AGENT_KEY && record->pending.op == 0);
 }
 
+bool kt_rollover_has_aside(const struct kt_agent_record *record)
+{
+	return record->phase == KT_AGENT_KEY && kt_rollover_is_claim(record) &&
+	       record->retired.dir != 0 && record->step == KT_STEP_NONE;
+}
+
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,
 						const struct kt_fingerprint *session_fp,
 						const struct kt_msg_rotate *rotate)

@@ -59,6 +59,9 @@ const char *kt_rollover_action_name(enum kt_rollover_action action);
 /* Is the pending key one to enrol with? In NEW; and in KEY, where no op asked for it. */
 bool kt_rollover_is_claim(const struct kt_agent_record *record);
 
+/* Did that enrolment put a rotation's credential aside (retired), which may be the one in force? */
+bool kt_rollover_has_aside(const struct kt_agent_record *record);
+
 /* Which event a rotate is, by the record and the fingerprint of the session it came over. */
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,
 						const struct kt_fingerprint *session_fp,

@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit model integration tidy unit-asan integration-asan fuzz crash'
+STAGES='lint unit sim model integration tidy unit-asan integration-asan fuzz crash'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, model, integration, integration-asan, fuzz, crash), or, where
+--only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fuzz, crash), or, where
                NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of fuzzing per target, the long form of stories that have one, and every crash point
@@ -175,6 +175,23 @@ stage_unit_asan() {
 		return
 	fi
 	run_ctest asan
+}
+
+# The seeds that failed once, and fresh ones: others for every commit, the same for every run of one.
+stage_sim() {
+	local log=$KT_TMP/sim code=0 first=1 count=2000
+	matches sim || return
+	[ "${KT_LONG-}" != 1 ] || count=20000
+	need_build dev || return
+	bash "$KT_ROOT/tests/sim.sh" --known >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'sim (seeds that failed once)' "$log" "$code"
+	first=$((16#$(git -C "$KT_ROOT" rev-parse --short=8 HEAD 2>/dev/null || echo 1)))
+	say "seeds $first..$((first + count - 1))"
+	code=0
+	bash "$KT_ROOT/tests/sim.sh" --seeds "$first..$((first + count - 1))" >"$log" 2>&1 || code=$?
+	grep -E '^seed|^[0-9]+ seeds| 0$' "$log" | grep -v '^  never '
+	add_counts sim "$log" "$code"
 }
 
 stage_model() {

@@ -249,6 +249,28 @@ static bool connect_lost(const struct kt_access *access, const struct kt_connect
 	return true;
 }
 
+/*
+ * The registry has forgotten it, and one of the same device with its generation or a higher one is
+ * known: who shows it was parted from the other by a rotation, as with a superseded one.
+ */
+static void note_left_behind(const struct kt_access *access, const struct kt_connect *connect,
+			     struct kt_admission *out)
+{
+	struct kt_adoption shown = {.generation = 0};
+	const struct kt_device *device;
+	struct kt_cert cert;
+
+	if (kt_registry_restore_seq(access->registry) == 0 ||
+	    out->reason != KT_REASON_CERT_UNKNOWN ||
+	    kt_cert_decode(connect->cert.p, connect->cert.len, &cert) != KT_ERR_OK ||
+	    !read_adoption(access, &cert, &shown))
+		return;
+	device = kt_registry_find_device(access->registry, shown.device.s);
+	if (device != NULL && shown.generation <= device->proven_generation &&
+	    is_signed_by_us(access, connect->cert))
+		out->left_behind = device;
+}
+
 static const struct kt_operator *find_operator(const struct kt_config *config,
 					       enum kt_operator_kind kind, const char *name)
 {
@@ -422,6 +444,7 @@ void kt_access_connect(const struct kt_access *access, const struct kt_connect *
 			connect_device(access, connect, &name, out);
 		else
 			connect_stranger(access, connect, &name, out);
+		note_left_behind(access, connect, out);
 	}
 	if (out->answer == KT_ANSWER_ACCEPT || out->answer == KT_ANSWER_DEFER)
 		out->reason = KT_REASON_NONE;

@@ -52,6 +52,8 @@ struct kt_admission { /* the verdict */
 	char actor[KT_ACTOR_MAX + 1];
 	char username[KT_ACTOR_MAX + 1]; /* to set on ACCEPT; "" = leave */
 	struct kt_adoption adoption;	 /* on NO_ANSWER: to be recorded now */
+	/* of a refusal while reconciling: we have signed it, but this device's is a later one */
+	const struct kt_device *left_behind;
 };
 
 struct kt_access { /* what rules look at; borrowed */
@@ -65,6 +67,7 @@ struct kt_access { /* what rules look at; borrowed */
 /*
  * Never fails: a doubt is a refusal. While reconciling, a certificate that the registry does not
  * hold and that could be adopted costs one signature more, here and once: after that it is held.
+ * One that is too low for it costs the same at each try; none but a device's own can be shown.
  */
 void kt_access_connect(const struct kt_access *access, const struct kt_connect *connect,
 		       struct kt_admission *out);

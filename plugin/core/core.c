@@ -4,7 +4,7 @@
 #include "encoding.h"
 #include "outbox.h"
 
-enum { TAKEOVER_WINDOW_MS = 60000, IN_FLIGHT_MS = 30000 };
+enum { TAKEOVER_WINDOW_MS = 60000 };
 
 static void enter(struct kt_core *core, struct kt_now now)
 {
@@ -89,24 +89,26 @@ static bool is_after_promoted(const struct kt_core *core, const struct kt_creden
 
 	return device->promoted_op >= credential->superseded_by &&
 	       (device->promoted_ms == 0 ||
-		core->now.mono_ms - device->promoted_ms >= IN_FLIGHT_MS);
+		core->now.mono_ms - device->promoted_ms >= core->config->superseded_drain_ms);
 }
 
 static void signal_clone(struct kt_core *core, const struct kt_admission *admission)
 {
 	const struct kt_credential *credential = admission->credential;
+	const struct kt_device *device =
+		credential != NULL ? credential->device : admission->left_behind;
 	enum kt_event event = KT_EVENT_CLONE_SUSPECTED;
 	char fp[65];
 	const struct kt_field fields[] = {{"fp", fp},
 					  {"reason", kt_reason_name(admission->reason)}};
 
-	if (admission->reason != KT_REASON_CERT_SUPERSEDED &&
+	if (admission->left_behind == NULL && admission->reason != KT_REASON_CERT_SUPERSEDED &&
 	    admission->reason != KT_REASON_CERT_REVOKED)
 		return;
 	if (admission->reason == KT_REASON_CERT_SUPERSEDED && is_after_promoted(core, credential))
 		event = KT_EVENT_CLONE_ALARMED;
 	hex_of(&admission->fp, fp);
-	kt_core_fact(core, event, credential->device, fields, 2, 0);
+	kt_core_fact(core, event, device, fields, 2, 0);
 }
 
 static void refuse_client(struct kt_core *core, const struct kt_connect *connect,
@@ -123,7 +125,7 @@ static void refuse_client(struct kt_core *core, const struct kt_connect *connect
 	hex_of(&admission->fp, fp);
 	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, admission->reason, fields,
 			sizeof(fields) / sizeof(fields[0]));
-	if (admission->credential != NULL)
+	if (admission->credential != NULL || admission->left_behind != NULL)
 		signal_clone(core, admission);
 }
 

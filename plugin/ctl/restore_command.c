@@ -176,13 +176,34 @@ static bool read_head(const struct kt_ctl *ctl, struct kt_restore_request *reque
 	return false;
 }
 
-/* A lock that root makes must not keep the broker's user out. */
-static void give_lock_away(const char *state_dir, int fd)
+/* Half of what an operator says is not what he says. */
+static bool check_note(const struct kt_ctl *ctl)
 {
-	struct stat st;
+	const char *note = ctl->args->values[KT_CTL_NOTE];
+	const size_t max = sizeof(((struct kt_record *)NULL)->note) - 1;
 
-	if (stat(state_dir, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0)
+	if (note == NULL ||
+	    (strlen(note) <= max && kt_is_utf8((const uint8_t *)note, strlen(note))))
+		return true;
+	kt_print(ctl->env->err, "keyturnctl: --note: at most %zu bytes of UTF-8", max);
+	return false;
+}
+
+/*
+ * A lock that root makes must not keep the broker's user out. False: what lies in its place has
+ * another name, too, and is not to be given to whoever put it there.
+ */
+static bool give_lock_away(const char *state_dir, int fd)
+{
+	struct stat dir;
+	struct stat lock;
+
+	if (stat(state_dir, &dir) != 0 || fstat(fd, &lock) != 0 || !S_ISREG(lock.st_mode) ||
+	    lock.st_nlink != 1)
+		return false;
+	if (fchown(fd, dir.st_uid, dir.st_gid) != 0)
 		errno = 0; /* not root: then it is the broker's user's already */
+	return true;
 }
 
 static enum kt_ctl_exit exit_of(enum kt_err err)
@@ -223,11 +244,16 @@ static enum kt_ctl_exit restore_at(struct kt_ctl *ctl, const struct kt_config *c
 		kt_print(ctl->env->err, "keyturnctl: stop the broker first: %s", why);
 		return KT_CTL_EXIT_LOCAL;
 	}
-	give_lock_away(config->state_dir, locks.lock_fd);
 	request->state_dir = config->state_dir;
 	request->ledger_dir = config->ledger_dir;
 	request->trust_domain = config->trust_domain;
-	code = restore_locked(ctl, request);
+	if (give_lock_away(config->state_dir, locks.lock_fd)) {
+		code = restore_locked(ctl, request);
+	} else {
+		kt_print(ctl->env->err, "keyturnctl: %s/lock is not a file of its own: remove it",
+			 config->state_dir);
+		code = KT_CTL_EXIT_LOCAL;
+	}
 	kt_store_release_locks(&locks);
 	return code;
 }
@@ -244,7 +270,7 @@ enum kt_ctl_exit kt_ctl_restore(struct kt_ctl *ctl)
 	struct kt_config *config;
 	enum kt_ctl_exit code;
 
-	if (!read_head(ctl, &request))
+	if (!read_head(ctl, &request) || !check_note(ctl))
 		return KT_CTL_EXIT_USAGE;
 	fill_actor(actor);
 	config = kt_ctl_config(ctl);

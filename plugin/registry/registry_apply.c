@@ -7,6 +7,10 @@
  * The effects of the fold. registry_check.c has the table of what a record requires and does.
  */
 
+/* More generations than a device can have had in records that are lost: an hourly one for 7 years.
+ */
+enum { LOST_GENERATIONS = 65536 };
+
 struct change { /* one record on its way in */
 	struct kt_registry *r;
 	const struct kt_record *rec;
@@ -227,6 +231,19 @@ static void end_adoption(struct change *c, struct kt_device *d)
 	d->adopted = false;
 }
 
+/*
+ * An operator has put out what this device had, and while reconciling that may be more than is
+ * known: nothing that was lost is adopted for it any more.
+ */
+static void leave_lost_behind(struct change *c, struct kt_device *d)
+{
+	if (c->r->restore_seq == 0)
+		return;
+	if (d->generation < UINT32_MAX / 2)
+		d->generation += LOST_GENERATIONS;
+	d->proven_generation = d->generation;
+}
+
 static void apply_commit(struct change *c)
 {
 	struct kt_device *d = &c->row->d;
@@ -241,8 +258,10 @@ static void apply_commit(struct change *c)
 		d->proven_generation = d->current->generation;
 	end_adoption(c, d);
 	drop_der(c->row);
-	if (d->enrolling)
+	if (d->enrolling) {
 		d->frozen = false;
+		leave_lost_behind(c, d);
+	}
 	d->enrolling = false;
 	d->state = KT_DEVICE_ACTIVE;
 	d->wipe = false;
@@ -305,6 +324,7 @@ static void apply_revoke(struct change *c)
 	d->state = KT_DEVICE_REVOKED;
 	d->wipe = c->rec->wipe;
 	d->revoked_us = c->rec->time_us;
+	leave_lost_behind(c, d);
 	void_tickets(c, d);
 	if (d->has_registered_key && kt_row_key(c->r, &d->registered_key) == NULL)
 		kt_row_register(c->r, c->row, NULL);

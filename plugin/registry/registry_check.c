@@ -34,7 +34,8 @@
  *               |                                          | enrolling; ticket used by this key
  * commit        | ISSUED, op and fp are pending's          | old current SUPERSEDED by op; pending
  *               |                                          | CURRENT, ACTIVE, IDLE; an enrolment's
- *               |                                          | ends a freeze; adopted no more
+ *               |                                          | ends a freeze; adopted no more; an
+ *               |                                          | enrolment's, reconciling: lost end
  * promoted      | ACTIVE, 0 < op <= last committed         | promoted_op raised
  * failed        | there, 0 < op <= device.op               | reason and op remembered, no more
  * freeze        | ACTIVE, not IDLE, op = device.op, not    | op closed, frozen
@@ -44,7 +45,8 @@
  * release       | there, quarantined or adopted            | neither
  * revoke        | there                                    | current, pending REVOKED; op closed;
  *               |                                          | open tickets for it void; unused
- *               |                                          | registered key dropped; REVOKED
+ *               |                                          | registered key dropped; REVOKED;
+ *               |                                          | reconciling: lost end
  * device.delete | there                                    | as revoke; any registered key dropped,
  *               |                                          | tombstone
  * op.raise      | ACTIVE, not enrolling, op > device.op    | open op closed, op raised
@@ -67,6 +69,9 @@
  * An enrolment's pending credential may lie in a box for months: nothing that the old hub does
  * (op.open, op.raise, freeze) may end it. A void ticket is used, by nobody (key id zero). Expiry of
  * a ticket is judged by whoever writes the issue: the fold must not depend on a clock.
+ *
+ * Lost end: generation and proven generation jump over all that the lost records can have given the
+ * device. An operator's word of now is worth more than what its old hub may still show.
  *
  * What a restore brings back takes rights away or gives none: a certificate that was in force in
  * the lost records is LOST until its hub shows it. Then its generation speaks, signed by our CA.

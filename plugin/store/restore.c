@@ -361,7 +361,7 @@ static enum kt_err give_away(const struct restore *r, const char *path)
 	fd = fs->open(fs->ctx, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return KT_ERR_SYS;
-	if (fs->fstat(fs->ctx, fd, &st) == 0 &&
+	if (fs->fstat(fs->ctx, fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
 	    ((st.st_uid == dir.st_uid && st.st_gid == dir.st_gid) ||
 	     (fs->fchown(fs->ctx, fd, dir.st_uid, dir.st_gid) == 0 && fs->fsync(fs->ctx, fd) == 0)))
 		err = KT_ERR_OK;

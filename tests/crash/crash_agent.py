@@ -84,7 +84,7 @@ def main():
                 continue
             points[item["how"]] += 1
             kinds[item["kind"]] = kinds.get(item["kind"], 0) + 1
-            report.longest_s = max(report.longest_s, item["took"])
+            report.took(name, item["took"])
     report.figures = {"points": sum(points.values()), **{f"points_{how.lower()}": n for how, n in points.items()},
                       "calls_of_a_rotation": calls, "states": 0}
     report.say("hit: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))

@@ -73,7 +73,7 @@ class Point:
         need(record["step"] != "none" or int(rotated.get("promotedOp", "0")) >= int(done_op),
              f"fact: promoted {done_op} was noted: {rotated}")
         if "create" in self.facts:
-            self.device("hub-e")
+            need(self.place.error_of("getDevice", device="hub-e") is None, "fact: hub-e was created")
         if self.enrolling.record().get("phase") == "stable":
             need(self.device("hub-e")["state"] == "active", "fact: hub-e saw its enrolment committed")
         if "revoke" in self.facts:
@@ -114,7 +114,8 @@ class Point:
         if self.place.shim.hit() and self.deaths == 0:
             self.place.broker.wait()
         self.mind()
-        need(self.enrolling.agent.wait() == 0, "hub-e does not enrol with the ticket that was answered")
+        need(self.enrolling.agent.wait() == 0, "fact: hub-e does not enrol with the ticket that was answered: " +
+             self.enrolling.last_lines())
         self.check_facts()
         self.rotated.need_working(self.device("hub-r"))
         self.rotated.need_clean()
@@ -198,7 +199,7 @@ def main():
             report.bad(name, kind, item["error"] + "\n" + item["log"])
         else:
             report.good()
-            report.longest_s = max(report.longest_s, item["took"])
+            report.took(name, item["took"])
     report.figures = {"points": points, "calls_of_a_life": calls, "states": 0}
     report.say("hit: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())))
     report.check("points were hit", points > 0)

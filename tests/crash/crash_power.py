@@ -428,7 +428,7 @@ def take(report, item, totals):
             totals["unreadable"] += error.startswith("unreadable")
     else:
         totals[item["start"] + "_starts"] += 1
-        report.longest_s = max(report.longest_s, item["took"])
+        report.took(f"the real {item['start']}", item["took"])
         if "error" in item:
             report.bad(f"power: the real {item['start']}", "lockouts", item["error"])
         else:

@@ -15,13 +15,18 @@ class Report:
     def __init__(self, mode, is_json):
         self.mode, self.is_json = mode, is_json
         self.passed = self.failed = 0
-        self.longest_s = 0.0
+        self.longest_s, self.longest_at = 0.0, ""
         self.figures, self.shown = {}, {}
         self.counts = {"lockouts": 0, "retired_accepted": 0, "facts_lost": 0, "other_failures": 0}
         self.out = sys.stderr if is_json else sys.stdout
 
     def say(self, text):
         print(text, file=self.out, flush=True)
+
+    def took(self, name, seconds):
+        """A recovery; the longest is a figure."""
+        if seconds > self.longest_s:
+            self.longest_s, self.longest_at = seconds, name
 
     def good(self, count=1):
         self.passed += count
@@ -49,6 +54,7 @@ class Report:
         for name, value in figures.items():
             if name not in ("mode", "passed", "failed"):
                 self.say(f"{self.mode}: {name.replace('_', ' ')}: {value}")
+        self.say(f"{self.mode}: the longest recovery: {self.longest_at}")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         raise SystemExit(0 if self.failed == 0 and self.passed > 0 else 1)
 

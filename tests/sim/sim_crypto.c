@@ -60,6 +60,10 @@ WRAP(enum kt_err, kt_public_key_from_spki,
 WRAP(enum kt_err, kt_public_key_from_point,
      (const uint8_t point[static KT_POINT_LEN], struct kt_public_key *out));
 
+WRAP(void, kt_sha256, (const void *bytes, size_t len, uint8_t out[static 32]));
+WRAP(struct kt_fingerprint, kt_fingerprint_of, (const uint8_t *cert_der, size_t len));
+WRAP(struct kt_key_id, kt_key_id_of, (const struct kt_public_key *key));
+
 enum kt_err __wrap_kt_crypto_new(struct kt_crypto **out)
 {
 	if (is_real)
@@ -109,6 +113,30 @@ static void mix(uint64_t seed, const uint8_t *bytes, size_t len, uint8_t out[sta
 	r = sim_stream(h, 1);
 	sim_fill(&r, out, 32);
 	out[0] = (uint8_t)((out[0] & 0x3f) | 0x01); /* a scalar below the order, and not zero */
+}
+
+void __wrap_kt_sha256(const void *bytes, size_t len, uint8_t out[static 32])
+{
+	if (is_real)
+		__real_kt_sha256(bytes, len, out);
+	else
+		mix(4, bytes, len, out);
+}
+
+struct kt_fingerprint __wrap_kt_fingerprint_of(const uint8_t *cert_der, size_t len)
+{
+	struct kt_fingerprint fp;
+
+	__wrap_kt_sha256(cert_der, len, fp.b);
+	return fp;
+}
+
+struct kt_key_id __wrap_kt_key_id_of(const struct kt_public_key *key)
+{
+	struct kt_key_id id;
+
+	__wrap_kt_sha256(key->spki, key->spki_len, id.b);
+	return id;
 }
 
 static void public_of(const uint8_t seed[static SEED_LEN], struct kt_public_key *out)

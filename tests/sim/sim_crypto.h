@@ -3,9 +3,10 @@
  * tests/CMakeLists.txt).
  *
  * Fast: a key is 32 random bytes, its public point two hashes of them, a signature a keyed hash of
- * key and message: whoever does not hold the key's bytes does not make it here, and a changed byte
- * is found. Certificates, requests and JWS are encoded and decoded by the product all the same.
- * Real: the same calls go to wolfCrypt. Either way all random bytes come from one seeded stream.
+ * key and message, SHA-256 a quicker hash: whoever does not hold the key's bytes does not make it
+ * here, and a changed byte is found. Certificates, requests and JWS are encoded and decoded by the
+ * product all the same. Real: the same calls go to wolfCrypt. Either way all random bytes come from
+ * one seeded stream.
  */
 #ifndef SIM_CRYPTO_H
 #define SIM_CRYPTO_H

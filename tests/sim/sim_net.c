@@ -422,6 +422,8 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 		m->u.rotate.op = some_op(sim, record);
 		if (record->phase == KT_AGENT_CERT && m->u.rotate.op > record->op)
 			m->u.rotate.op = record->op; /* it would say that pending is dead */
+		if (m->u.rotate.op == record->op)
+			m->u.rotate.nonce = record->op_nonce; /* an op has one */
 		m->u.rotate.alg = KT_ALG_ES256;
 		m->u.rotate.deadline_us = m->u.rotate.op;
 		if (sim_chance(&sim->chance, 600))

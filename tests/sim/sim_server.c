@@ -296,16 +296,15 @@ void sim_server_stop(struct sim *sim, bool has_power)
 		  &(struct sim_event){.kind = SIM_EV_SERVER_START, .number = s->life});
 }
 
+static void fold(struct sim *sim, uint64_t seq);
+
 /* What the disk kept beyond what was told: the shadow follows. */
 static void follow_shadow(struct sim *sim, uint64_t seq)
 {
 	struct sim_server *s = &sim->server;
 
 	free_records(s, (size_t)seq);
-	for (uint64_t i = kt_registry_seq(s->shadow); i < seq; i++) {
-		if (kt_registry_apply(s->shadow, &s->records[i]) != KT_ERR_OK)
-			sim_break(sim, "X", "the shadow refuses record %" PRIu64, i + 1);
-	}
+	fold(sim, seq);
 	s->durable_seq = seq;
 	s->told_seq = seq;
 }
@@ -412,8 +411,6 @@ static void forget_what_is_lost(struct sim *sim)
 			sim->devices[i].needs_ticket = true;
 	}
 }
-
-static void fold(struct sim *sim, uint64_t seq);
 
 /* `keyturnctl restore --accept-rollback HEAD`: what the index still knows comes back as records. */
 static void accept_rollback(struct sim *sim)
@@ -549,14 +546,16 @@ static void fold(struct sim *sim, uint64_t seq)
 {
 	struct sim_server *s = &sim->server;
 
+	sim_pause(true);
 	while (kt_registry_seq(s->shadow) < seq) {
 		const struct kt_record *record = &s->records[kt_registry_seq(s->shadow)];
 
 		if (kt_registry_apply(s->shadow, record) != KT_ERR_OK) {
 			sim_break(sim, "X", "the shadow refuses record %" PRIu64, record->seq);
-			return;
+			break;
 		}
 	}
+	sim_pause(false);
 }
 
 static struct kt_store_item *take_group(struct sim *sim, size_t *count)
@@ -669,11 +668,11 @@ static void cover_message(struct sim *sim, const struct kt_device *device, const
 		sim_cover_server(phase, KT_ROTATION_FAILED);
 		break;
 	case KT_MESSAGE_HELLO:
-		if (m->u.hello.op <= device->op)
-			break;
-		sim_cover_server(phase, KT_ROTATION_BEHIND);
+		if (m->u.hello.op > device->op)
+			sim_cover_server(phase, KT_ROTATION_BEHIND);
 		if (sim_device_of(sim, device->id.s) >= 0)
-			sim->devices[sim_device_of(sim, device->id.s)].is_behind = true;
+			sim->devices[sim_device_of(sim, device->id.s)].is_behind =
+				m->u.hello.op > device->op;
 		break;
 	default:
 		break;
@@ -791,6 +790,8 @@ void sim_server_backup(struct sim *sim)
 {
 	struct sim_backup *b = &sim->server.backups[sim_below(&sim->chance, SIM_BACKUPS)];
 
+	if (!sim->server.is_up)
+		return; /* what lies there now may be of two moments */
 	take_backup(sim, b);
 	sim_trace(sim, "server", "server", "backup at seq %" PRIu64, b->seq);
 }

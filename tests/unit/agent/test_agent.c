@@ -688,6 +688,40 @@ static void an_open_op_is_tried_whatever_closed_said_before(void **state)
 	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
 }
 
+static void promoted_of_an_op_that_nobody_knows_is_not_said_for_ever(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	h->disk.record.step = KT_STEP_PROMOTED;
+	h->disk.record.step_op = 100;
+	kt_agent_tick(h->agent, h->now);
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_UNKNOWN, 0, 99);
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_STORE_FAILED, 5, 100);
+	h->trace.count = 0;
+	hub_pass(h, 6000);
+	TRACE_EXPECT(&h->trace, "send agent promoted");
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_UNKNOWN, 0, 100);
+	TRACE_EXPECT(&h->trace, "save stable a=1 p=0 r=0 none");
+	hub_pass(h, 3600000);
+	TRACE_NOTHING(&h->trace);
+}
+
+static void an_op_number_that_is_given_once_more_has_its_new_nonce(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	h->disk.record.op_nonce.b[0] ^= 1;
+	h->trace.count = 0;
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "save key a=1 p=200 r=0 none", "send agent csr");
+	assert_int_equal(hub_sent(h)->u.csr.nonce.b[0], 200);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "send agent csr");
+}
+
 static void promoted_waits_for_a_session_and_survives_a_restart(void **state)
 {
 	struct hub *h = *state;
@@ -1056,6 +1090,8 @@ int main(void)
 		T(committed_may_come_over_the_trial_alone),
 		T(a_request_is_repeated_at_doubling_times),
 		T(promoted_is_repeated_until_it_is_noted),
+		T(promoted_of_an_op_that_nobody_knows_is_not_said_for_ever),
+		T(an_op_number_that_is_given_once_more_has_its_new_nonce),
 		T(a_newer_commit_ends_the_promoted_of_an_older_op),
 		T(a_cert_that_was_announced_and_lost_is_asked_for),
 		T(an_open_op_is_tried_whatever_closed_said_before),

@@ -556,6 +556,80 @@ static void again_keeps_whatever_may_be_in_force(void **state)
 	TRACE_EXPECT(&h->trace, "key 81", "save new a=0 p=81 r=0 none", "wipe 71");
 }
 
+/* In phase CERT with op 200, and asked to enrol again; not started. */
+static struct hub *again_in_a_trial(void **state)
+{
+	struct hub *h = again(state);
+	struct kt_agent_record *r = &h->disk.record;
+
+	r->phase = KT_AGENT_CERT;
+	r->op = 200;
+	r->pending = (struct kt_slot){
+		.dir = 200, .op = 200, .generation = 2, .alg = KT_ALG_ES256, .fp = hub_fp(HUB_NEW)};
+	r->seq = 60;
+	h->trace.count = 0;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=200 none");
+	return h;
+}
+
+static void say_welcome_of(struct hub *h, uint8_t fp)
+{
+	struct kt_message *m = hub_message(h, KT_LINK_AGENT, KT_MESSAGE_WELCOME);
+
+	m->u.welcome.fp = hub_fp(fp);
+	m->u.welcome.next = KT_NEXT_NONE;
+	hub_say(h, KT_LINK_AGENT, m);
+}
+
+/* The trial had been committed, and only the answer was lost: a wrong ticket costs nothing. */
+static void again_in_a_trial_tries_both_credentials(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1", "open claim claim: -");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_REFUSED);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	h->setup.ticket = NULL;
+	h->trace.count = 0;
+	hub_pass(h, 3000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/200", "open claim claim: -");
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_NO_ANSWER);
+	h->trace.count = 0;
+	hub_pass(h, 6000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1");
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	h->trace.count = 0;
+	hub_pass(h, 12000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/200");
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	say_welcome_of(h, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "save key a=200 p=61 r=1 link", "link 200",
+		     "save key a=200 p=61 r=1 hooks", "hooks committed");
+	assert_int_equal(h->disk.record.step_op, 200);
+	hub_hooks_done(h, true);
+	TRACE_EXPECT(&h->trace, "save key a=200 p=61 r=1 wipe", "wipe 1",
+		     "save key a=200 p=61 r=0 promoted", "send agent promoted");
+}
+
+/* It says which one is in force; the session alone does not. */
+static void a_session_of_what_is_not_in_force_settles_nothing(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	hub_start(h);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	hub_pass(h, 3000);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	say_welcome_of(h, HUB_OLD);
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.active.dir, 1);
+	assert_int_equal(h->disk.record.retired.dir, 200);
+}
+
 static void what_cannot_be_kept_begins_nothing(void **state)
 {
 	struct hub *h = hub_new();
@@ -598,6 +672,8 @@ int main(void)
 		T(a_claim_goes_on_after_a_restart),
 		T(again_makes_it_nobody_else),
 		T(again_keeps_whatever_may_be_in_force),
+		T(again_in_a_trial_tries_both_credentials),
+		T(a_session_of_what_is_not_in_force_settles_nothing),
 		T(what_cannot_be_kept_begins_nothing),
 	};
 #undef T

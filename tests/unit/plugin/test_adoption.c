@@ -432,6 +432,28 @@ static void the_lower_one_is_a_suspicion_until_promoted(void **state)
 	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
 }
 
+/* A thief with a lower one came first and has rotated: the hub itself is who is left outside. */
+static void one_that_a_rotation_has_left_behind_is_a_suspicion(void **state)
+{
+	struct fake *f = *state;
+
+	adopts(f, AGENT, NEXT);
+	(void)fake_hello(f, TWO, AGENT, NEXT);
+	rotate(f, LAST);
+	refuses(f, AGENT, HUB END "|g3 another", KT_REASON_CERT_UNKNOWN);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
+	assert_non_null(strstr(fake_event(f, "clone.suspected"), "cert.unknown"));
+	refuses(f, "hub-17", HUB END "|g2 another", KT_REASON_CERT_UNKNOWN);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 2);
+	/* but neither a hub's program that is ahead of its agent, nor what we have not signed */
+	refuses(f, "hub-17", LATEST, KT_REASON_CERT_UNKNOWN);
+	refuses(f, AGENT, HUB END "|g3 forged", KT_REASON_CERT_UNKNOWN);
+	refuses(f, AGENT, "spiffe://" FLEET_TD "/device/hub-20" END "|g3", KT_REASON_CERT_UNKNOWN);
+	assert_int_equal(kt_reconcile_end(f->core, "op:alice", NULL).reason, KT_REASON_NONE);
+	refuses(f, AGENT, HUB END "|g1 another", KT_REASON_CERT_UNKNOWN);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 2);
+}
+
 /* --- what is told --- */
 
 static void every_start_says_that_reconciling_is_on(void **state)
@@ -495,6 +517,7 @@ int main(void)
 		T(a_confirm_of_a_lost_op_is_answered_committed),
 		T(a_frozen_device_is_adopted_and_waits_for_its_operator),
 		T(the_lower_one_is_a_suspicion_until_promoted),
+		T(one_that_a_rotation_has_left_behind_is_a_suspicion),
 		T(every_start_says_that_reconciling_is_on),
 		T(gauges_show_it),
 	};

@@ -240,6 +240,60 @@ static void a_running_broker_is_left_alone(void **state)
 	fake_ctl_clear(&fake);
 }
 
+/* Whoever owns state_dir decides what lies there: root must not give him a file of its own. */
+static void a_lock_that_is_another_file_s_name_is_not_given_away(void **state)
+{
+	struct world *w = *state;
+	struct fake_ctl fake;
+	struct stat st;
+	char dir[128];
+	char lock[128];
+
+	if (geteuid() != 0)
+		skip();
+	path_of(w, "state", dir);
+	assert_int_equal(chown(dir, 65534, 65534), 0);
+	path_of(w, "state/lock", lock);
+	assert_int_equal(link(w->conf, lock), 0);
+	assert_int_equal(run(w, &fake, "restore", NULL, "--accept-rollback lost"),
+			 KT_CTL_EXIT_LOCAL);
+	says(fake.err, "/state/lock is not a file of its own");
+	assert_int_equal(stat(w->conf, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	fake_ctl_clear(&fake);
+	/* one that it has just made is */
+	assert_int_equal(unlink(lock), 0);
+	assert_int_equal(run(w, &fake, "restore", NULL, "--accept-rollback lost"),
+			 KT_CTL_EXIT_FAILED);
+	assert_int_equal(stat(lock, &st), 0);
+	assert_int_equal(st.st_uid, 65534);
+	fake_ctl_clear(&fake);
+}
+
+static void a_note_that_no_record_can_hold_is_a_wrong_argument(void **state)
+{
+	struct world *w = *state;
+	struct fake_ctl fake;
+	char line[TEXT_CAP];
+	char note[129];
+	char head[65];
+
+	memset(note, 'n', 128);
+	note[128] = '\0';
+	hex_of(&w->state, head);
+	(void)snprintf(line, sizeof(line), "--accept-rollback %s --note %s", head, note);
+	assert_int_equal(run(w, &fake, "restore", NULL, line), KT_CTL_EXIT_USAGE);
+	says(fake.err, "--note: at most 127 bytes of UTF-8");
+	fake_ctl_clear(&fake);
+	(void)snprintf(line, sizeof(line), "--accept-rollback %s --note \xc3", head);
+	assert_int_equal(run(w, &fake, "restore", NULL, line), KT_CTL_EXIT_USAGE);
+	fake_ctl_clear(&fake);
+	note[127] = '\0';
+	(void)snprintf(line, sizeof(line), "--accept-rollback %s --note %s", head, note);
+	assert_int_equal(run(w, &fake, "restore", NULL, line), KT_CTL_EXIT_OK);
+	fake_ctl_clear(&fake);
+}
+
 static void without_a_configuration_nothing_is_done(void **state)
 {
 	struct world *w = *state;
@@ -262,6 +316,8 @@ int main(void)
 		T(the_word_lost_stands_for_no_ledger),
 		T(a_head_that_is_none_is_a_wrong_argument),
 		T(a_running_broker_is_left_alone),
+		T(a_lock_that_is_another_file_s_name_is_not_given_away),
+		T(a_note_that_no_record_can_hold_is_a_wrong_argument),
 		T(without_a_configuration_nothing_is_done),
 	};
 

@@ -500,11 +500,72 @@ static void an_enrolment_in_a_box_outlives_an_adoption(void **state)
 	take_kind(r, KT_RECORD_COMMIT, DEV, 2);
 	assert_ptr_equal(dev(r)->current, cred(r, 2));
 	assert_int_equal(dev(r)->current->generation, 2);
-	assert_int_equal(dev(r)->proven_generation, 5);
+	assert_int_equal(dev(r)->proven_generation, dev(r)->generation);
 	assert_false(dev(r)->adopted);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+/* By ticket, as an operator orders it for other hardware. */
+static void take_enrolled_anew(struct kt_registry *r, uint32_t n)
+{
+	struct kt_record rec;
+
+	take_kind(r, KT_RECORD_TICKET_CREATE, DEV, n);
+	rec = record_for(r, KT_RECORD_ISSUE, DEV, n);
+	rec.has_ticket = true;
+	take(r, &rec);
+	take_kind(r, KT_RECORD_COMMIT, DEV, n);
+}
+
+static void refuses_lost(struct kt_registry *r, uint32_t n, uint32_t generation)
+{
+	struct kt_record rec = adoption(r, DEV, n, generation);
+
+	refuses_record(r, &rec);
+}
+
+/* The hub that an operator has put out does not come back with a key that the registry forgot. */
+static void what_an_operator_puts_out_now_is_not_adopted_later(void **state)
+{
+	struct kt_registry *r = *state;
+
+	take_enrolled(r, DEV, 1);
+	begin_restore(r);
+	take_kind(r, KT_RECORD_REVOKE, DEV, 0);
+	take_enrolled_anew(r, 2);
+	refuses_lost(r, 9, 7);
+	take_kind(r, KT_RECORD_DELETE, DEV, 0);
+	take_kind(r, KT_RECORD_DEVICE_CREATE, DEV, 3);
+	refuses_lost(r, 9, 7);
+	begin_restore(r); /* for good: not even another backup brings it back */
+	refuses_lost(r, 9, 7);
+	/* but what was issued behind it, and lost, is the new hub's */
+	take_adopted(r, 10, dev(r)->generation + 1);
+}
+
+static void an_enrolment_puts_out_what_its_device_had(void **state)
+{
+	struct kt_registry *r = *state;
+
+	take_enrolled(r, DEV, 1);
+	begin_restore(r);
+	take_enrolled_anew(r, 2); /* without a revoke: the hub was replaced */
+	assert_int_equal(dev(r)->current->generation, 2);
+	refuses_lost(r, 9, 7);
+	take_adopted(r, 10, dev(r)->generation + 1);
+}
+
+static void outside_a_restore_no_generation_is_left_out(void **state)
+{
+	struct kt_registry *r = *state;
+
+	take_enrolled(r, DEV, 1);
+	take_kind(r, KT_RECORD_REVOKE, DEV, 0);
+	take_enrolled_anew(r, 2);
+	assert_int_equal(dev(r)->generation, 2);
+	assert_int_equal(dev(r)->proven_generation, 2);
+}
 
 int main(void)
 {
@@ -527,6 +588,9 @@ int main(void)
 		T(a_rotation_ends_an_adoption),
 		T(an_operator_s_release_ends_an_adoption_and_a_revoke_too),
 		T(an_enrolment_in_a_box_outlives_an_adoption),
+		T(what_an_operator_puts_out_now_is_not_adopted_later),
+		T(an_enrolment_puts_out_what_its_device_had),
+		T(outside_a_restore_no_generation_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
