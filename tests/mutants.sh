@@ -78,6 +78,8 @@ if [ -n "$is_check" ]; then
 	finish
 fi
 
+cp -r "$dir" "$KT_TMP/mutants" && dir=$KT_TMP/mutants # a run is of one moment
+
 # --- copies of the tree -------------------------------------------------------------------------------
 
 build() { # TREE: into TREE.log
