@@ -547,8 +547,7 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 	int i = c == NULL ? -1 : sim_device_of(sim, c->device->id.s);
 
 	if (conn->kind != SIM_CONN_APP || i < 0 || c->status != KT_CREDENTIAL_SUPERSEDED ||
-	    c->device->state != KT_DEVICE_ACTIVE ||
-	    c->device->promoted_op >= c->superseded_by)
+	    c->device->state != KT_DEVICE_ACTIVE || c->device->promoted_op >= c->superseded_by)
 		return;
 	for (unsigned k = 0; k < SIM_GHOST_COMMITS; k++) {
 		const struct sim_ghost_commit *commit = &sim->devices[i].commit[k];
