@@ -6,16 +6,16 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit sim integration model tidy unit-asan integration-asan fuzz crash'
+STAGES='lint unit sim integration model tidy unit-asan integration-asan fuzz crash mutants'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fuzz, crash), or, where
-               NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
+--only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fuzz, crash, mutants), or,
+               where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
---long         a minute of fuzzing per target, the long form of stories that have one, and every crash point
+--long         a minute of fuzzing per target, the long form of stories that have one, every crash point and every mutant
 USAGE
 }
 
@@ -131,7 +131,7 @@ start_tidy() {
 
 stage_lint() {
 	local script names=()
-	for script in boundaries banned scripts format exports hardening selftest; do
+	for script in boundaries banned scripts format mutants exports hardening selftest; do
 		! matches "$script" || names+=("$script")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
@@ -334,6 +334,16 @@ stage_crash() {
 		grep -vE '^ok ' "$log"
 		add_counts "crash $mode" "$log" "$code"
 	done
+}
+
+# With --long, or with --only mutants: it takes a quarter of an hour. That the patches apply is lint's.
+stage_mutants() {
+	local log=$KT_TMP/mutants code=0
+	[ "${KT_LONG-}" = 1 ] || [ "$only" = mutants ] || return 0
+	[ -z "$filter" ] || return 0
+	timeout -k 10 7200 bash "$KT_ROOT/tests/mutants.sh" >"$log" 2>&1 || code=$?
+	sed '$d' "$log"
+	add_counts mutants "$log" "$code"
 }
 
 # --- the run ------------------------------------------------------------------------------------------

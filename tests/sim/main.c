@@ -1,8 +1,10 @@
 /* sim - runs seeds; prints what broke, how often everything was reached, and how fast it went. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,7 +12,7 @@
 #include "sim.h"
 #include "sim_shrink.h"
 
-enum { REAL_EVERY = 100, JOBS_MAX = 64 };
+enum { REAL_EVERY = 100, JOBS_MAX = 64, ALONE_CPU_S = 20 };
 
 struct arguments {
 	uint64_t first;
@@ -20,6 +22,7 @@ struct arguments {
 	bool wants_cells;
 	uint64_t fail_max; /* stop after so many */
 	unsigned jobs;	   /* processes */
+	bool is_alone;	   /* each seed in a process of its own: a crash or a hang is a verdict */
 };
 
 struct totals {
@@ -39,6 +42,7 @@ struct totals {
 static int usage(void)
 {
 	(void)fputs("usage: sim --seeds A..B [--json] [--no-cells] [--stop-after N] [--jobs N]\n"
+		    "           [--alone]\n"
 		    "       sim --seed N [--trace]\n",
 		    stderr);
 	return 2;
@@ -70,6 +74,9 @@ static bool parse(int argc, char **argv, struct arguments *args)
 			args->is_json = true;
 		} else if (strcmp(argv[i], "--no-cells") == 0) {
 			args->wants_cells = false;
+		} else if (strcmp(argv[i], "--alone") == 0) {
+			args->is_alone = true;
+			args->wants_cells = false; /* the children keep what they reached */
 		} else if (strcmp(argv[i], "--stop-after") == 0) {
 			args->fail_max = strtoull(value, NULL, 10);
 			i++;
@@ -119,11 +126,48 @@ static void explain(const struct sim_options *options, const struct sim_result *
 	free(skip);
 }
 
+/* As sim_run, but what kills it, or never ends, breaks invariant X. */
+static bool run_alone(const struct sim_options *options, struct sim_result *result)
+{
+	const struct rlimit cpu = {.rlim_cur = ALONE_CPU_S, .rlim_max = ALONE_CPU_S + 1};
+	const struct rlimit core = {.rlim_cur = 0, .rlim_max = 0};
+	int ends[2];
+	int status = 0;
+	pid_t pid;
+
+	(void)fflush(stdout);
+	if (pipe(ends) != 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		(void)setrlimit(RLIMIT_CPU, &cpu);
+		(void)setrlimit(RLIMIT_CORE, &core);
+		(void)sim_run(options, result);
+		_exit(write(ends[1], result, sizeof(*result)) == (ssize_t)sizeof(*result) ? 0 : 1);
+	}
+	(void)close(ends[1]);
+	memset(result, 0, sizeof(*result));
+	if (pid < 0 || read(ends[0], result, sizeof(*result)) != (ssize_t)sizeof(*result))
+		result->is_good = false;
+	(void)close(ends[0]);
+	if (pid > 0)
+		(void)waitpid(pid, &status, 0);
+	if (!result->is_good && result->invariant[0] == '\0') {
+		(void)snprintf(result->invariant, sizeof(result->invariant), "X");
+		(void)snprintf(result->why, sizeof(result->why),
+			       WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU
+				       ? "it does not end (signal %d)"
+				       : "the process died (signal %d)",
+			       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	}
+	return result->is_good;
+}
+
 static void run_one(uint64_t seed, const struct arguments *args, struct totals *totals)
 {
 	const struct sim_options options = options_of(seed, args->has_trace);
 	struct sim_result result;
-	bool is_good = sim_run(&options, &result);
+	bool is_good = args->is_alone ? run_alone(&options, &result) : sim_run(&options, &result);
 
 	totals->seeds++;
 	totals->real += options.is_real_crypto ? 1 : 0;
@@ -143,7 +187,7 @@ static void run_one(uint64_t seed, const struct arguments *args, struct totals *
 	else
 		printf("seed %" PRIu64 ": %s: %s (step %" PRIu64 ")\n", seed, result.invariant,
 		       result.why, result.steps);
-	if (!args->is_json && !args->has_trace && totals->failed == 1)
+	if (!args->is_json && !args->has_trace && !args->is_alone && totals->failed == 1)
 		explain(&options, &result);
 }
 

@@ -141,6 +141,7 @@ struct sim_conn { /* one connection, as broker and client see it */
 	int64_t started_ms;
 	struct kt_nonce dn;  /* of its hello or enroll */
 	int64_t last_due_ms; /* of the message before: in order, unless a fault says otherwise */
+	int64_t given_up_ms; /* its credential was seen to be; 0: it is not */
 };
 
 /* What the messages on the way are, by their text: for trace and checks, never for the product. */
@@ -193,8 +194,9 @@ struct sim_hub {
 	uint8_t app_cert[KT_CERT_MAX];
 	size_t app_cert_len;
 	struct kt_fingerprint app_fp;
-	bool was_wiped; /* told to delete its keys */
-	bool is_lost;	/* the store cannot be opened: no hub of ours, or a lock-out (I1 says) */
+	bool was_wiped;	  /* told to delete its keys */
+	uint64_t to_wipe; /* directory of the key that goes before `promoted` */
+	bool is_lost;	  /* the store cannot be opened: no hub of ours, or a lock-out (I1 says) */
 };
 
 struct sim_backup {
@@ -206,6 +208,12 @@ struct sim_backup {
 	char *wal;
 	size_t wal_len;
 	uint64_t seq;
+};
+
+enum { SIM_GHOST_COMMITS = 8 };
+struct sim_ghost_commit {
+	uint64_t op;
+	int64_t at_ms;
 };
 
 struct sim_ghost_device { /* what the world was told about a device */
@@ -221,6 +229,8 @@ struct sim_ghost_device { /* what the world was told about a device */
 	unsigned alarms;
 	unsigned suspicions;
 	unsigned refusals; /* of credentials that the registry knows as ended */
+	struct sim_ghost_commit commit[SIM_GHOST_COMMITS]; /* the last ones */
+	unsigned commit_count;
 };
 
 struct sim_ghost { /* a credential whose end was told */
@@ -328,6 +338,7 @@ struct sim {
 	size_t heap_cap;
 	unsigned per_mille[SIM_FAULT_COUNT]; /* of this run */
 	bool is_calm;			     /* the faults have stopped */
+	bool is_mute;			     /* no refusal reaches a hub: all are silence */
 	bool is_inside;			     /* a call into the product runs */
 	uint64_t fault_number;
 	uint64_t conn_number;
@@ -464,6 +475,8 @@ void sim_check_record(struct sim *sim, const struct kt_record *record);
 void sim_check_recovered(struct sim *sim, uint64_t seq);
 void sim_check_server_log(struct sim *sim, const char *line);
 void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub);
+/* Before a connection is ended by the core's kick. */
+void sim_check_kick(struct sim *sim, const struct sim_conn *conn);
 void sim_check_ack(struct sim *sim, enum sim_fault command, unsigned hub, bool is_done);
 /* LV: is all well? *why: what is not. */
 bool sim_check_settled(struct sim *sim, char why[static SIM_WHY]);

@@ -10,6 +10,8 @@
 enum {
 	SOON_MS = 2500,	  /* a few ticks: what goes at once is gone */
 	DRAIN_MS = 44000, /* superseded_drain, and an idle tick */
+	DRAIN_MIN_MS = 29000,
+	GIVEN_UP_MS = 12000, /* an idle tick */
 	SITE_TOPICS_COUNT = 2
 };
 
@@ -168,23 +170,49 @@ static void note_superseded(struct sim *sim, int device)
 
 /* --- I2, I3, I7, I8 at the door --- */
 
-static void check_pending(struct sim *sim, const struct sim_conn *conn)
+/* The credential of a trial opens nothing else: not the agent's session, not the hub's own. */
+static void check_other_names(struct sim *sim, const struct kt_connect *connect,
+			      const struct kt_device *device)
+{
+	static const char *const tags[] = {"", ":agent", ":app"};
+	const struct kt_access access = {.config = sim->config,
+					 .registry = sim->server.registry,
+					 .durable_seq = UINT64_MAX,
+					 .now = sim_server_now(sim),
+					 .issuer_cert_der = sim_pki_issuer(sim->pki)};
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+		struct kt_connect other = *connect;
+		struct kt_admission admission;
+		char name[KT_CLIENT_ID_MAX];
+
+		(void)snprintf(name, sizeof(name), "%s%s", device->id.s, tags[i]);
+		other.client_id = name;
+		kt_access_connect(&access, &other, &admission);
+		if (admission.answer == KT_ANSWER_ACCEPT)
+			sim_break(sim, "I8", "a pending credential is let in as %s", name);
+	}
+}
+
+static void check_pending(struct sim *sim, const struct sim_conn *conn,
+			  const struct kt_device *device)
 {
 	static const struct {
-		const char *topic;
+		const char *name;
 		enum kt_acl_action action;
-	} site[SITE_TOPICS_COUNT] = {{"devices/x/up", KT_ACL_DO_WRITE},
-				     {"devices/x/down", KT_ACL_DO_SUBSCRIBE}};
+	} site[SITE_TOPICS_COUNT] = {{"up", KT_ACL_DO_WRITE}, {"down", KT_ACL_DO_SUBSCRIBE}};
 
 	for (size_t i = 0; i < SITE_TOPICS_COUNT; i++) {
+		char topic[KT_TOPIC_MAX];
 		struct kt_acl_event acl = {.client = conn->pointer,
 					   .client_id = conn->client_id,
 					   .action = site[i].action,
-					   .topic = site[i].topic};
+					   .topic = topic};
 
+		(void)snprintf(topic, sizeof(topic), "devices/%s/%s", device->id.s, site[i].name);
 		if (kt_core_acl(sim->server.core, sim_server_now(sim), &acl) == KT_RIGHT_ALLOW)
 			sim_break(sim, "I8", "%s with a pending credential may use %s",
-				  conn->client_id, site[i].topic);
+				  conn->client_id, topic);
 	}
 }
 
@@ -206,6 +234,21 @@ static void check_durable_verdict(struct sim *sim, const struct kt_connect *conn
 			  connect->client_id, answer == KT_ANSWER_ACCEPT ? "accepted" : "refused");
 }
 
+/* I5: who comes with a credential that was put out is told of: at the least once. */
+static void check_noticed(struct sim *sim, const struct sim_conn *conn,
+			  const struct kt_credential *c)
+{
+	int i = sim_device_of(sim, c->device->id.s);
+
+	if (i < 0)
+		return;
+	sim->devices[i].refusals++;
+	if ((c->status == KT_CREDENTIAL_SUPERSEDED || c->status == KT_CREDENTIAL_REVOKED) &&
+	    sim->devices[i].alarms + sim->devices[i].suspicions == 0)
+		sim_break(sim, "I5", "%s came with a %s credential, and nobody was told",
+			  conn->client_id, kt_credential_status_name(c->status));
+}
+
 void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		      const struct kt_connect *connect, enum kt_answer answer)
 {
@@ -218,11 +261,8 @@ void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 	c = kt_registry_find_fingerprint(sim->server.registry, &conn->fp);
 	if (answer != KT_ANSWER_ACCEPT) {
 		if (c != NULL && c->status != KT_CREDENTIAL_PENDING &&
-		    c->status != KT_CREDENTIAL_CURRENT) {
-			device = sim_device_of(sim, c->device->id.s);
-			if (device >= 0)
-				sim->devices[device].refusals++;
-		}
+		    c->status != KT_CREDENTIAL_CURRENT && answer != KT_ANSWER_NO_ANSWER)
+			check_noticed(sim, conn, c);
 		return;
 	}
 	if (c == NULL || sim->server.is_rolled_back) {
@@ -237,8 +277,10 @@ void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 	if (device >= 0 && sim->devices[device].is_revoked)
 		sim_break(sim, "I3", "%s was let in after the revoke was acknowledged",
 			  conn->client_id);
-	if (c->status == KT_CREDENTIAL_PENDING)
-		check_pending(sim, conn);
+	if (c->status == KT_CREDENTIAL_PENDING) {
+		check_pending(sim, conn, c->device);
+		check_other_names(sim, connect, c->device);
+	}
 }
 
 /* --- I7 on the way out --- */
@@ -300,6 +342,21 @@ static bool has_durable_file(const struct sim_hub *hub, uint64_t dir, const char
 	return bytes != NULL && len > 0;
 }
 
+/* A key that was to be wiped. */
+static bool is_there_still(const struct sim_hub *hub, uint64_t dir)
+{
+	char path[128];
+	size_t len = 0;
+	char *bytes;
+	bool is_key;
+
+	(void)snprintf(path, sizeof(path), "/hub/identity/%" PRIu64 "/key.pem", dir);
+	bytes = fake_fs_durable_content(hub->disk.fs, path, &len);
+	is_key = bytes != NULL && len > 0 && bytes[0] != '\0';
+	free(bytes);
+	return dir != 0 && is_key;
+}
+
 static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
 		    char why[static SIM_WHY / 2])
 {
@@ -322,6 +379,10 @@ static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
 			has_durable_file(hub, record.pending.dir, "identity.pem")) ||
 		       kt_fingerprint_eq(&record.active.fp, &note->fp);
 	case KT_MESSAGE_PROMOTED:
+		if (record.step_op == note->op && is_there_still(hub, hub->to_wipe)) {
+			(void)snprintf(why, SIM_WHY / 2, "the old key is still there");
+			return false;
+		}
 		return record.retired.dir == 0 || record.step_op > note->op;
 	default:
 		return true;
@@ -347,16 +408,27 @@ void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const stru
 
 /* --- I4, and what operators asked --- */
 
-static void check_owner(struct sim *sim, const struct kt_record *record)
+/* One key for one device, one certificate for an op, one use of a ticket. */
+static void check_issue(struct sim *sim, const struct kt_record *record)
 {
 	const struct sim_server *s = &sim->server;
 
 	for (size_t i = 0; i + 1 < record->seq; i++) {
 		const struct kt_record *r = &s->records[i];
 
-		if (r->kind == KT_RECORD_ISSUE && kt_key_id_eq(&r->key_id, &record->key_id) &&
-		    strcmp(r->device.s, record->device.s) != 0)
+		bool is_same = strcmp(r->device.s, record->device.s) == 0;
+
+		if (r->kind != KT_RECORD_ISSUE)
+			continue;
+		if (kt_key_id_eq(&r->key_id, &record->key_id) && !is_same)
 			sim_break(sim, "I4", "one key for %s and %s", r->device.s,
+				  record->device.s);
+		if (is_same && r->op == record->op)
+			sim_break(sim, "I4", "two certificates of %s for op %" PRIu64, r->device.s,
+				  r->op);
+		if (r->has_ticket && record->has_ticket &&
+		    memcmp(r->ticket_sha256, record->ticket_sha256, sizeof(r->ticket_sha256)) == 0)
+			sim_break(sim, "I4", "a ticket was used by %s and by %s", r->device.s,
 				  record->device.s);
 	}
 }
@@ -378,13 +450,20 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 
 	cover_record(sim, record);
 	if (record->kind == KT_RECORD_ISSUE)
-		check_owner(sim, record);
+		check_issue(sim, record);
 	if (record->kind == KT_RECORD_OP_OPEN)
 		sim->rotations++;
 	if (record->kind == KT_RECORD_COMMIT)
 		sim->commits++;
 	if (device < 0)
 		return;
+	if (record->kind == KT_RECORD_COMMIT) {
+		struct sim_ghost_device *ghost = &sim->devices[device];
+		struct sim_ghost_commit *commit =
+			&ghost->commit[ghost->commit_count++ % SIM_GHOST_COMMITS];
+
+		*commit = (struct sim_ghost_commit){record->op, sim->now_ms};
+	}
 	/* recovery by a ticket: what was revoked before begins anew */
 	if (record->kind == KT_RECORD_ISSUE) {
 		sim->devices[device].is_revoked = false;
@@ -458,6 +537,26 @@ void sim_check_server_log(struct sim *sim, const char *line)
 	}
 }
 
+/* --- kicks --- */
+
+/* Rule 8: until the hub says `promoted` its own programs have their time. */
+void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
+{
+	const struct kt_credential *c =
+		kt_registry_find_fingerprint(sim->server.registry, &conn->fp);
+	int i = c == NULL ? -1 : sim_device_of(sim, c->device->id.s);
+
+	if (conn->kind != SIM_CONN_APP || i < 0 || c->status != KT_CREDENTIAL_SUPERSEDED ||
+	    c->device->state != KT_DEVICE_ACTIVE || c->device->promoted_op >= c->superseded_by)
+		return;
+	for (unsigned k = 0; k < SIM_GHOST_COMMITS; k++) {
+		const struct sim_ghost_commit *commit = &sim->devices[i].commit[k];
+
+		if (commit->op == c->superseded_by && sim->now_ms - commit->at_ms < DRAIN_MIN_MS)
+			sim_break(sim, "R8", "%s was not left its time to reload", conn->client_id);
+	}
+}
+
 /* --- after every step --- */
 
 static bool takes(const struct kt_registry *registry, const struct kt_device *d,
@@ -502,7 +601,21 @@ static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 			  hub->id);
 }
 
-static void check_session(struct sim *sim, const struct sim_conn *conn)
+/* A trial of what was given up ends, too. */
+static void check_given_up(struct sim *sim, struct sim_conn *conn)
+{
+	const struct kt_credential *c = kt_registry_find_fingerprint(sim->server.shadow, &conn->fp);
+
+	if (c == NULL || c->status != KT_CREDENTIAL_ABANDONED)
+		conn->given_up_ms = 0;
+	else if (conn->given_up_ms == 0)
+		conn->given_up_ms = sim->now_ms;
+	else if (sim->now_ms - conn->given_up_ms > GIVEN_UP_MS)
+		sim_break(sim, "I2", "%s lives on with a credential that was given up",
+			  conn->client_id);
+}
+
+static void check_session(struct sim *sim, struct sim_conn *conn)
 {
 	const struct sim_ghost *ghost;
 	const struct sim_ghost_device *device;
@@ -511,6 +624,7 @@ static void check_session(struct sim *sim, const struct sim_conn *conn)
 	if (!conn->is_used || !conn->at_broker || conn->cert_len == 0 ||
 	    conn->kind == SIM_CONN_OPERATOR)
 		return;
+	check_given_up(sim, conn);
 	ghost = ghost_of(sim, &conn->fp);
 	if (ghost != NULL && sim->now_ms - ghost->at_ms > patience_ms)
 		sim_break(sim, "I2", "%s lives on with a superseded credential", conn->client_id);

@@ -128,6 +128,8 @@ static enum kt_err port_save(void *ctx, const struct kt_agent_record *record)
 {
 	struct sim_hub *hub = ctx;
 
+	if (record->step == KT_STEP_WIPE)
+		hub->to_wipe = record->retired.dir;
 	return DISK(hub)->save(DISK(hub)->ctx, record);
 }
 

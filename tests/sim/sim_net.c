@@ -6,7 +6,11 @@
 #include "sim.h"
 #include "topic.h"
 
-enum { HALF_OPEN_MS = 90000, LATE_MS = 120000 };
+enum {
+	HALF_OPEN_MS = 90000,
+	LATE_MS = 120000,
+	AHEAD = 777 /* an op that the server will not come to: it would have another nonce */
+};
 
 static const char *end_name(const struct sim *sim, const struct sim_conn *conn)
 {
@@ -271,8 +275,9 @@ void sim_net_connect(struct sim *sim, struct sim_event *event)
 		let_in(sim, conn);
 	else
 		answer_later(sim, conn,
-			     answer.answer == KT_ANSWER_NO_ANSWER ? KT_CAUSE_NO_ANSWER
-								  : KT_CAUSE_REFUSED);
+			     answer.answer == KT_ANSWER_NO_ANSWER || sim->is_mute
+				     ? KT_CAUSE_NO_ANSWER
+				     : KT_CAUSE_REFUSED);
 	sim_server_after(sim);
 }
 
@@ -390,9 +395,9 @@ static uint64_t some_op(struct sim *sim, const struct kt_agent_record *record)
 				record->op,
 				record->op,
 				record->step_op,
-				record->op + 1,
+				record->op + AHEAD,
 				record->op > 0 ? record->op - 1 : 1,
-				d == NULL ? 1 : d->op + 1};
+				d == NULL ? 1 : d->op + AHEAD};
 
 	return ops[sim_below(&sim->chance, sizeof(ops) / sizeof(ops[0]))];
 }
@@ -432,6 +437,11 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 		m->u.noted.of = KT_MESSAGE_PROMOTED;
 		if (m->u.noted.op == record->step_op)
 			m->u.noted.op++;
+		break;
+	case KT_MESSAGE_REVOKED: /* of another connection: nobody may obey it */
+		m->u.revoked.reason = KT_REASON_REVOKED;
+		m->u.revoked.wipe = true;
+		sim_fill(&sim->entropy, m->dn.b, sizeof(m->dn.b));
 		break;
 	default: /* CERT, ENROLLED */
 		if (m->type == KT_MESSAGE_CERT)
@@ -482,9 +492,9 @@ static bool is_rare(const struct sim *sim, const struct sim_conn *conn)
 
 static enum kt_message_type some_type(struct sim *sim, const struct sim_conn *conn)
 {
-	static const enum kt_message_type types[] = {KT_MESSAGE_WELCOME, KT_MESSAGE_WELCOME,
-						     KT_MESSAGE_ROTATE,	 KT_MESSAGE_COMMITTED,
-						     KT_MESSAGE_NOTED,	 KT_MESSAGE_CERT};
+	static const enum kt_message_type types[] = {
+		KT_MESSAGE_WELCOME, KT_MESSAGE_WELCOME, KT_MESSAGE_ROTATE, KT_MESSAGE_COMMITTED,
+		KT_MESSAGE_NOTED,   KT_MESSAGE_CERT,	KT_MESSAGE_REVOKED};
 
 	return conn->link == KT_LINK_CLAIM
 		       ? KT_MESSAGE_ENROLLED

@@ -224,8 +224,10 @@ static void carry_out_kicks(struct sim *sim)
 			struct sim_conn *conn = &sim->conns[c];
 
 			if (conn->is_used && conn->at_broker &&
-			    strcmp(conn->client_id, s->kicks[i]) == 0)
+			    strcmp(conn->client_id, s->kicks[i]) == 0) {
+				sim_check_kick(sim, conn);
 				sim_net_end(sim, conn, KT_CAUSE_KICKED);
+			}
 		}
 	}
 	s->kick_count = 0;
@@ -695,6 +697,28 @@ static void cover_job(struct sim *sim, const struct kt_job *job)
 		cover_message(sim, device, job);
 }
 
+static unsigned alarms_of_all(const struct sim *sim)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SIM_HUBS; i++)
+		count += sim->devices[i].alarms;
+	return count;
+}
+
+/* I5: where a second key is refused, there is an alarm. */
+static void finish_job(struct sim *sim, struct kt_job *job)
+{
+	struct sim_server *s = &sim->server;
+	uint64_t refusals = kt_core_count(s->core, KT_REASON_KEY_SECOND);
+	unsigned alarms = alarms_of_all(sim);
+
+	kt_core_job_done(s->core, sim_server_now(sim), job); /* moved */
+	if (kt_core_count(s->core, KT_REASON_KEY_SECOND) != refusals &&
+	    alarms_of_all(sim) == alarms)
+		sim_break(sim, "I5", "a second key was refused, and nobody was told");
+}
+
 void sim_server_job(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
@@ -717,7 +741,7 @@ void sim_server_job(struct sim *sim)
 	if (job->kind == KT_JOB_SEAL && job->err == KT_ERR_OK)
 		sim_note(sim, job->sealed, job->sealed_len, job->message);
 	cover_job(sim, job);
-	kt_core_job_done(s->core, sim_server_now(sim), job); /* moved */
+	finish_job(sim, job); /* moved */
 	sim_server_after(sim);
 }
 

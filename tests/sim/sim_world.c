@@ -17,8 +17,11 @@ enum {
 	SETUP_MS = 600000,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
-	FOCUS_LINKS = 3, /* seeds modulo 8 */
-	FOCUS_CLONES = 5
+	FOCUS_MUTE = 1, /* seeds modulo 8 */
+	FOCUS_LINKS = 3,
+	FOCUS_CLONES = 5,
+	FOCUS_LEDGER = 6,
+	UNCUT = 2 /* modulo 4: in calm nobody's connection is cut once more */
 };
 
 static const char *const fault_texts[SIM_FAULT_COUNT] = {
@@ -125,6 +128,10 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 static void focus(struct sim *sim)
 {
 	switch (sim->options.seed % 8) {
+	case FOCUS_MUTE: /* something between hub and broker hides every refusal */
+		sim->is_mute = true;
+		sim->per_mille[SIM_CANCEL] = 400;
+		break;
 	case FOCUS_LINKS: /* wiped hubs whose links live on, claims that do */
 		sim->per_mille[SIM_REVOKE] = 500;
 		sim->per_mille[SIM_LATE_DOWN] = 700;
@@ -135,6 +142,11 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_CLONE] = 500;
 		sim->per_mille[SIM_SLOW_WORKER] = 200;
 		sim->per_mille[SIM_CANCEL] = 300;
+		break;
+	case FOCUS_LEDGER: /* ledgers of old, and what an accepted one brings */
+		sim->per_mille[SIM_LEDGER_OLD] = 300;
+		sim->per_mille[SIM_LEDGER_CUT] = 200;
+		sim->per_mille[SIM_ACCEPT] = 900;
 		break;
 	default:
 		break;
@@ -529,6 +541,8 @@ static void be_calm(struct sim *sim)
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim->hubs[i].clock_off_s = 0;
 	for (unsigned i = 0; i < SIM_CONNS; i++) { /* the last cut: everybody connects once more */
+		if (sim->options.seed % 4 == UNCUT)
+			break;
 		if (sim->conns[i].is_used && sim->conns[i].at_broker)
 			sim_net_end(sim, &sim->conns[i], KT_CAUSE_LOST);
 	}
