@@ -230,12 +230,12 @@ report_story() { # NAME
 	add_counts "$1" "$log" "$(cat "$log.code")"
 }
 
-# Two at a time: each spends most of its time waiting for its own broker.
+# Three at a time: each spends most of its time waiting for its own broker.
 run_stories() { # SUFFIX NAME...: environment and what stands before bash are the caller's
 	local suffix=$1 name pids=()
 	shift
 	for name in "$@"; do
-		[ "${#pids[@]}" -lt 2 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
+		[ "${#pids[@]}" -lt 3 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
 		run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name$suffix" &
 		pids+=($!)
 	done

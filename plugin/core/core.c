@@ -105,7 +105,8 @@ static void signal_clone(struct kt_core *core, const struct kt_admission *admiss
 	if (admission->left_behind == NULL && admission->reason != KT_REASON_CERT_SUPERSEDED &&
 	    admission->reason != KT_REASON_CERT_REVOKED)
 		return;
-	if (admission->reason == KT_REASON_CERT_SUPERSEDED && is_after_promoted(core, credential))
+	if (credential != NULL && admission->reason == KT_REASON_CERT_SUPERSEDED &&
+	    is_after_promoted(core, credential))
 		event = KT_EVENT_CLONE_ALARMED;
 	hex_of(&admission->fp, fp);
 	kt_core_fact(core, event, device, fields, 2, 0);

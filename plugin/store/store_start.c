@@ -176,16 +176,23 @@ static enum kt_err check_ledger_is_there(const struct kt_store_start *s)
 	return refuse_rollback(s, "is missing, but there is an index, though a damaged one");
 }
 
-/* What the index holds goes into the registry; a damaged one is emptied. */
+/*
+ * How far the index knows. Its rows are read, to find out that it is damaged, and not believed: a
+ * changed byte that still makes sense would lock a hub out, and the ledger is read anyway.
+ */
 static enum kt_err load_index(struct kt_store_start *s)
 {
+	struct kt_registry *scratch = NULL;
 	enum kt_err err = kt_index_head(s->index, &s->index_seq, s->index_head);
 
-	if (err == KT_ERR_OK && s->index_seq > 0)
-		err = kt_index_load(s->index, s->registry);
+	if (err == KT_ERR_OK && s->index_seq > 0) {
+		err = kt_registry_new(&scratch);
+		if (err == KT_ERR_OK)
+			err = kt_index_load(s->index, scratch);
+		kt_registry_free(scratch);
+	}
 	if (err != KT_ERR_CORRUPT)
 		return err;
-	kt_registry_clear(s->registry);
 	s->index_seq = 0;
 	err = check_ledger_is_there(s);
 	return err == KT_ERR_OK ? kt_index_clear(s->index) : err;
@@ -222,7 +229,19 @@ static enum kt_err open_index(struct kt_store_start *s)
 
 /* --- the ledger ------------------------------------------------------------------------------- */
 
-/* Up to index_seq the index has spoken; what is newer is applied. */
+/* The index has these changes already. */
+static void forget_changes(struct kt_registry *registry)
+{
+	while (kt_row_take_device(registry) != NULL)
+		;
+	while (kt_row_take_credential(registry) != NULL)
+		;
+	while (kt_row_take_ticket(registry) != NULL)
+		;
+	while (kt_row_take_denied(registry) != NULL)
+		;
+}
+
 static enum kt_err replay(void *arg, const struct kt_record *record, const uint8_t hash[static 32])
 {
 	struct kt_store_start *s = arg;
@@ -230,38 +249,17 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 
 	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0)
 		s->is_rolled_back = true; /* and on: the remedy names the last record */
-	if (record->seq <= s->index_seq || s->is_rolled_back)
-		return KT_ERR_OK;
 	err = kt_registry_apply(s->registry, record);
-	if (err != KT_ERR_STATE)
-		return err;
-	s->is_misfit = true;
-	return KT_ERR_CORRUPT;
-}
-
-/*
- * What the index holds and the ledger's next record may not fit together: its files are of two
- * moments. Then the ledger alone has to do; up to index_seq it was the one that the index knew.
- */
-static enum kt_err read_ledger(struct kt_store_start *s, uint64_t *bad_line)
-{
-	enum kt_err err =
-		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
-
-	if (err != KT_ERR_CORRUPT || !s->is_misfit || s->index_seq == 0)
-		return err;
-	err = kt_index_clear(s->index);
-	if (err != KT_ERR_OK)
-		return err;
-	kt_registry_clear(s->registry);
-	s->index_seq = 0;
-	return kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, bad_line);
+	if (err == KT_ERR_OK && record->seq == s->index_seq)
+		forget_changes(s->registry);
+	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
 }
 
 static enum kt_err scan(struct kt_store_start *s)
 {
 	uint64_t bad_line = 0;
-	enum kt_err err = read_ledger(s, &bad_line);
+	enum kt_err err =
+		kt_ledger_scan(s->fs, s->config->ledger_dir, replay, s, &s->state, &bad_line);
 
 	if (err == KT_ERR_CORRUPT)
 		return refuse(s, err,

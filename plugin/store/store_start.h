@@ -31,7 +31,6 @@ struct kt_store_start {
 	uint64_t index_seq;
 	uint8_t index_head[32];
 	bool is_rolled_back; /* the record index_seq is another one */
-	bool is_misfit;	     /* a record that verifies does not fit those before it */
 };
 
 /* On an error @why says what to do. Errors: those of kt_store_open. */

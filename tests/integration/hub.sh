@@ -99,7 +99,7 @@ rotate_hub() {
 	local before
 	before=$(promoted_count "$1")
 	command "{\"command\":\"rotate\",\"device\":\"$1\"}"
-	wait_for 30 has_promoted "$1" $((before + 1))
+	wait_for 60 has_promoted "$1" $((before + 1))
 }
 
 # at_time WHEN: HUB_BEFORE is that clock from now on ("" the machine's own); false without libfaketime

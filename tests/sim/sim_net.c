@@ -406,14 +406,15 @@ static uint64_t some_op(struct sim *sim, const struct kt_agent_record *record)
 static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 			 struct kt_message *m)
 {
-	static const enum kt_next nexts[] = {KT_NEXT_CONFIRM, KT_NEXT_CLOSED, KT_NEXT_NONE};
+	static const enum kt_next nexts[] = {KT_NEXT_CONFIRM, KT_NEXT_CLOSED, KT_NEXT_CLOSED,
+					     KT_NEXT_NONE};
 	struct kt_bytes issuer = sim_pki_issuer(sim->pki);
 	struct kt_chain *chain =
 		m->type == KT_MESSAGE_CERT ? &m->u.cert.chain : &m->u.enrolled.chain;
 
 	switch ((int)m->type) {
 	case KT_MESSAGE_WELCOME:
-		m->u.welcome.next = nexts[sim_below(&sim->chance, 3)];
+		m->u.welcome.next = nexts[sim_below(&sim->chance, 4)];
 		m->u.welcome.op = m->u.welcome.next == KT_NEXT_NONE ? 0 : record->op;
 		m->u.welcome.fp = record->active.fp;
 		sim_fill(&sim->entropy, m->sn.b, sizeof(m->sn.b));
