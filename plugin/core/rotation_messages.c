@@ -251,6 +251,16 @@ bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *sessio
 	       kt_rotation_open(core, device, "keyturn", note).reason == KT_REASON_NONE;
 }
 
+/*
+ * The hub tries as new what is in force already, under an op that is not on record (its credential
+ * was adopted): it is committed, whichever op that was.
+ */
+static bool is_tried_in_force(const struct kt_session *session, const struct kt_msg_hello *hello)
+{
+	return session->kind == KT_SESSION_TRIAL &&
+	       session->credential == session->device->current && hello->phase == KT_PHASE_CERT;
+}
+
 static enum kt_next next_of(const struct kt_session *session, const struct kt_msg_hello *hello,
 			    uint64_t op)
 {
@@ -278,6 +288,8 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 	(void)kt_rotation_order_due(core, session); /* the welcome says so */
 	phase = kt_rotation_phase(device);
 	op = phase == KT_SERVER_IDLE ? device->last_committed_op : device->op;
+	if (phase == KT_SERVER_IDLE && is_tried_in_force(session, &m->u.hello))
+		op = m->u.hello.op;
 	next = next_of(session, &m->u.hello, op);
 	welcome = kt_core_message(core, session, KT_MESSAGE_WELCOME);
 	if (welcome == NULL)

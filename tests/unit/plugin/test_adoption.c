@@ -369,6 +369,21 @@ static void say_hello(struct fake *f, enum kt_device_phase phase, uint64_t op)
 	fake_say(f, TWO, m, NULL);
 }
 
+/* An operator let it in before its rotation: what it tries is in force, under an op of its own. */
+static void an_approved_trial_of_a_lost_op_is_committed(void **state)
+{
+	struct fake *f = *state;
+	const uint64_t lost = (uint64_t)f->now.wall_us - 5;
+
+	adopts(f, TRIAL, NEXT);
+	fleet_simple(f->registry, KT_RECORD_RELEASE, "hub-17", 0);
+	assert_false(hub(f)->adopted);
+	assert_int_equal(fake_connect(f, TWO, TRIAL, NULL, NEXT), KT_ANSWER_ACCEPT);
+	say_hello(f, KT_PHASE_CERT, lost);
+	assert_non_null(strstr(fake_sent(f, TRIAL, "welcome"), "next=committed"));
+	assert_non_null(fake_sent(f, TRIAL, "committed"));
+}
+
 /* The hub was in the middle of an op that this registry does not know. */
 static void a_hello_of_a_lost_op_leads_to_a_rotation(void **state)
 {
@@ -531,6 +546,7 @@ int main(void)
 		T(an_adopted_device_has_keyturn_topics_only),
 		T(its_hello_is_answered_with_a_rotation_that_ends_it),
 		T(a_hello_of_a_lost_op_leads_to_a_rotation),
+		T(an_approved_trial_of_a_lost_op_is_committed),
 		T(a_confirm_of_a_lost_op_is_answered_committed),
 		T(a_frozen_device_is_adopted_and_waits_for_its_operator),
 		T(the_lower_one_is_a_suspicion_until_promoted),
