@@ -33,7 +33,7 @@ struct kt_agent_link {
 /* A message that is repeated until it is answered. */
 struct kt_repeat {
 	bool is_due;
-	enum kt_message_type type; /* CSR, CONFIRM, PROMOTED, FAILED */
+	enum kt_message_type type; /* CSR, CONFIRM, PROMOTED, FAILED, HELLO */
 	enum kt_link link;
 	uint64_t op;
 	enum kt_reason reason; /* FAILED */
@@ -41,7 +41,13 @@ struct kt_repeat {
 	int64_t interval_ms;
 };
 
-enum { KT_REPEAT_WORK, KT_REPEAT_PROMOTED, KT_REPEAT_FAILED, KT_REPEAT_COUNT };
+enum {
+	KT_REPEAT_WORK,
+	KT_REPEAT_PROMOTED,
+	KT_REPEAT_FAILED,
+	KT_REPEAT_HELLO, /* after `closed`: is it so still? */
+	KT_REPEAT_COUNT
+};
 
 struct kt_agent {
 	struct kt_agent_setup setup;
@@ -49,7 +55,7 @@ struct kt_agent {
 	struct kt_agent_link link[KT_LINK_COUNT];
 	struct kt_repeat repeat[KT_REPEAT_COUNT];
 	/* rule 6: with two credentials the new one is tried first, the old one once, and again */
-	bool old_first;	 /* after `closed`, until a newer rotate */
+	bool old_first;	 /* `closed` was the server's last word on the op in hand */
 	bool other_turn; /* the one that is not first may be tried once */
 	uint32_t silent; /* tries of the new one without an answer, since its last turn */
 	int64_t silent_since_ms;
@@ -94,6 +100,8 @@ void kt_agent_repeat_later(struct kt_agent *agent, unsigned which, const struct 
 void kt_agent_repeat_stop(struct kt_agent *agent, unsigned which);
 void kt_agent_repeats_tick(struct kt_agent *agent);
 int64_t kt_agent_repeats_next_ms(const struct kt_agent *agent);
+/* `closed` is no longer the server's last word: a newer op, or ours is open after all. */
+void kt_agent_closed_is_over(struct kt_agent *agent);
 /* The link that is ready and holds the active credential; KT_LINK_COUNT: none. */
 enum kt_link kt_agent_active_link(const struct kt_agent *agent);
 

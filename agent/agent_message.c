@@ -58,19 +58,16 @@ static enum kt_device_phase wire_phase(const struct kt_agent_record *record)
 	return KT_PHASE_STABLE;
 }
 
-void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
+/* With the dn of the connection; NULL: out of memory. */
+static struct kt_message *hello_message(struct kt_agent *agent, enum kt_link link)
 {
 	const struct kt_agent_record *record = kt_agent_record(agent);
-	struct kt_agent_link *l = &agent->link[link];
-	const struct kt_agent_entropy *entropy = agent->setup.entropy;
-	struct kt_message *message = NULL;
+	const struct kt_agent_link *l = &agent->link[link];
+	struct kt_message *message = kt_agent_message(agent, link, KT_MESSAGE_HELLO);
 	struct kt_msg_hello *hello = NULL;
 
-	if (entropy->bytes(entropy->ctx, l->dn.b, sizeof(l->dn.b)) != KT_ERR_OK)
-		goto fail;
-	message = kt_agent_message(agent, link, KT_MESSAGE_HELLO);
 	if (message == NULL)
-		goto fail;
+		return NULL;
 	hello = &message->u.hello;
 	snprintf(hello->agent, sizeof(hello->agent), "%s", KT_VERSION);
 	snprintf(hello->store, sizeof(hello->store), "%s", agent->setup.key_store);
@@ -78,9 +75,17 @@ void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
 	hello->fp = l->slot.fp;
 	hello->phase = wire_phase(record);
 	hello->op = record->op;
-	if (kt_agent_send(agent, link, l->slot.dir, message) == KT_ERR_OK)
+	return message;
+}
+
+void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
+{
+	struct kt_agent_link *l = &agent->link[link];
+	const struct kt_agent_entropy *entropy = agent->setup.entropy;
+
+	if (entropy->bytes(entropy->ctx, l->dn.b, sizeof(l->dn.b)) == KT_ERR_OK &&
+	    kt_agent_send(agent, link, l->slot.dir, hello_message(agent, link)) == KT_ERR_OK)
 		return;
-fail:
 	kt_agent_link_retry_in(agent, link, kt_agent_backoff_ms(agent, l->tries));
 	kt_agent_link_close(agent, link);
 }
@@ -99,9 +104,12 @@ static struct kt_message *repeat_message(struct kt_agent *agent, const struct kt
 					 enum kt_link link)
 {
 	const struct kt_agent_record *record = kt_agent_record(agent);
-	struct kt_message *message = kt_agent_message(agent, link, repeat->type);
+	struct kt_message *message = NULL;
 	char binding[44];
 
+	if (repeat->type == KT_MESSAGE_HELLO)
+		return hello_message(agent, link);
+	message = kt_agent_message(agent, link, repeat->type);
 	if (message == NULL)
 		return NULL;
 	if (repeat->type == KT_MESSAGE_CSR) {
@@ -167,6 +175,12 @@ void kt_agent_repeat_stop(struct kt_agent *agent, unsigned which)
 	agent->repeat[which].is_due = false;
 }
 
+void kt_agent_closed_is_over(struct kt_agent *agent)
+{
+	agent->old_first = false;
+	kt_agent_repeat_stop(agent, KT_REPEAT_HELLO);
+}
+
 void kt_agent_repeats_tick(struct kt_agent *agent)
 {
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
@@ -222,11 +236,37 @@ static void expect_cert(struct kt_agent *agent)
 		kt_agent_repeat_later(agent, KT_REPEAT_WORK, &csr);
 }
 
+static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_rollover_input input = {.link = link, .message = m};
+
+	switch (m->u.welcome.next) {
+	case KT_NEXT_CONFIRM:
+		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
+		break;
+	case KT_NEXT_CLOSED:
+		kt_agent_roll(agent, KT_EV_CLOSED, &input);
+		break;
+	case KT_NEXT_CERT:
+		expect_cert(agent);
+		break;
+	case KT_NEXT_NONE:
+		if (link == KT_LINK_AGENT) /* its op is open: in phase cert the trial comes next */
+			kt_agent_closed_is_over(agent);
+		break;
+	case KT_NEXT_ROTATE: /* follows */
+	case KT_NEXT_COMMITTED:
+		break;
+	}
+}
+
 static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
 {
 	struct kt_agent_link *l = &agent->link[link];
-	const struct kt_rollover_input input = {.link = link, .message = m};
 
+	if (l->state == KT_LINK_STATE_READY && agent->repeat[KT_REPEAT_HELLO].is_due &&
+	    link == kt_agent_active_link(agent))
+		heed_next(agent, link, m); /* asked for once more */
 	if (l->state != KT_LINK_STATE_UP)
 		return;
 	l->state = KT_LINK_STATE_READY;
@@ -239,21 +279,12 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 	    l->slot.dir == kt_agent_record(agent)->retired.dir &&
 	    kt_fingerprint_eq(&l->slot.fp, &m->u.welcome.fp))
 		kt_agent_settle_aside(agent);
-	if (m->u.welcome.next == KT_NEXT_CONFIRM)
-		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
-	else if (m->u.welcome.next == KT_NEXT_CLOSED)
-		kt_agent_roll(agent, KT_EV_CLOSED, &input);
-	else if (m->u.welcome.next == KT_NEXT_CERT)
-		expect_cert(agent);
-	else if (m->u.welcome.next == KT_NEXT_NONE && link == KT_LINK_AGENT)
-		agent->old_first = false; /* its op is open: in phase cert the trial comes next */
-	/* what waited for a session: the failed and promoted of before; csr and confirm are asked
-	 * for
-	 */
-	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
-		if (agent->repeat[i].is_due && i != KT_REPEAT_WORK)
-			repeat_send(agent, &agent->repeat[i]);
-	}
+	heed_next(agent, link, m);
+	/* what waited for a session; csr and confirm are asked for, and hello was this one's */
+	if (agent->repeat[KT_REPEAT_PROMOTED].is_due)
+		repeat_send(agent, &agent->repeat[KT_REPEAT_PROMOTED]);
+	if (agent->repeat[KT_REPEAT_FAILED].is_due)
+		repeat_send(agent, &agent->repeat[KT_REPEAT_FAILED]);
 	kt_agent_steps_drive(agent);
 }
 

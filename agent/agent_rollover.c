@@ -124,7 +124,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	}
 	if (settle && agent->hooks_running)
 		agent->hooks_outdated = true;
-	agent->old_first = false;
+	kt_agent_closed_is_over(agent);
 	agent->other_turn = false;
 	kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
 	if (settle)
@@ -199,7 +199,7 @@ static void save_cert(struct kt_agent *agent, const struct kt_message *m,
 	}
 	kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
 	agent->silent = 0;
-	agent->old_first = false;
+	kt_agent_closed_is_over(agent);
 	agent->other_turn = false;
 	kt_agent_link_retry_in(agent, KT_LINK_TRIAL, 0);
 	log_phase(agent, event);
@@ -221,7 +221,7 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 	agent->hooks_outdated = agent->hooks_running;
 	kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
 	kt_agent_repeat_stop(agent, KT_REPEAT_PROMOTED); /* of an op before: this one's says more */
-	agent->old_first = false;
+	kt_agent_closed_is_over(agent);
 	agent->other_turn = false;
 	drop_dir(agent, unnamed);
 	kt_agent_link_retry_in(agent, KT_LINK_AGENT, 0);
@@ -269,6 +269,8 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	struct kt_rollover_cell cell = kt_rollover(record->phase, event);
 	const struct kt_repeat confirm = {
 		.type = KT_MESSAGE_CONFIRM, .link = input->link, .op = record->op};
+	const struct kt_repeat hello = {
+		.type = KT_MESSAGE_HELLO, .link = KT_LINK_AGENT, .op = record->op};
 
 	switch (cell.action) {
 	case KT_ACT_IGNORE:
@@ -280,10 +282,12 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		new_key(agent, &input->message->u.rotate, true, event);
 		break;
 	case KT_ACT_SEND_CSR:
+		kt_agent_closed_is_over(agent);
 		if (keep_nonce(agent, &input->message->u.rotate))
 			send_csr(agent);
 		break;
 	case KT_ACT_OPEN_TRIAL:
+		kt_agent_closed_is_over(agent);
 		kt_agent_link_retry_in(agent, KT_LINK_TRIAL, 0);
 		break;
 	case KT_ACT_SAVE_CERT:
@@ -300,6 +304,8 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	case KT_ACT_OLD_FIRST:
 		agent->old_first = record->active.dir != 0;
 		kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
+		if (!agent->repeat[KT_REPEAT_HELLO].is_due)
+			kt_agent_repeat_later(agent, KT_REPEAT_HELLO, &hello);
 		break;
 	case KT_ACT_SEND_PROMOTED:
 		send_promoted(agent);

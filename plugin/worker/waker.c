@@ -1,25 +1,27 @@
 #include "waker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { PAUSE_FIRST_MS = 1, PAUSE_MAX_MS = 64, IDLE_MS = 1000 };
 
 struct kt_waker {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
 	pthread_t target;
 	pthread_t thread;
+	int changed_fd; /* eventfd: readable when there is something new for the thread */
 	int signal;
 	bool has_thread;
 	bool has_handler;
-	bool is_wanted;
-	bool is_seen; /* since the last look */
-	bool stop;
+	atomic_bool is_wanted;
+	atomic_bool is_seen; /* since the last look */
+	atomic_bool stop;
 };
 
 static void on_signal(int number)
@@ -33,26 +35,28 @@ static int wake_signal(void)
 	return SIGRTMIN + 5;
 }
 
-static void wait_ms(struct kt_waker *waker, long ms)
+static void say_changed(struct kt_waker *waker)
 {
-	struct timespec until;
+	const uint64_t one = 1;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (ms % 1000) * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
-	pthread_cond_timedwait(&waker->changed, &waker->lock, &until);
+	/* fails only where it is readable already */
+	(void)!write(waker->changed_fd, &one, sizeof(one));
+}
+
+static void wait_ms(struct kt_waker *waker, int ms)
+{
+	struct pollfd changed = {.fd = waker->changed_fd, .events = POLLIN};
+	uint64_t count;
+
+	if (poll(&changed, 1, ms) > 0)
+		(void)!read(waker->changed_fd, &count, sizeof(count));
 }
 
 static void *run_waker(void *arg)
 {
 	struct kt_waker *waker = arg;
-	long pause_ms = PAUSE_FIRST_MS;
+	int pause_ms = PAUSE_FIRST_MS;
 
-	pthread_mutex_lock(&waker->lock);
 	while (!waker->stop) {
 		if (waker->is_wanted) {
 			pthread_kill(waker->target, waker->signal);
@@ -66,7 +70,6 @@ static void *run_waker(void *arg)
 		if (!waker->is_seen && !waker->is_wanted && !waker->stop)
 			pthread_kill(waker->target, waker->signal);
 	}
-	pthread_mutex_unlock(&waker->lock);
 	return NULL;
 }
 
@@ -113,17 +116,16 @@ enum kt_err kt_waker_new(struct kt_waker **out)
 {
 	enum kt_err err = KT_ERR_INTERNAL;
 	struct kt_waker *waker = NULL;
-	pthread_condattr_t attributes;
 
 	*out = NULL;
 	waker = calloc(1, sizeof(*waker));
 	if (waker == NULL)
 		return KT_ERR_NOMEM;
-	pthread_mutex_init(&waker->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&waker->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	waker->changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (waker->changed_fd < 0) {
+		err = KT_ERR_SYS;
+		goto out;
+	}
 	waker->target = pthread_self();
 	waker->signal = wake_signal();
 	err = install_handler(waker);
@@ -145,12 +147,11 @@ void kt_waker_free(struct kt_waker *waker)
 
 	if (waker == NULL)
 		return;
-	pthread_mutex_lock(&waker->lock);
 	waker->stop = true;
-	pthread_cond_signal(&waker->changed);
-	pthread_mutex_unlock(&waker->lock);
-	if (waker->has_thread)
+	if (waker->has_thread) {
+		say_changed(waker);
 		pthread_join(waker->thread, NULL);
+	}
 	if (waker->has_handler) {
 		/*
 		 * Not the default: a signal still on its way would end the broker; and not our
@@ -161,8 +162,8 @@ void kt_waker_free(struct kt_waker *waker)
 		sigemptyset(&ignore.sa_mask);
 		(void)sigaction(waker->signal, &ignore, NULL);
 	}
-	pthread_cond_destroy(&waker->changed);
-	pthread_mutex_destroy(&waker->lock);
+	if (waker->changed_fd >= 0)
+		close(waker->changed_fd);
 	free(waker);
 }
 
@@ -170,18 +171,12 @@ void kt_waker_wake(void *waker)
 {
 	struct kt_waker *w = waker;
 
-	pthread_mutex_lock(&w->lock);
-	if (!w->is_wanted) {
-		w->is_wanted = true;
-		pthread_cond_signal(&w->changed);
-	}
-	pthread_mutex_unlock(&w->lock);
+	if (!atomic_exchange(&w->is_wanted, true))
+		say_changed(w);
 }
 
 void kt_waker_seen(struct kt_waker *waker)
 {
-	pthread_mutex_lock(&waker->lock);
 	waker->is_wanted = false;
 	waker->is_seen = true;
-	pthread_mutex_unlock(&waker->lock);
 }

@@ -156,8 +156,8 @@ stop_hub hub-p
 broker_at() {
 	local when=$1
 	shift
-	# libfaketime can hang when a program with threads ends: how the broker ends is the other stories'
-	scene_stop || true
+	scene_stop
+	check_eq 'the broker ends with success' "$?" 0
 	rm -f "$KT_TMP/op.sock"
 	KEYTURN_LINES+=("$@")
 	scene_write

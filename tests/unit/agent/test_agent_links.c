@@ -383,7 +383,7 @@ static void after_closed_the_old_one_goes_first(void **state)
 	hub_up(h, KT_LINK_AGENT);
 	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
 	TRACE_EXPECT(&h->trace, "send agent hello");
-	hub_pass(h, 3600000);
+	hub_pass(h, 9999);
 	TRACE_NOTHING(&h->trace); /* no trial beside it */
 	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
 	hub_pass(h, 1000);
@@ -429,10 +429,97 @@ static void closed_in_the_middle_of_a_request_ends_its_repeats(void **state)
 	hub_up(h, KT_LINK_AGENT);
 	h->trace.count = 0;
 	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
-	hub_pass(h, 3600000);
+	hub_pass(h, 9999);
 	TRACE_NOTHING(&h->trace);
 	assert_int_equal(h->disk.record.phase, KT_AGENT_KEY);
 	assert_int_equal(h->disk.record.pending.dir, 200);
+}
+
+/* `closed` may be a mistake, and nobody takes it back unasked. */
+static void closed_is_asked_about_again_for_as_long_as_it_is_the_last_word(void **state)
+{
+	static const int64_t pause_s[] = {10, 10, 20, 40, 80, 160, 320, 600, 600};
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	hub_pass(h, 1000);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
+	h->trace.count = 0;
+	for (size_t i = 0; i < sizeof(pause_s) / sizeof(pause_s[0]); i++) {
+		hub_pass(h, pause_s[i] * 1000 - 1);
+		TRACE_NOTHING(&h->trace);
+		hub_pass(h, 1);
+		TRACE_EXPECT(&h->trace, "send agent hello");
+		/* the connection's own dn: another would be refused (PROTOCOL, hello) */
+		assert_memory_equal(hub_sent(h)->dn.b, h->dn[KT_LINK_AGENT].b, KT_NONCE_LEN);
+		assert_int_equal(hub_sent(h)->u.hello.phase, KT_PHASE_KEY);
+		assert_int_equal(hub_sent(h)->u.hello.op, 200);
+		if (i != 3) /* an answer that is lost changes nothing */
+			hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
+		TRACE_NOTHING(&h->trace);
+	}
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CERT);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "cert 200", "save cert a=1 p=200 r=0 none",
+		     "open trial hub-17:trial /state/200");
+	hub_pass(h, 29999);
+	TRACE_NOTHING(&h->trace); /* nothing more to ask about */
+}
+
+static void closed_in_the_trial_is_asked_about_in_the_session_beside_it(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CLOSED);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_LOST);
+	h->trace.count = 0;
+	hub_pass(h, 9999);
+	TRACE_NOTHING(&h->trace);
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "send agent hello");
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	TRACE_EXPECT(&h->trace, "send trial confirm");
+}
+
+static void after_closed_the_same_rotate_says_that_the_op_is_open(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CLOSED);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_LOST);
+	h->trace.count = 0;
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
+}
+
+/* Only what was asked for is heard: a welcome that comes twice begins nothing. */
+static void a_welcome_that_nobody_asked_for_is_ignored(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CLOSED);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_LOST);
+	hub_pass(h, 1000);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
 }
 
 int main(void)
@@ -462,6 +549,10 @@ int main(void)
 		T(after_closed_the_old_one_goes_first),
 		T(after_closed_a_newer_rotate_is_obeyed),
 		T(closed_in_the_middle_of_a_request_ends_its_repeats),
+		T(closed_is_asked_about_again_for_as_long_as_it_is_the_last_word),
+		T(closed_in_the_trial_is_asked_about_in_the_session_beside_it),
+		T(after_closed_the_same_rotate_says_that_the_op_is_open),
+		T(a_welcome_that_nobody_asked_for_is_ignored),
 	};
 #undef T
 
