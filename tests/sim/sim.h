@@ -78,6 +78,7 @@ enum {
 	X(CHALLENGE, "operator: challenge")                                                        \
 	X(TICKET, "operator: ticket for a device that exists")                                     \
 	X(STRANGE, "authentic message of another time")                                            \
+	X(WELCOME, "welcome of another time before the true one")                                  \
 	X(SLOW_WORKER, "worker late")                                                              \
 	X(WAKE_APP, "hub's program reconnects")
 
@@ -176,7 +177,6 @@ struct sim_hub {
 	struct kt_crypto *crypto;
 	struct kt_key_store *keys;
 	struct kt_identity_store *store;
-	struct kt_hooks *unused_hooks;
 	struct kt_agent_ports ports;
 	struct kt_agent_disk agent_disk; /* ports.disk with an ear */
 	struct kt_agent_hooks hooks;
@@ -190,13 +190,10 @@ struct sim_hub {
 	char why[512];
 	int64_t tick_at_ms; /* planned; INT64_MAX: none */
 	/* its own program: one MQTT client with the hub's identity */
-	bool app_wanted;
 	uint8_t app_cert[KT_CERT_MAX];
 	size_t app_cert_len;
 	struct kt_fingerprint app_fp;
-	bool was_wiped;	  /* told to delete its keys */
 	uint64_t to_wipe; /* directory of the key that goes before `promoted` */
-	bool is_lost;	  /* the store cannot be opened: no hub of ours, or a lock-out (I1 says) */
 };
 
 struct sim_backup {
@@ -243,7 +240,6 @@ struct sim_ghost { /* a credential whose end was told */
 struct sim_server {
 	bool is_up;
 	bool is_dying;
-	bool is_refusing; /* the start was refused: somebody must act */
 	uint64_t life;
 	struct sim_disk disk;
 	unsigned die_in;
@@ -296,8 +292,6 @@ struct sim_operator {
 		uint64_t correlation;
 		enum sim_fault command;
 		unsigned hub;
-		bool is_open;
-		bool emergency;
 	} open[64];
 	size_t open_count;
 };
@@ -339,7 +333,6 @@ struct sim {
 	unsigned per_mille[SIM_FAULT_COUNT]; /* of this run */
 	bool is_calm;			     /* the faults have stopped */
 	bool is_mute;			     /* no refusal reaches a hub: all are silence */
-	bool is_inside;			     /* a call into the product runs */
 	uint64_t fault_number;
 	uint64_t conn_number;
 	uintptr_t next_pointer;
@@ -357,7 +350,6 @@ struct sim {
 	unsigned rotations;
 	unsigned commits;
 	unsigned clones;
-	uint64_t last_trouble_step;
 	struct kt_config *config;
 	const struct sim_pki *pki;
 	struct sim_result *result;
@@ -378,7 +370,7 @@ void sim_break(struct sim *sim, const char *invariant, const char *format, ...)
 bool sim_is_broken(const struct sim *sim);
 /* Around each call into the product: the plan for ENOMEM. Not while a check runs inside of it. */
 void sim_enter(struct sim *sim, enum sim_fault enomem);
-void sim_leave(struct sim *sim);
+void sim_leave(void);
 void sim_pause(bool is_paused);
 void *sim_alloc(void *old, size_t count, size_t size); /* the simulator's own: never fails */
 const char *sim_fault_text(enum sim_fault fault);

@@ -86,7 +86,7 @@ static void plan_tick(struct sim *sim, struct sim_hub *hub)
 
 void sim_hub_after(struct sim *sim, struct sim_hub *hub)
 {
-	sim_leave(sim);
+	sim_leave();
 	if (!hub->is_up)
 		return;
 	if (hub->die_in > 0 && !hub->is_dying) {
@@ -456,14 +456,13 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 	if (err == KT_ERR_OK) {
 		hub->is_up = true;
 		hub->tick_at_ms = 0;
-		hub->is_lost = false;
 		kt_agent_start(hub->agent, now_of(sim, hub));
 		sim_hub_after(sim, hub);
 		if (hub->is_up)
 			load_app(sim, hub);
 		return;
 	}
-	sim_leave(sim);
+	sim_leave();
 	sim_trace(sim, hub->id, hub->id, "start failed: %s: %s", kt_err_name(err), hub->why);
 	if (!hub->is_dying && (err == KT_ERR_CORRUPT || err == KT_ERR_INVALID) && !is_disturbed)
 		sim_break(sim, "I1", "%s cannot open its store: %s", hub->id, hub->why);

@@ -265,7 +265,7 @@ void sim_net_connect(struct sim *sim, struct sim_event *event)
 				      .clean_start = true};
 	sim_server_begin(sim);
 	kt_core_connect(s->core, sim_server_now(sim), &connect, &answer);
-	sim_leave(sim);
+	sim_leave();
 	sim_check_accept(sim, conn, &connect, answer.answer);
 	sim_trace(sim, end_name(sim, conn), "server", "CONNECT %s: %s", conn->client_id,
 		  answer.answer == KT_ANSWER_ACCEPT	 ? "accepted"
@@ -281,38 +281,14 @@ void sim_net_connect(struct sim *sim, struct sim_event *event)
 	sim_server_after(sim);
 }
 
-static void link_up(struct sim *sim, const struct sim_conn *conn)
-{
-	struct kt_link_event up = {.kind = KT_LINK_UP, .link = conn->link};
-
-	sim_hub_link_event(sim, &sim->hubs[conn->owner], &up);
-}
-
-void sim_net_answer(struct sim *sim, struct sim_event *event)
-{
-	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
-
-	if (conn == NULL || !conn->at_client)
-		return;
-	if (event->cause != -1) {
-		sim_net_down(sim, event);
-		return;
-	}
-	if (!conn->at_broker)
-		return; /* ended meanwhile: DOWN is on its way */
-	if (conn->kind == SIM_CONN_LINK)
-		link_up(sim, conn);
-}
-
 /* --- messages --- */
 
-static uint64_t text_copy(struct sim_event *event, const char *text, size_t len)
+static void text_copy(struct sim_event *event, const char *text, size_t len)
 {
 	event->text = sim_alloc(NULL, len + 1, 1);
 	memcpy(event->text, text, len);
 	event->text[len] = '\0';
 	event->len = len;
-	return len;
 }
 
 /* In order, one behind the other, unless it is delayed: then others overtake it. */
@@ -335,7 +311,7 @@ static void carry(struct sim *sim, struct sim_conn *conn, enum sim_event_kind ki
 	struct sim_event event = {
 		.kind = kind, .slot = index_of(sim, conn), .number = conn->number};
 
-	(void)text_copy(&event, (const char *)text.p, text.len);
+	text_copy(&event, (const char *)text.p, text.len);
 	sim_later(sim, delay_of(sim, conn), &event);
 }
 
@@ -483,6 +459,13 @@ static void say_strange(struct sim *sim, struct sim_conn *conn, enum kt_message_
 	kt_job_free(job);
 }
 
+/* Is there a hub that hears what comes over it? */
+static bool is_alive(const struct sim *sim, const struct sim_conn *conn)
+{
+	return conn->is_used && conn->at_client && conn->kind == SIM_CONN_LINK &&
+	       sim->hubs[conn->owner].is_up;
+}
+
 /* Links that live longer than they should: the rare places. */
 static bool is_rare(const struct sim *sim, const struct sim_conn *conn)
 {
@@ -510,13 +493,37 @@ void sim_net_strange(struct sim *sim)
 		struct sim_conn *conn = &sim->conns[(start + i) % SIM_CONNS];
 		unsigned times;
 
-		if (!conn->is_used || !conn->at_client || conn->kind != SIM_CONN_LINK ||
-		    !sim->hubs[conn->owner].is_up || (i < SIM_CONNS && !is_rare(sim, conn)))
+		if (!is_alive(sim, conn) || (i < SIM_CONNS && !is_rare(sim, conn)))
 			continue;
 		for (times = is_rare(sim, conn) ? 4 : 1; times > 0; times--)
 			say_strange(sim, conn, some_type(sim, conn));
 		return;
 	}
+}
+
+static void link_up(struct sim *sim, struct sim_conn *conn)
+{
+	struct kt_link_event up = {.kind = KT_LINK_UP, .link = conn->link};
+
+	sim_hub_link_event(sim, &sim->hubs[conn->owner], &up);
+	if (conn->link != KT_LINK_CLAIM && is_alive(sim, conn) && sim_fault(sim, SIM_WELCOME))
+		say_strange(sim, conn, KT_MESSAGE_WELCOME);
+}
+
+void sim_net_answer(struct sim *sim, struct sim_event *event)
+{
+	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
+
+	if (conn == NULL || !conn->at_client)
+		return;
+	if (event->cause != -1) {
+		sim_net_down(sim, event);
+		return;
+	}
+	if (!conn->at_broker)
+		return; /* ended meanwhile: DOWN is on its way */
+	if (conn->kind == SIM_CONN_LINK)
+		link_up(sim, conn);
 }
 
 void sim_net_to_server(struct sim *sim, struct sim_event *event)

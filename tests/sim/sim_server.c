@@ -237,7 +237,7 @@ void sim_server_after(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
 
-	sim_leave(sim);
+	sim_leave();
 	if (!s->is_up)
 		return;
 	if (s->die_in > 0 && !s->is_dying) {
@@ -522,7 +522,7 @@ void sim_server_start(struct sim *sim)
 			follow_shadow(sim, start.state.seq);
 		err = make_core(sim);
 	}
-	sim_leave(sim);
+	sim_leave();
 	if (sim_is_broken(sim))
 		return;
 	if (s->die_in > 0 && !s->is_dying)

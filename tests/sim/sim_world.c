@@ -122,6 +122,7 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,   [SIM_RELEASE] = 150,
 	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	   [SIM_TICKET] = 60,
 	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	   [SIM_SLOW_WORKER] = 40,
+	[SIM_WELCOME] = 20,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -186,14 +187,12 @@ bool sim_fault(struct sim *sim, enum sim_fault fault)
 
 void sim_enter(struct sim *sim, enum sim_fault enomem)
 {
-	sim->is_inside = true;
 	if (sim_fault(sim, enomem))
 		failing_alloc_set(1 + sim_below(&sim->chance, ENOMEM_WITHIN));
 }
 
-void sim_leave(struct sim *sim)
+void sim_leave(void)
 {
-	sim->is_inside = false;
 	(void)failing_alloc_end();
 }
 
