@@ -37,28 +37,25 @@ enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 }
 
 /*
- * The identity that the record holds is kept and tried on; @slot takes the key. A rotation's
- * pending key that has no certificate was never accepted. One with a certificate may be the one
- * that is in force: it is put aside and tried in turn with the active one, whose place it takes
- * where there is none.
+ * The identity that the record holds is kept and tried on. A pending key that
+ * has no certificate was never accepted. One with a certificate may be the one that is in force: it
+ * is put aside and tried in turn with the active one, whose place it takes where there is none; but
+ * beside something that was put aside already it was never confirmed (kt_rollover_has_aside).
+ * *unnamed: the directory that goes, 0 for none.
  */
-static bool make_room(struct kt_agent_record *next)
+static bool make_room(struct kt_agent_record *next, uint64_t *unnamed)
 {
-	switch (next->phase) {
-	case KT_AGENT_NEW:
-	case KT_AGENT_STABLE:
-		break;
-	case KT_AGENT_KEY:
-		next->pending = (struct kt_slot){0};
-		break;
-	case KT_AGENT_CERT:
-		if (next->active.dir == 0)
-			next->active = next->pending;
-		else if (next->retired.dir == 0 && next->step == KT_STEP_NONE)
-			next->retired = next->pending;
-		else
+	*unnamed = 0;
+	if (next->phase == KT_AGENT_KEY || next->phase == KT_AGENT_NEW ||
+	    (next->active.dir != 0 && kt_rollover_has_aside(next))) {
+		*unnamed = next->pending.dir;
+	} else if (next->phase == KT_AGENT_CERT && next->active.dir == 0) {
+		next->active = next->pending;
+	} else if (next->phase == KT_AGENT_CERT) {
+		if (next->step != KT_STEP_NONE && next->step != KT_STEP_PROMOTED)
 			return false; /* the hooks of the last commit are not done */
-		break;
+		next->retired = next->pending;
+		next->step = KT_STEP_NONE; /* `promoted` is left unsaid */
 	}
 	next->phase = next->active.dir != 0 ? KT_AGENT_KEY : KT_AGENT_NEW;
 	return true;
@@ -68,13 +65,12 @@ enum kt_err kt_agent_enroll_again(struct kt_agent *agent, const uint8_t *ticket_
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	const uint64_t unnamed =
-		kt_rollover_is_claim(&next) || next.phase == KT_AGENT_KEY ? next.pending.dir : 0;
+	uint64_t unnamed = 0;
 	enum kt_err err = KT_ERR_STATE;
 	char text[24];
 	const struct kt_field fields[] = {{"what", "enrolment"}, {"dir", text}};
 
-	if (!make_room(&next))
+	if (!make_room(&next, &unnamed))
 		return err;
 	next.pending = (struct kt_slot){.dir = enrolment_dir(&next), .alg = KT_ALG_ES256};
 	next.has_ticket = ticket_sha256 != NULL;

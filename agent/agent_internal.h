@@ -57,6 +57,7 @@ struct kt_agent {
 	/* rule 6: with two credentials the new one is tried first, the old one once, and again */
 	bool old_first;	 /* `closed` was the server's last word on the op in hand */
 	bool other_turn; /* the one that is not first may be tried once */
+	bool aside_turn; /* as :agent, of the active one and what an enrolment put aside */
 	uint32_t silent; /* tries of the new one without an answer, since its last turn */
 	int64_t silent_since_ms;
 	bool hooks_running;
@@ -112,8 +113,11 @@ struct kt_rollover_input { /* what an event brings along; the rest NULL */
 };
 void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		   const struct kt_rollover_input *input);
-/* The credential that an enrolment had put aside is in force: it becomes the active one. */
-void kt_agent_settle_aside(struct kt_agent *agent);
+/*
+ * Is the credential that an enrolment had put aside in force? Then it becomes the active one, else
+ * it goes. Saved before that.
+ */
+enum kt_err kt_agent_settle_aside(struct kt_agent *agent, bool is_in_force);
 /* Tries a key again that the disk refused, when it is time. */
 void kt_agent_unmade_drive(struct kt_agent *agent);
 /* Goes on with the steps after a commit. */

@@ -75,7 +75,7 @@ static const struct kt_slot *slot_for(const struct kt_agent *agent, enum kt_link
 			return NULL;
 		if (is_new_first(agent, record) && !agent->other_turn)
 			return NULL;
-		if (kt_rollover_has_aside(record) && agent->other_turn)
+		if (kt_rollover_has_aside(record) && agent->aside_turn)
 			return &record->retired;
 		return &record->active;
 	case KT_LINK_TRIAL:
@@ -160,7 +160,7 @@ later:
 
 /*
  * The old one did not get in (the loss of a session says nothing): after `closed` the new one's
- * turn. Beside an enrolment the two take turns.
+ * turn. Where an enrolment put one aside, the two take turns.
  */
 static void note_agent_failure(struct kt_agent *agent)
 {
@@ -168,8 +168,8 @@ static void note_agent_failure(struct kt_agent *agent)
 
 	if (record->phase == KT_AGENT_CERT && agent->old_first)
 		agent->other_turn = true;
-	else if (kt_rollover_has_aside(record))
-		agent->other_turn = !agent->other_turn;
+	if (kt_rollover_has_aside(record))
+		agent->aside_turn = !agent->aside_turn;
 }
 
 /* The trial takes too long: nothing is lost by hanging up and trying again. */

@@ -260,6 +260,27 @@ static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt
 	}
 }
 
+/*
+ * It says which credential is in force, in a session of what was put aside, and before the newest
+ * is confirmed: from then on that one may be. False: not now.
+ */
+static bool settle_aside(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+	const struct kt_slot *slot = &agent->link[link].slot;
+	const struct kt_fingerprint *fp = &m->u.welcome.fp;
+
+	if (!kt_rollover_has_aside(record))
+		return true;
+	if (link == KT_LINK_TRIAL && m->u.welcome.next == KT_NEXT_CONFIRM)
+		return kt_agent_settle_aside(agent, kt_fingerprint_eq(fp, &record->retired.fp)) ==
+		       KT_ERR_OK;
+	if (link == KT_LINK_AGENT && slot->dir == record->retired.dir &&
+	    kt_fingerprint_eq(&slot->fp, fp))
+		(void)kt_agent_settle_aside(agent, true); /* not saved: the next session */
+	return true;
+}
+
 static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
 {
 	struct kt_agent_link *l = &agent->link[link];
@@ -269,16 +290,16 @@ static void on_welcome(struct kt_agent *agent, enum kt_link link, const struct k
 		heed_next(agent, link, m); /* asked for once more */
 	if (l->state != KT_LINK_STATE_UP)
 		return;
+	if (!settle_aside(agent, link, m)) {
+		kt_agent_link_close(agent, link);
+		return;
+	}
 	l->state = KT_LINK_STATE_READY;
 	l->sn = m->sn;
 	l->tries = 0;
 	agent->last_session_s = agent->now.wall_s;
 	if (link == KT_LINK_TRIAL)
 		agent->silent = 0;
-	if (link == KT_LINK_AGENT && kt_rollover_has_aside(kt_agent_record(agent)) &&
-	    l->slot.dir == kt_agent_record(agent)->retired.dir &&
-	    kt_fingerprint_eq(&l->slot.fp, &m->u.welcome.fp))
-		kt_agent_settle_aside(agent);
 	heed_next(agent, link, m);
 	/* what waited for a session; csr and confirm are asked for, and hello was this one's */
 	if (agent->repeat[KT_REPEAT_PROMOTED].is_due)

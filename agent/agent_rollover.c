@@ -229,18 +229,26 @@ static void commit(struct kt_agent *agent, enum kt_rollover_event event)
 	kt_agent_steps_drive(agent);
 }
 
-/* As after `committed`, which was lost; what was active is retired. Not saved: the next session. */
-void kt_agent_settle_aside(struct kt_agent *agent)
+enum kt_err kt_agent_settle_aside(struct kt_agent *agent, bool is_in_force)
 {
 	struct kt_agent_record next = *kt_agent_record(agent);
-	const struct kt_slot old = next.active;
+	const struct kt_slot aside = next.retired;
+	enum kt_err err;
 
-	next.active = next.retired;
-	next.retired = old;
-	next.step = KT_STEP_LINK;
-	next.step_op = next.active.op;
-	if (kt_agent_save(agent, &next) == KT_ERR_OK)
-		agent->other_turn = false;
+	next.retired = (struct kt_slot){0};
+	if (is_in_force) { /* as after `committed`, which was lost */
+		next.retired = next.active;
+		next.active = aside;
+		next.step = KT_STEP_LINK;
+		next.step_op = aside.op;
+	}
+	err = kt_agent_save(agent, &next);
+	if (err != KT_ERR_OK)
+		return err;
+	agent->aside_turn = false;
+	if (!is_in_force)
+		drop_dir(agent, aside.dir);
+	return KT_ERR_OK;
 }
 
 static void finish(struct kt_agent *agent)

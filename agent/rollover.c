@@ -152,8 +152,9 @@ bool kt_rollover_is_claim(const struct kt_agent_record *record)
 
 bool kt_rollover_has_aside(const struct kt_agent_record *record)
 {
-	return record->phase == KT_AGENT_KEY && kt_rollover_is_claim(record) &&
-	       record->retired.dir != 0 && record->step == KT_STEP_NONE;
+	return record->retired.dir != 0 && record->step == KT_STEP_NONE &&
+	       (record->phase == KT_AGENT_CERT ||
+		(record->phase == KT_AGENT_KEY && kt_rollover_is_claim(record)));
 }
 
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,

@@ -59,7 +59,10 @@ const char *kt_rollover_action_name(enum kt_rollover_action action);
 /* Is the pending key one to enrol with? In NEW; and in KEY, where no op asked for it. */
 bool kt_rollover_is_claim(const struct kt_agent_record *record);
 
-/* Did that enrolment put a rotation's credential aside (retired), which may be the one in force? */
+/*
+ * Did an enrolment put a credential aside (retired), which may be the one in force? Until `confirm`
+ * of the enrolment's own: so that one, while there is something aside, is not.
+ */
 bool kt_rollover_has_aside(const struct kt_agent_record *record);
 
 /* Which event a rotate is, by the record and the fingerprint of the session it came over. */

@@ -64,6 +64,7 @@ enum {
 	X(INDEX_OLD, "index of a backup")                                                          \
 	X(INDEX_LOST, "index lost")                                                                \
 	X(INDEX_DAMAGED, "index damaged")                                                          \
+	X(INDEX_FOREIGN, "index of a history that is given up")                                    \
 	X(LEDGER_OLD, "ledger of a backup")                                                        \
 	X(LEDGER_CUT, "ledger's tail cut")                                                         \
 	X(BOTH_OLD, "ledger and index of a backup")                                                \
@@ -77,6 +78,7 @@ enum {
 	X(DELETE, "operator: delete")                                                              \
 	X(CHALLENGE, "operator: challenge")                                                        \
 	X(TICKET, "operator: ticket for a device that exists")                                     \
+	X(WRONG_TICKET, "a ticket that the plugin never gave")                                     \
 	X(STRANGE, "authentic message of another time")                                            \
 	X(WELCOME, "welcome of another time before the true one")                                  \
 	X(SLOW_WORKER, "worker late")                                                              \
@@ -205,6 +207,7 @@ struct sim_backup {
 	char *wal;
 	size_t wal_len;
 	uint64_t seq;
+	uint64_t index_seq; /* of its index, at the least */
 };
 
 enum { SIM_GHOST_COMMITS = 8 };
@@ -278,10 +281,13 @@ struct sim_server {
 	struct kt_record *records; /* all that were ever appended, by seq - 1 */
 	size_t record_count;
 	struct sim_backup backups[SIM_BACKUPS];
-	struct sim_backup newest; /* put aside before a restore */
-	bool may_roll_back;	  /* a ledger of old lies there */
-	bool is_rolled_back;	  /* it was taken for the newest: only what it knows is promised */
-	bool is_reconciling;	  /* an operator has accepted it: I1 and LV hold all the same */
+	struct sim_backup newest;  /* put aside before a restore */
+	struct sim_backup foreign; /* of before a rolled back ledger was taken */
+	bool has_foreign;	   /* its index lies there: no start may take it */
+	uint64_t index_seq;	   /* a power cut leaves the index with these records */
+	bool may_roll_back;	   /* a ledger of old lies there */
+	bool is_rolled_back;	   /* it was taken for the newest: only what it knows is promised */
+	bool is_reconciling;	   /* an operator has accepted it: I1 and LV hold all the same */
 	unsigned starts;
 };
 

@@ -579,7 +579,8 @@ static bool accepts(const struct kt_registry *registry, const char *id,
 	const struct kt_device *d = kt_registry_find_device(registry, id);
 
 	return takes(registry, d, &record->active) ||
-	       (record->phase == KT_AGENT_CERT && takes(registry, d, &record->pending));
+	       (record->phase == KT_AGENT_CERT && takes(registry, d, &record->pending)) ||
+	       (kt_rollover_has_aside(record) && takes(registry, d, &record->retired));
 }
 
 static void check_lockout(struct sim *sim, const struct sim_hub *hub)

@@ -17,6 +17,7 @@ struct sim_disk {
 	/* 0: the call runs; else the errno it fails with. */
 	int (*gate)(void *ctx, const char *call);
 	void *gate_ctx;
+	bool is_off; /* its process is gone: what closes files now reaches nothing */
 };
 
 /* @disk does not move afterwards. */

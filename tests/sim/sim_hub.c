@@ -51,8 +51,10 @@ static void plan(struct sim *sim, struct sim_hub *hub)
 {
 	hub->die_in = 0;
 	hub->fail_in = 0;
-	if (sim_fault(sim, SIM_HUB_POWER))
-		hub->die_in = 1 + (unsigned)sim_below(&sim->chance, DIE_WITHIN);
+	if (sim_fault(sim, SIM_HUB_POWER)) /* most have few calls */
+		hub->die_in = 1 + (unsigned)sim_below(&sim->chance, sim_chance(&sim->chance, 500)
+									    ? DIE_WITHIN / 5
+									    : DIE_WITHIN);
 	if (sim_fault(sim, SIM_HUB_EIO)) {
 		hub->fail_in = 1 + (unsigned)sim_below(&sim->chance, FAIL_WITHIN);
 		hub->fail_err = EIO;
@@ -417,7 +419,9 @@ static void load_app(struct sim *sim, struct sim_hub *hub)
 void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 {
 	hub->is_dying = true; /* whatever is closed now writes nothing */
+	hub->disk.is_off = true;
 	free_process(hub);
+	hub->disk.is_off = false;
 	if (has_power)
 		fake_fs_kill(hub->disk.fs);
 	else

@@ -384,6 +384,7 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 {
 	static const enum kt_next nexts[] = {KT_NEXT_CONFIRM, KT_NEXT_CLOSED, KT_NEXT_CLOSED,
 					     KT_NEXT_NONE};
+	const struct kt_device *d = kt_registry_find_device(sim->server.shadow, record->device.s);
 	struct kt_bytes issuer = sim_pki_issuer(sim->pki);
 	struct kt_chain *chain =
 		m->type == KT_MESSAGE_CERT ? &m->u.cert.chain : &m->u.enrolled.chain;
@@ -392,7 +393,8 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 	case KT_MESSAGE_WELCOME:
 		m->u.welcome.next = nexts[sim_below(&sim->chance, 4)];
 		m->u.welcome.op = m->u.welcome.next == KT_NEXT_NONE ? 0 : record->op;
-		m->u.welcome.fp = record->active.fp;
+		if (d != NULL && d->current != NULL) /* another would say that this one is dead */
+			m->u.welcome.fp = d->current->fp;
 		sim_fill(&sim->entropy, m->sn.b, sizeof(m->sn.b));
 		break;
 	case KT_MESSAGE_ROTATE:

@@ -96,6 +96,7 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 	struct sim_hub *hub = &sim->hubs[slot];
 	char text[KT_TICKET_MAX];
 	struct kt_ticket ticket;
+	bool is_wrong;
 	size_t len;
 
 	if (at == NULL)
@@ -109,7 +110,11 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 		sim_break(sim, "X", "a ticket that does not decode");
 		return;
 	}
+	is_wrong = sim_fault(sim, SIM_WRONG_TICKET);
+	if (is_wrong)
+		ticket.secret[0] ^= 1;
 	sim_hub_take_ticket(sim, hub, &ticket);
+	sim->devices[slot].needs_ticket = is_wrong;
 }
 
 void sim_operator_heard(struct sim *sim, unsigned slot, const char *json)

@@ -280,7 +280,9 @@ void sim_server_stop(struct sim *sim, bool has_power)
 	bool was_up = s->is_up;
 
 	s->is_dying = true; /* whatever is closed now writes nothing */
+	s->disk.is_off = true;
 	free_process(sim);
+	s->disk.is_off = false;
 	if (has_power)
 		fake_fs_kill(s->disk.fs);
 	else
@@ -311,10 +313,28 @@ static void follow_shadow(struct sim *sim, uint64_t seq)
 
 static void free_backup(struct sim_backup *b);
 
-static void new_shadow(struct sim *sim)
+/* The newest index that knows of records behind @seq, where the histories part. */
+static void keep_foreign(struct sim_server *s, uint64_t seq)
+{
+	struct sim_backup *last = &s->newest;
+
+	for (unsigned i = 0; i < SIM_BACKUPS; i++) {
+		if (s->backups[i].is_used && s->backups[i].index_seq > last->index_seq)
+			last = &s->backups[i];
+	}
+	free_backup(&s->foreign);
+	if (!last->is_used || last->index_seq <= seq)
+		return;
+	s->foreign = *last;
+	memset(last, 0, sizeof(*last)); /* moved */
+}
+
+/* Its ledger ends at @seq, and goes on otherwise than the one before. */
+static void new_shadow(struct sim *sim, uint64_t seq)
 {
 	struct sim_server *s = &sim->server;
 
+	keep_foreign(s, seq);
 	for (unsigned i = 0; i < SIM_BACKUPS; i++)
 		free_backup(&s->backups[i]); /* of another history now */
 	kt_registry_free(s->shadow);
@@ -330,7 +350,7 @@ static void roll_shadow_back(struct sim *sim, uint64_t seq)
 	sim_trace(sim, "server", "server", "ROLLED BACK from %" PRIu64 " to %" PRIu64,
 		  s->durable_seq, seq);
 	s->is_rolled_back = true;
-	new_shadow(sim);
+	new_shadow(sim, seq);
 	sim->ghost_count = 0;
 	for (unsigned i = 0; i < SIM_HUBS; i++)
 		sim->devices[i].is_revoked = false;
@@ -425,6 +445,7 @@ static void accept_rollback(struct sim *sim)
 					     .actor = "op:unix"};
 	struct kt_restore_report *report = sim_alloc(NULL, 1, sizeof(*report));
 	struct kt_ledger_state state;
+	uint64_t parted = 0;
 	uint64_t bad_line;
 	char why[512] = "";
 	enum kt_err err;
@@ -433,6 +454,7 @@ static void accept_rollback(struct sim *sim)
 	err = kt_ledger_scan(&s->disk.table, LEDGER_DIR, NULL, NULL, &state, &bad_line);
 	if (err == KT_ERR_OK) {
 		memcpy(request.head, state.head, sizeof(request.head));
+		parted = state.seq;
 		err = kt_restore(&request, report, why);
 	}
 	free(report);
@@ -441,7 +463,8 @@ static void accept_rollback(struct sim *sim)
 		return;
 	}
 	free_records(s, 0);
-	new_shadow(sim);
+	new_shadow(sim, parted);
+	s->index_seq = 0;
 	if (kt_ledger_scan(&s->disk.table, LEDGER_DIR, keep_visited, sim, &state, &bad_line) !=
 	    KT_ERR_OK)
 		sim_break(sim, "D", "what restore wrote does not verify");
@@ -456,6 +479,7 @@ static void accept_rollback(struct sim *sim)
 
 /* A start that was refused for what lies on the disk: somebody must act, and does. */
 static void put_newest_back(struct sim *sim);
+static void remove_index(struct sim *sim);
 
 static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool was_disturbed)
 {
@@ -465,12 +489,29 @@ static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool
 	sim_server_stop(sim, !s->is_dying);
 	if (err != KT_ERR_ROLLED_BACK && err != KT_ERR_CORRUPT)
 		return; /* again, a little later */
-	if (s->newest.is_used && err == KT_ERR_ROLLED_BACK && sim_fault(sim, SIM_ACCEPT))
+	if (s->has_foreign)
+		remove_index(sim);
+	else if (s->newest.is_used && err == KT_ERR_ROLLED_BACK && sim_fault(sim, SIM_ACCEPT))
 		accept_rollback(sim);
 	else if (s->newest.is_used)
 		put_newest_back(sim);
 	else if (!was_disturbed)
 		sim_break(sim, "D", "the start is refused without a cause: %s", why);
+}
+
+/* What the index says is all that a rolled back ledger is noticed by. */
+static void check_index(struct sim *sim, const struct kt_store_start *start, bool was_disturbed)
+{
+	struct sim_server *s = &sim->server;
+
+	if (!was_disturbed && s->has_foreign)
+		sim_break(sim, "D", "the index of another history is taken");
+	if (!was_disturbed && start->index_seq < s->index_seq)
+		sim_break(sim, "D",
+			  "the index knows of %" PRIu64 " records, %" PRIu64 " were in it",
+			  start->index_seq, s->index_seq);
+	s->has_foreign = false;
+	s->index_seq = start->index_failed ? start->index_seq : start->state.seq;
 }
 
 void sim_server_start(struct sim *sim)
@@ -493,6 +534,8 @@ void sim_server_start(struct sim *sim)
 	s->told_failed = false;
 	plan(sim, CALLS_OF_A_START);
 	is_disturbed = s->die_in > 0 || s->fail_in > 0;
+	if (is_disturbed)
+		s->index_seq = 0; /* it may begin to make it anew */
 	sim_vfs_use(&s->disk);
 	sim_enter(sim, SIM_SERVER_ENOMEM);
 	err = kt_registry_new(&s->registry);
@@ -512,6 +555,7 @@ void sim_server_start(struct sim *sim)
 
 			keep_record(sim, &first);
 		}
+		check_index(sim, &start, is_disturbed);
 		if (s->may_roll_back && start.state.seq < s->durable_seq)
 			roll_shadow_back(sim, start.state.seq);
 		else
@@ -625,7 +669,9 @@ void sim_server_index(struct sim *sim)
 	sim_server_begin(sim);
 	if (s->index_failed)
 		kt_store_writer_drop(&s->writer);
-	else if (kt_store_writer_index(&s->writer) != KT_ERR_OK)
+	else if (kt_store_writer_index(&s->writer) == KT_ERR_OK)
+		s->index_seq = s->writer.indexed_seq;
+	else
 		s->index_failed = true;
 	sim_server_after(sim);
 }
@@ -784,6 +830,7 @@ static void take_backup(struct sim *sim, struct sim_backup *b)
 	b->wal = fake_fs_content(s->disk.fs, STATE_DIR "/index.sqlite-wal", &b->wal_len);
 	b->is_used = b->ledger != NULL && b->index != NULL;
 	b->seq = s->durable_seq;
+	b->index_seq = s->index_seq;
 }
 
 void sim_server_backup(struct sim *sim)
@@ -817,6 +864,16 @@ static void put_index(struct sim *sim, const struct sim_backup *b)
 {
 	put_file(sim, STATE_DIR "/index.sqlite", b->index, b->index_len);
 	put_file(sim, STATE_DIR "/index.sqlite-wal", b->wal, b->wal_len);
+}
+
+/* As the operator does when the start says that ledger and index are of two histories. */
+static void remove_index(struct sim *sim)
+{
+	sim->server.has_foreign = false;
+	sim->server.index_seq = 0;
+	put_file(sim, STATE_DIR "/index.sqlite", NULL, 0);
+	put_file(sim, STATE_DIR "/index.sqlite-wal", NULL, 0);
+	sim_trace(sim, "server", "server", "the index is removed");
 }
 
 static void put_newest_back(struct sim *sim)
@@ -859,7 +916,7 @@ void sim_server_disaster(struct sim *sim, enum sim_fault fault)
 
 	fake_fs_sync(s->disk.fs);
 	take_backup(sim, &s->newest);
-	if (!s->newest.is_used ||
+	if (!s->newest.is_used || (fault == SIM_INDEX_FOREIGN && !s->foreign.is_used) ||
 	    ((fault == SIM_INDEX_OLD || fault == SIM_LEDGER_OLD || fault == SIM_BOTH_OLD) &&
 	     !b->is_used)) {
 		free_backup(&s->newest);
@@ -869,17 +926,25 @@ void sim_server_disaster(struct sim *sim, enum sim_fault fault)
 	switch ((int)fault) {
 	case SIM_INDEX_OLD:
 		put_index(sim, b);
+		s->index_seq = b->index_seq;
+		break;
+	case SIM_INDEX_FOREIGN:
+		put_index(sim, &s->foreign);
+		s->has_foreign = true;
 		break;
 	case SIM_INDEX_LOST:
+		s->index_seq = 0;
 		put_file(sim, STATE_DIR "/index.sqlite", NULL, 0);
 		if (sim_chance(&sim->chance, 500))
 			put_file(sim, STATE_DIR "/index.sqlite-wal", NULL, 0);
 		break;
 	case SIM_INDEX_DAMAGED:
+		s->index_seq = 0;
 		damage_index(sim);
 		break;
 	case SIM_BOTH_OLD:
 		put_index(sim, b);
+		s->index_seq = b->index_seq;
 		s->may_roll_back = true;
 		put_file(sim, LEDGER_DIR "/ledger.kt", b->ledger, b->ledger_len);
 		break;
@@ -934,5 +999,6 @@ void sim_server_clear(struct sim *sim)
 	for (unsigned i = 0; i < SIM_BACKUPS; i++)
 		free_backup(&s->backups[i]);
 	free_backup(&s->newest);
+	free_backup(&s->foreign);
 	sim_disk_clear(&s->disk);
 }

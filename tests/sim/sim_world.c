@@ -18,9 +18,12 @@ enum {
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
 	FOCUS_MUTE = 1, /* seeds modulo 8 */
+	FOCUS_LOSSES = 2,
 	FOCUS_LINKS = 3,
+	FOCUS_DISKS = 4,
 	FOCUS_CLONES = 5,
 	FOCUS_LEDGER = 6,
+	FOCUS_CLAIMS = 7,
 	UNCUT = 2 /* modulo 4: in calm nobody's connection is cut once more */
 };
 
@@ -108,21 +111,21 @@ int64_t sim_some_ms(struct sim *sim, int64_t max_ms)
 /* How often, in a thousand occasions, at the most. Occasions differ: a call, a message, a trouble.
  */
 static const unsigned usual[SIM_FAULT_COUNT] = {
-	[SIM_LOSE] = 80,	 [SIM_DUPLICATE] = 80,	   [SIM_DELAY] = 80,
-	[SIM_CUT] = 400,	 [SIM_NO_CONNECT] = 80,	   [SIM_ANSWER_LOST] = 80,
-	[SIM_LATE_DOWN] = 150,	 [SIM_HUB_POWER] = 12,	   [SIM_HUB_KILL] = 200,
-	[SIM_HUB_EIO] = 12,	 [SIM_HUB_ENOSPC] = 12,	   [SIM_HUB_ENOMEM] = 15,
-	[SIM_HUB_CLOCK] = 150,	 [SIM_HOOK_FAILS] = 200,   [SIM_SERVER_POWER] = 4,
-	[SIM_SERVER_KILL] = 120, [SIM_SERVER_EIO] = 3,	   [SIM_SERVER_ENOSPC] = 3,
-	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150, [SIM_SERVER_RELOAD] = 200,
-	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	   [SIM_INDEX_OLD] = 60,
-	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60, [SIM_LEDGER_OLD] = 60,
-	[SIM_LEDGER_CUT] = 60,	 [SIM_ACCEPT] = 500,	   [SIM_BOTH_OLD] = 20,
-	[SIM_CLONE] = 60,	 [SIM_ROTATE] = 1000,	   [SIM_CANCEL] = 250,
-	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,   [SIM_RELEASE] = 150,
-	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	   [SIM_TICKET] = 60,
-	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	   [SIM_SLOW_WORKER] = 40,
-	[SIM_WELCOME] = 20,
+	[SIM_LOSE] = 80,	 [SIM_DUPLICATE] = 80,	    [SIM_DELAY] = 80,
+	[SIM_CUT] = 400,	 [SIM_NO_CONNECT] = 80,	    [SIM_ANSWER_LOST] = 80,
+	[SIM_LATE_DOWN] = 150,	 [SIM_HUB_POWER] = 12,	    [SIM_HUB_KILL] = 200,
+	[SIM_HUB_EIO] = 12,	 [SIM_HUB_ENOSPC] = 12,	    [SIM_HUB_ENOMEM] = 15,
+	[SIM_HUB_CLOCK] = 150,	 [SIM_HOOK_FAILS] = 200,    [SIM_SERVER_POWER] = 4,
+	[SIM_SERVER_KILL] = 120, [SIM_SERVER_EIO] = 3,	    [SIM_SERVER_ENOSPC] = 3,
+	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150,  [SIM_SERVER_RELOAD] = 200,
+	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	    [SIM_INDEX_OLD] = 60,
+	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60,  [SIM_LEDGER_OLD] = 60,
+	[SIM_LEDGER_CUT] = 60,	 [SIM_ACCEPT] = 500,	    [SIM_BOTH_OLD] = 20,
+	[SIM_CLONE] = 60,	 [SIM_ROTATE] = 1000,	    [SIM_CANCEL] = 250,
+	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,    [SIM_RELEASE] = 150,
+	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	    [SIM_TICKET] = 60,
+	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	    [SIM_SLOW_WORKER] = 40,
+	[SIM_WELCOME] = 20,	 [SIM_INDEX_FOREIGN] = 300, [SIM_WRONG_TICKET] = 200,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -138,6 +141,21 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_LATE_DOWN] = 700;
 		sim->per_mille[SIM_LOSE] = 250;
 		sim->per_mille[SIM_STRANGE] = 1000;
+		break;
+	case FOCUS_LOSSES: /* messages get lost, and no new connection helps */
+		sim->per_mille[SIM_LOSE] = 250;
+		sim->per_mille[SIM_CUT] = 20;
+		sim->per_mille[SIM_SERVER_KILL] = 20;
+		break;
+	case FOCUS_DISKS: /* the hubs' */
+		sim->per_mille[SIM_HUB_POWER] = 40;
+		sim->per_mille[SIM_HUB_EIO] = 50;
+		sim->per_mille[SIM_HUB_ENOSPC] = 30;
+		break;
+	case FOCUS_CLAIMS: /* enrolment in the middle of everything */
+		sim->per_mille[SIM_TICKET] = 700;
+		sim->per_mille[SIM_WRONG_TICKET] = 300;
+		sim->per_mille[SIM_LOSE] = 150;
 		break;
 	case FOCUS_CLONES: /* two hubs with one identity, and slow workers */
 		sim->per_mille[SIM_CLONE] = 500;
@@ -347,6 +365,7 @@ static void make_trouble(struct sim *sim, enum sim_fault fault)
 	case SIM_LEDGER_OLD:
 	case SIM_LEDGER_CUT:
 	case SIM_BOTH_OLD:
+	case SIM_INDEX_FOREIGN:
 		disaster(sim, fault);
 		break;
 	case SIM_CLONE:
@@ -374,14 +393,14 @@ static unsigned some_target(struct sim *sim, enum sim_fault command)
 static void trouble(struct sim *sim)
 {
 	static const enum sim_fault kinds[] = {
-		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,  SIM_SERVER_KILL,
-		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,  SIM_INDEX_LOST,
-		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT, SIM_BOTH_OLD,
-		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,     SIM_ROTATE,
-		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,     SIM_ROTATE,
-		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,     SIM_QUARANTINE,
-		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,  SIM_TICKET,
-		SIM_STRANGE,	   SIM_STRANGE};
+		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,	SIM_SERVER_KILL,
+		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,	SIM_INDEX_LOST,
+		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT,	SIM_BOTH_OLD,
+		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,	SIM_ROTATE,
+		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,	SIM_ROTATE,
+		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,	SIM_QUARANTINE,
+		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,	SIM_TICKET,
+		SIM_STRANGE,	   SIM_STRANGE,	      SIM_INDEX_FOREIGN};
 	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
 
 	if (sim_chance(&sim->chance, 60))
@@ -392,6 +411,8 @@ static void trouble(struct sim *sim)
 	}
 	if (sim->options.seed % 8 == FOCUS_LINKS && sim_chance(&sim->chance, 350))
 		kind = SIM_STRANGE;
+	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 100))
+		kind = SIM_TICKET;
 	if (sim_fault(sim, kind)) {
 		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)
 			(void)sim_operator_say(sim, kind, some_target(sim, kind));

@@ -540,18 +540,32 @@ static void again_keeps_whatever_may_be_in_force(void **state)
 	r->seq = 60;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
 	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=51 none");
-	r->phase = KT_AGENT_CERT; /* there is no room for a fourth */
-	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
-	r->retired = (struct kt_slot){0};
+	/* two of them, the second never confirmed: that one cannot be in force */
+	r->phase = KT_AGENT_CERT;
+	r->pending.op = 300;
+	r->seq = 65;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 66", "save key a=1 p=66 r=51 none", "wipe 61");
+	r->phase = KT_AGENT_CERT;
+	r->pending.op = 400;
 	r->step = KT_STEP_HOOKS;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
+	r->retired = (struct kt_slot){0};
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
 	TRACE_NOTHING(&h->trace);
+	/* all done but the server's word for it, which may never come */
+	r->step = KT_STEP_PROMOTED;
+	r->seq = 68;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 69", "save key a=1 p=69 r=66 none");
+	r->phase = KT_AGENT_CERT;
+	r->retired = (struct kt_slot){0};
 	/* a first credential that was never proven */
 	r->step = KT_STEP_NONE;
 	r->active = (struct kt_slot){0};
 	r->seq = 70;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
-	TRACE_EXPECT(&h->trace, "key 71", "save key a=61 p=71 r=0 none");
+	TRACE_EXPECT(&h->trace, "key 71", "save key a=69 p=71 r=0 none");
 	/* and a key that never had one */
 	r->active = (struct kt_slot){0};
 	r->phase = KT_AGENT_NEW;
@@ -634,6 +648,97 @@ static void a_session_of_what_is_not_in_force_settles_nothing(void **state)
 	assert_int_equal(h->disk.record.retired.dir, 200);
 }
 
+/* And enrolled: three credentials, of which any may be in force. Its trial was refused. */
+static struct hub *enrolled_in_a_trial(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	hub_start(h);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	hub_up(h, KT_LINK_CLAIM);
+	h->trace.count = 0;
+	say_enrolled(h, "hub-17");
+	TRACE_EXPECT(&h->trace, "cert 61", "save cert a=1 p=61 r=200 none", "close claim",
+		     "open trial hub-17:trial /state/61");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	return h;
+}
+
+/* A newer ticket closes the enrolment that is on trial: what is in force is what was put aside. */
+static void what_was_put_aside_has_its_turn_in_the_new_ones_trial(void **state)
+{
+	static const char *const turns[] = {"open agent hub-17:agent /state/200",
+					    "open agent hub-17:agent /state/1",
+					    "open agent hub-17:agent /state/200"};
+	struct hub *h = enrolled_in_a_trial(state);
+
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		h->trace.count = 0;
+		hub_down(h, KT_LINK_TRIAL, KT_CAUSE_REFUSED);
+		hub_pass(h, 1);
+		TRACE_EXPECT(&h->trace, turns[i]);
+		if (i == 2)
+			break;
+		hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+		hub_pass(h, 600000);
+	}
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	say_welcome_of(h, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "save cert a=200 p=61 r=1 link", "link 200",
+		     "save cert a=200 p=61 r=1 hooks", "hooks committed");
+}
+
+static void say_confirm_beside(struct hub *h, uint8_t fp)
+{
+	struct kt_message *m = hub_message(h, KT_LINK_TRIAL, KT_MESSAGE_WELCOME);
+
+	m->u.welcome.fp = hub_fp(fp);
+	m->u.welcome.next = KT_NEXT_CONFIRM;
+	hub_say(h, KT_LINK_TRIAL, m);
+}
+
+/* From `confirm` on the newest may be in force: one of the two older ones goes before. */
+static void what_was_put_aside_is_settled_before_confirm(void **state)
+{
+	struct hub *h = enrolled_in_a_trial(state);
+
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	say_confirm_beside(h, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "save cert a=1 p=61 r=0 none", "wipe 200", "send trial confirm");
+	assert_int_equal(hub_sent(h)->u.confirm.op, 500);
+}
+
+static void what_was_put_aside_and_is_in_force_stays(void **state)
+{
+	struct hub *h = enrolled_in_a_trial(state);
+
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	say_confirm_beside(h, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "save cert a=200 p=61 r=1 link", "send trial confirm", "link 200",
+		     "save cert a=200 p=61 r=1 hooks", "hooks committed");
+}
+
+static void nothing_is_confirmed_while_it_cannot_be_settled(void **state)
+{
+	struct hub *h = enrolled_in_a_trial(state);
+
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	h->disk.saves_to_fail = 1;
+	say_confirm_beside(h, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "close trial");
+	assert_int_equal(h->disk.record.retired.dir, 200);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_CLOSED);
+	hub_pass(h, 600000);
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	say_confirm_beside(h, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "save cert a=1 p=61 r=0 none", "wipe 200", "send trial confirm");
+}
+
 static void what_cannot_be_kept_begins_nothing(void **state)
 {
 	struct hub *h = hub_new();
@@ -678,6 +783,10 @@ int main(void)
 		T(again_keeps_whatever_may_be_in_force),
 		T(again_in_a_trial_tries_both_credentials),
 		T(a_session_of_what_is_not_in_force_settles_nothing),
+		T(what_was_put_aside_has_its_turn_in_the_new_ones_trial),
+		T(what_was_put_aside_is_settled_before_confirm),
+		T(what_was_put_aside_and_is_in_force_stays),
+		T(nothing_is_confirmed_while_it_cannot_be_settled),
 		T(what_cannot_be_kept_begins_nothing),
 	};
 #undef T
