@@ -433,6 +433,35 @@ static void check_issue(struct sim *sim, const struct kt_record *record)
 	}
 }
 
+/* Of all that was ever in force, as the records say. */
+static uint32_t highest_generation(const struct sim *sim, const struct kt_record *before)
+{
+	const struct sim_server *s = &sim->server;
+	uint32_t highest = 0;
+	uint32_t issued = 0;
+
+	for (size_t i = 0; i + 1 < before->seq; i++) {
+		const struct kt_record *r = &s->records[i];
+
+		if (strcmp(r->device.s, before->device.s) != 0)
+			continue;
+		if (r->kind == KT_RECORD_ISSUE)
+			issued = r->generation;
+		if (r->kind == KT_RECORD_COMMIT && issued > highest)
+			highest = issued;
+		if (r->kind == KT_RECORD_ADOPT && r->generation > highest)
+			highest = r->generation;
+	}
+	return highest;
+}
+
+static void check_adoption(struct sim *sim, const struct kt_record *record)
+{
+	if (record->generation <= highest_generation(sim, record))
+		sim_break(sim, "I2", "generation %" PRIu32 " of %s is adopted over a newer one",
+			  record->generation, record->device.s);
+}
+
 /* An op closed by the plugin itself: its deadline. */
 static void cover_record(struct sim *sim, const struct kt_record *record)
 {
@@ -451,6 +480,8 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 	cover_record(sim, record);
 	if (record->kind == KT_RECORD_ISSUE)
 		check_issue(sim, record);
+	if (record->kind == KT_RECORD_ADOPT)
+		check_adoption(sim, record);
 	if (record->kind == KT_RECORD_OP_OPEN)
 		sim->rotations++;
 	if (record->kind == KT_RECORD_COMMIT)

@@ -166,6 +166,7 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_LEDGER_OLD] = 300;
 		sim->per_mille[SIM_LEDGER_CUT] = 200;
 		sim->per_mille[SIM_ACCEPT] = 900;
+		sim->per_mille[SIM_CLONE] = 200;
 		break;
 	default:
 		break;
