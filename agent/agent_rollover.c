@@ -59,10 +59,7 @@ static void send_csr(struct kt_agent *agent)
 	kt_agent_repeat_start(agent, KT_REPEAT_WORK, &csr);
 }
 
-/*
- * The server hears of it, and will not order the same once more in this session: nothing but our
- * own clock brings the rotation forward.
- */
+/* The server hears of it and gives the order again, but in minutes: we try sooner. */
 static void key_refused(struct kt_agent *agent, const struct kt_msg_rotate *rotate)
 {
 	agent->unmade = *rotate;

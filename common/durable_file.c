@@ -98,12 +98,12 @@ static enum kt_err sync_parent(const struct kt_fs *fs, const char *path)
 	return err == KT_ERR_OK ? kt_dir_sync(fs, parent.s) : err;
 }
 
-static enum kt_err write_all(const struct kt_fs *fs, int fd, struct kt_bytes content)
+enum kt_err kt_write_all(const struct kt_fs *fs, int fd, struct kt_bytes bytes)
 {
 	size_t done = 0;
 
-	while (done < content.len) {
-		ssize_t n = fs->write(fs->ctx, fd, content.p + done, content.len - done);
+	while (done < bytes.len) {
+		ssize_t n = fs->write(fs->ctx, fd, bytes.p + done, bytes.len - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -136,7 +136,7 @@ static enum kt_err write_new(const struct kt_fs *fs, const char *path, struct kt
 		return KT_ERR_SYS;
 	err = set_mode(fs, fd, mode);
 	if (err == KT_ERR_OK)
-		err = write_all(fs, fd, content);
+		err = kt_write_all(fs, fd, content);
 	if (err == KT_ERR_OK)
 		err = sys(fs->fsync(fs->ctx, fd));
 	if (err == KT_ERR_OK)

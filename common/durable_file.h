@@ -66,6 +66,8 @@ KT_MUST_CHECK enum kt_err kt_file_read(const struct kt_fs *fs, const char *path,
  * beyond @allowed (e.g. 0640). KT_ERR_INSECURE. */
 KT_MUST_CHECK enum kt_err kt_file_read_private(const struct kt_fs *fs, const char *path, size_t max,
 					       mode_t allowed, struct kt_secret **out);
+/* All of @bytes, or KT_ERR_SYS (errno); synced is none of it. */
+KT_MUST_CHECK enum kt_err kt_write_all(const struct kt_fs *fs, int fd, struct kt_bytes bytes);
 /* Makes a directory (and syncs its parent). An existing one is fine. */
 KT_MUST_CHECK enum kt_err kt_dir_make(const struct kt_fs *fs, const char *path,
 				      struct kt_file_mode mode);

@@ -382,7 +382,7 @@ enum kt_err kt_registry_new(struct kt_registry **out)
 	return KT_ERR_OK;
 }
 
-void kt_registry_clear(struct kt_registry *r)
+static void clear(struct kt_registry *r)
 {
 	for (uint32_t i = 0; i < r->devices.count; i++)
 		free(device_at(r, i)->der);
@@ -397,14 +397,13 @@ void kt_registry_clear(struct kt_registry *r)
 	kt_table_clear(&r->by_ticket);
 	kt_table_clear(&r->by_bound);
 	kt_table_clear(&r->by_denied);
-	init(r);
 }
 
 void kt_registry_free(struct kt_registry *registry)
 {
 	if (registry == NULL)
 		return;
-	kt_registry_clear(registry);
+	clear(registry);
 	free(registry);
 }
 

@@ -106,9 +106,6 @@ struct kt_registry {
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };
 
-/* Empties it, as kt_registry_new gave it out. */
-void kt_registry_clear(struct kt_registry *r);
-
 /* --- hashes of rows and keys --- */
 uint64_t kt_hash_sha256(const uint8_t sha256[static 32]);
 uint64_t kt_hash_id(const char *id); /* ignoring case */

@@ -445,34 +445,18 @@ out:
 	return err;
 }
 
-static enum kt_err write_all(struct kt_ledger *ledger, const struct text *text)
-{
-	size_t done = 0;
-
-	while (done < text->len) {
-		ssize_t n = ledger->fs->write(ledger->fs->ctx, ledger->fd, text->p + done,
-					      text->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return KT_ERR_SYS;
-		done += (size_t)n;
-	}
-	/* Never tried again: after a failure the kernel may have dropped the pages and forgotten.
-	 */
-	return ledger->fs->fdatasync(ledger->fs->ctx, ledger->fd) == 0 ? KT_ERR_OK : KT_ERR_SYS;
-}
-
 /* What stands in @text becomes durable, or the ledger is failed for good. */
 static enum kt_err commit(struct kt_ledger *ledger, struct text *text,
 			  const struct kt_ledger_state *next)
 {
-	enum kt_err err = write_all(ledger, text);
+	const struct kt_bytes bytes = {(const uint8_t *)text->p, text->len};
+	enum kt_err err = kt_write_all(ledger->fs, ledger->fd, bytes);
 
 	text->len = 0;
+	/* Never tried again: after a failure the kernel may have dropped the pages and forgotten.
+	 */
+	if (err == KT_ERR_OK && ledger->fs->fdatasync(ledger->fs->ctx, ledger->fd) != 0)
+		err = KT_ERR_SYS;
 	if (err == KT_ERR_OK)
 		ledger->state = *next;
 	else

@@ -23,24 +23,6 @@ static void close_quietly(const struct kt_fs *fs, int fd)
 	errno = saved;
 }
 
-static enum kt_err write_all(const struct copy *c, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = c->fs->write(c->fs->ctx, c->out, c->buf + done, len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return KT_ERR_SYS;
-		done += (size_t)n;
-	}
-	return KT_ERR_OK;
-}
-
 static enum kt_err copy_bytes(const struct copy *c, uint64_t size)
 {
 	enum kt_err err = KT_ERR_OK;
@@ -55,7 +37,8 @@ static enum kt_err copy_bytes(const struct copy *c, uint64_t size)
 			return KT_ERR_SYS;
 		if (n == 0)
 			return KT_ERR_STATE;
-		err = write_all(c, (size_t)n);
+		err = kt_write_all(c->fs, c->out,
+				   (struct kt_bytes){(const uint8_t *)c->buf, (size_t)n});
 		size -= (uint64_t)n;
 	}
 	if (err == KT_ERR_OK && c->fs->fsync(c->fs->ctx, c->out) != 0)
