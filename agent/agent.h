@@ -111,8 +111,8 @@ KT_MUST_CHECK enum kt_err kt_agent_enroll_key(struct kt_agent *agent);
  * Begins an enrolment of a hub that has an identity, or whose key has had its ticket: a fresh key
  * beside what there is, which is kept, and tried, until the new credential is committed. @ticket:
  * SHA-256 of the ticket to come, or NULL. Where there is no identity the key is made anew.
- * KT_ERR_STATE: in the middle of a rotation with the last one's hooks undone; else the disk's or
- * the key store's. Nothing has changed after an error.
+ * KT_ERR_STATE: `current` does not lead to what was committed last yet; else the disk's or the key
+ * store's. Nothing has changed after an error.
  */
 KT_MUST_CHECK enum kt_err kt_agent_enroll_again(struct kt_agent *agent,
 						const uint8_t *ticket_sha256);

@@ -37,25 +37,27 @@ enum kt_err kt_agent_enroll_key(struct kt_agent *agent)
 }
 
 /*
- * The identity that the record holds is kept and tried on. A pending key that
- * has no certificate was never accepted. One with a certificate may be the one that is in force: it
- * is put aside and tried in turn with the active one, whose place it takes where there is none; but
- * beside something that was put aside already it was never confirmed (kt_rollover_has_aside).
- * *unnamed: the directory that goes, 0 for none.
+ * The identity that the record holds is kept and tried on. A rotation's key is put aside, for the
+ * case that nothing comes of the enrolment. With a certificate it may be the one that is in force:
+ * it is tried in turn with the active one, whose place it takes where there is none; but beside
+ * another such it was never confirmed (kt_rollover_has_aside). What had been retired goes, as at a
+ * commit. *unnamed: the directory that goes, 0 for none. False: `current` is not switched yet.
  */
 static bool make_room(struct kt_agent_record *next, uint64_t *unnamed)
 {
-	*unnamed = 0;
-	if (next->phase == KT_AGENT_KEY || next->phase == KT_AGENT_NEW ||
-	    (next->active.dir != 0 && kt_rollover_has_aside(next))) {
-		*unnamed = next->pending.dir;
-	} else if (next->phase == KT_AGENT_CERT && next->active.dir == 0) {
+	const bool is_rotation = next->phase == KT_AGENT_CERT ||
+				 (next->phase == KT_AGENT_KEY && !kt_rollover_is_claim(next));
+
+	*unnamed = next->pending.dir;
+	if (is_rotation && next->active.dir == 0) {
 		next->active = next->pending;
-	} else if (next->phase == KT_AGENT_CERT) {
-		if (next->step != KT_STEP_NONE && next->step != KT_STEP_PROMOTED)
-			return false; /* the hooks of the last commit are not done */
+		*unnamed = 0;
+	} else if (is_rotation && !kt_rollover_has_aside(next)) {
+		if (next->step == KT_STEP_LINK)
+			return false;
+		*unnamed = next->retired.dir;
 		next->retired = next->pending;
-		next->step = KT_STEP_NONE; /* `promoted` is left unsaid */
+		next->step = KT_STEP_NONE; /* taken up when the claim is given up */
 	}
 	next->phase = next->active.dir != 0 ? KT_AGENT_KEY : KT_AGENT_NEW;
 	return true;
@@ -174,19 +176,42 @@ static bool is_wanted(const struct kt_agent *agent, const struct kt_device_id *g
 }
 
 /*
- * The hub is in session with what it has, and nobody wants the claim: without it rotations go on.
- * The ticket's hash stays in the record, so that the next start does not begin with it once more.
+ * The hub is in session with what it has, and nobody wants the claim: without it rotations go on,
+ * also the one whose key was put aside, if no later op has closed it. The ticket's hash stays in
+ * the record, so that the next start does not begin with it once more.
  */
 static void give_claim_up(struct kt_agent *agent)
 {
+	static const struct kt_fingerprint none;
+	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	const uint64_t dir = next.pending.dir;
+	const struct kt_slot aside = next.retired;
+	uint64_t unnamed[] = {next.pending.dir, 0};
 
 	next.phase = KT_AGENT_STABLE;
 	next.pending = (struct kt_slot){0};
-	if (kt_agent_save(agent, &next) == KT_ERR_OK && dir != 0)
-		(void)agent->setup.disk->wipe(agent->setup.disk->ctx, dir);
+	if (aside.dir != 0 && next.step == KT_STEP_NONE) {
+		next.retired = (struct kt_slot){0};
+		next.step = KT_STEP_LINK; /* from the start: nobody knows how far they were */
+		next.step_op = next.active.op;
+		if (aside.op == next.op) {
+			next.phase =
+				kt_fingerprint_eq(&aside.fp, &none) ? KT_AGENT_KEY : KT_AGENT_CERT;
+			next.pending = aside;
+		} else {
+			unnamed[1] = aside.dir;
+		}
+	}
 	kt_agent_link_close(agent, KT_LINK_CLAIM);
+	if (kt_agent_save(agent, &next) != KT_ERR_OK)
+		return;
+	for (size_t i = 0; i < sizeof(unnamed) / sizeof(unnamed[0]); i++) {
+		if (unnamed[i] != 0)
+			(void)disk->wipe(disk->ctx, unnamed[i]);
+	}
+	if (next.phase == KT_AGENT_KEY)
+		kt_agent_send_csr(agent);
+	kt_agent_steps_drive(agent);
 }
 
 void kt_agent_enroll_receive(struct kt_agent *agent, const struct kt_message *message)

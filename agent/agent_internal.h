@@ -118,6 +118,8 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
  * it goes. Saved before that.
  */
 enum kt_err kt_agent_settle_aside(struct kt_agent *agent, bool is_in_force);
+/* Asks for the certificate of the pending key. */
+void kt_agent_send_csr(struct kt_agent *agent);
 /* Tries a key again that the disk refused, when it is time. */
 void kt_agent_unmade_drive(struct kt_agent *agent);
 /* Goes on with the steps after a commit. */

@@ -50,7 +50,7 @@ static void drop_dir(struct kt_agent *agent, uint64_t dir)
 		kt_agent_log(agent, KT_EVENT_KEY_WIPED, fields, 1);
 }
 
-static void send_csr(struct kt_agent *agent)
+void kt_agent_send_csr(struct kt_agent *agent)
 {
 	const struct kt_agent_record *record = kt_agent_record(agent);
 	const struct kt_repeat csr = {
@@ -129,7 +129,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	drop_dir(agent, unnamed);
 	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
 	log_phase(agent, event);
-	send_csr(agent);
+	kt_agent_send_csr(agent);
 	kt_agent_steps_drive(agent);
 }
 
@@ -289,7 +289,7 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	case KT_ACT_SEND_CSR:
 		kt_agent_closed_is_over(agent);
 		if (keep_nonce(agent, &input->message->u.rotate))
-			send_csr(agent);
+			kt_agent_send_csr(agent);
 		break;
 	case KT_ACT_OPEN_TRIAL:
 		kt_agent_closed_is_over(agent);

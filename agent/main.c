@@ -155,7 +155,8 @@ static enum kt_err begin_claim(struct kt_hub *hub, struct kt_log *log)
 	else if (hub->has_claim) /* its key can be shown before anybody is asked */
 		err = with_core(hub, log, make_key);
 	if (err == KT_ERR_STATE)
-		(void)complain("the hooks of the last rotation are not done: run the agent first");
+		(void)complain(
+			"the last rotation is not complete on this disk: run the agent first");
 	else if (err != KT_ERR_OK)
 		(void)complain(kt_err_text(err));
 	return err;

@@ -339,6 +339,7 @@ struct sim {
 	unsigned per_mille[SIM_FAULT_COUNT]; /* of this run */
 	bool is_calm;			     /* the faults have stopped */
 	bool is_mute;			     /* no refusal reaches a hub: all are silence */
+	int64_t help_due_ms;
 	uint64_t fault_number;
 	uint64_t conn_number;
 	uintptr_t next_pointer;
@@ -476,6 +477,8 @@ void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub);
 /* Before a connection is ended by the core's kick. */
 void sim_check_kick(struct sim *sim, const struct sim_conn *conn);
 void sim_check_ack(struct sim *sim, enum sim_fault command, unsigned hub, bool is_done);
+/* Does the server take something that the hub holds? */
+bool sim_check_is_taken(const struct sim *sim, const struct sim_hub *hub);
 /* LV: is all well? *why: what is not. */
 bool sim_check_settled(struct sim *sim, char why[static SIM_WHY]);
 int sim_device_of(const struct sim *sim, const char *id); /* -1: none */

@@ -614,6 +614,12 @@ static bool accepts(const struct kt_registry *registry, const char *id,
 	       (kt_rollover_has_aside(record) && takes(registry, d, &record->retired));
 }
 
+bool sim_check_is_taken(const struct sim *sim, const struct sim_hub *hub)
+{
+	return hub->is_up && sim->server.is_up &&
+	       accepts(sim->server.registry, hub->id, kt_identity_record(hub->store));
+}
+
 static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 {
 	const struct sim_ghost_device *device = &sim->devices[hub->slot];

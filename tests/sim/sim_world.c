@@ -15,6 +15,7 @@ enum {
 	CALM_STEPS = 20000, /* LV: everything is well within these */
 	CALM_MS = 6 * 3600 * 1000,
 	SETUP_MS = 600000,
+	HELP_MS = 600000,    /* at the latest */
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
 	FOCUS_MUTE = 1, /* seeds modulo 8 */
@@ -570,17 +571,34 @@ static void be_calm(struct sim *sim)
 	sim_server_after(sim);
 }
 
-/* Whose ticket was lost on the way is handed another one; a new ticket put in is used at a start.
- */
-static void give_tickets(struct sim *sim)
+/* An enrolment that its hub gave up for a wrong ticket: nobody comes for it any more. */
+static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 {
-	if (sim->result->steps % 100 != 0)
+	const struct kt_device *d =
+		!sim->server.is_up || !hub->is_up
+			? NULL
+			: kt_registry_find_device(sim->server.registry, hub->id);
+
+	return d != NULL && d->enrolling && !hub->starts_again &&
+	       kt_identity_record(hub->store)->phase == KT_AGENT_STABLE;
+}
+
+/*
+ * Whose ticket was lost on the way, or wrong, is handed another one, if it does not get in without;
+ * a new ticket put in is used at a start.
+ */
+static void help(struct sim *sim)
+{
+	if (sim->result->steps % 100 != 0 && sim->now_ms < sim->help_due_ms)
 		return;
+	sim->help_due_ms = sim->now_ms + HELP_MS;
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
 		struct sim_hub *hub = &sim->hubs[i];
 
-		if (hub->exists && sim->devices[i].needs_ticket)
+		if (hub->exists && sim->devices[i].needs_ticket && !sim_check_is_taken(sim, hub))
 			(void)sim_operator_say(sim, SIM_TICKET, i);
+		if (is_left_alone(sim, hub))
+			(void)sim_operator_say(sim, SIM_CANCEL, i);
 		if (hub->is_up && hub->starts_again)
 			sim_hub_stop(sim, hub, true);
 	}
@@ -623,7 +641,7 @@ static void run_phases(struct sim *sim)
 	first = sim->result->steps;
 	calm_ms = sim->now_ms;
 	while (!sim_check_settled(sim, why)) {
-		give_tickets(sim);
+		help(sim);
 		if (sim->result->steps - first > CALM_STEPS || sim->now_ms - calm_ms > CALM_MS) {
 			sim_break(sim, "LV", "%s", why);
 			return;

@@ -453,7 +453,7 @@ static void a_claim_that_is_refused_ends_where_the_hub_is_in_session(void **stat
 	hub_up(h, KT_LINK_CLAIM);
 	h->trace.count = 0;
 	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
-	TRACE_EXPECT(&h->trace, "save stable a=1 p=0 r=0 none", "wipe 2", "close claim");
+	TRACE_EXPECT(&h->trace, "close claim", "save stable a=1 p=0 r=0 none", "wipe 2");
 	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
 	h->trace.count = 0;
 	hub_pass(h, 600000);
@@ -534,12 +534,13 @@ static void again_keeps_whatever_may_be_in_force(void **state)
 	r->op = 200;
 	r->seq = 50;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
-	TRACE_EXPECT(&h->trace, "key 51", "save key a=1 p=51 r=0 none", "wipe 41");
-	/* one that has a certificate: it may have been committed */
+	TRACE_EXPECT(&h->trace, "key 51", "save key a=1 p=51 r=41 none");
+	/* one that has a certificate: it may have been committed, and more than a key is kept */
 	r->phase = KT_AGENT_CERT;
+	r->pending.fp = hub_fp(HUB_NEW);
 	r->seq = 60;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
-	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=51 none");
+	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=51 none", "wipe 41");
 	/* two of them, the second never confirmed: that one cannot be in force */
 	r->phase = KT_AGENT_CERT;
 	r->pending.op = 300;
@@ -548,16 +549,14 @@ static void again_keeps_whatever_may_be_in_force(void **state)
 	TRACE_EXPECT(&h->trace, "key 66", "save key a=1 p=66 r=51 none", "wipe 61");
 	r->phase = KT_AGENT_CERT;
 	r->pending.op = 400;
-	r->step = KT_STEP_HOOKS;
-	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
-	r->retired = (struct kt_slot){0};
+	r->step = KT_STEP_LINK; /* `current` leads to what would go */
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_STATE);
 	TRACE_NOTHING(&h->trace);
-	/* all done but the server's word for it, which may never come */
-	r->step = KT_STEP_PROMOTED;
+	/* hooks that never succeed are no reason to stay outside */
+	r->step = KT_STEP_HOOKS;
 	r->seq = 68;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
-	TRACE_EXPECT(&h->trace, "key 69", "save key a=1 p=69 r=66 none");
+	TRACE_EXPECT(&h->trace, "key 69", "save key a=1 p=69 r=66 none", "wipe 51");
 	r->phase = KT_AGENT_CERT;
 	r->retired = (struct kt_slot){0};
 	/* a first credential that was never proven */
@@ -646,6 +645,67 @@ static void a_session_of_what_is_not_in_force_settles_nothing(void **state)
 	TRACE_NOTHING(&h->trace);
 	assert_int_equal(h->disk.record.active.dir, 1);
 	assert_int_equal(h->disk.record.retired.dir, 200);
+}
+
+static void refuse_claim_in_session(struct hub *h)
+{
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	hub_up(h, KT_LINK_AGENT);
+	say_welcome_of(h, HUB_OLD);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
+}
+
+/* A wrong ticket in the middle of a trial costs the rotation nothing. */
+static void a_trial_goes_on_after_the_claim_is_given_up(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	refuse_claim_in_session(h);
+	TRACE_EXPECT(&h->trace, "close claim", "save cert a=1 p=200 r=0 link", "wipe 61", "link 1",
+		     "save cert a=1 p=200 r=0 hooks", "hooks committed",
+		     "open trial hub-17:trial /state/200");
+	assert_int_equal(h->disk.record.step_op, 100);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_up(h, KT_LINK_TRIAL);
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	assert_int_equal(hub_sent(h)->u.confirm.op, 200);
+}
+
+static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **state)
+{
+	struct hub *h = hub_new();
+
+	replace(state, h);
+	(void)snprintf(h->ticket.device, sizeof(h->ticket.device), "hub-17");
+	h->setup.ticket = &h->ticket;
+	hub_start(h);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	h->disk.record.seq = 60;
+	h->trace.count = 0;
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	TRACE_EXPECT(&h->trace, "key 61", "save key a=1 p=61 r=200 none");
+	hub_restart(h);
+	refuse_claim_in_session(h);
+	TRACE_EXPECT(&h->trace, "close claim", "save key a=1 p=200 r=0 link", "wipe 61",
+		     "send agent csr", "link 1", "save key a=1 p=200 r=0 hooks", "hooks committed");
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_CERT);
+}
+
+/* Not that of an op which a later enrolment has closed: the hub is in session without it. */
+static void what_is_closed_goes_when_the_claim_is_given_up(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	h->disk.record.op = 300;
+	refuse_claim_in_session(h);
+	TRACE_EXPECT(&h->trace, "close claim", "save stable a=1 p=0 r=0 link", "wipe 61",
+		     "wipe 200", "link 1", "save stable a=1 p=0 r=0 hooks", "hooks committed");
 }
 
 /* And enrolled: three credentials, of which any may be in force. Its trial was refused. */
@@ -783,6 +843,9 @@ int main(void)
 		T(again_keeps_whatever_may_be_in_force),
 		T(again_in_a_trial_tries_both_credentials),
 		T(a_session_of_what_is_not_in_force_settles_nothing),
+		T(a_trial_goes_on_after_the_claim_is_given_up),
+		T(a_rotation_goes_on_with_its_key_after_the_claim_is_given_up),
+		T(what_is_closed_goes_when_the_claim_is_given_up),
 		T(what_was_put_aside_has_its_turn_in_the_new_ones_trial),
 		T(what_was_put_aside_is_settled_before_confirm),
 		T(what_was_put_aside_and_is_in_force_stays),
