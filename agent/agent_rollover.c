@@ -88,18 +88,20 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
 	uint64_t unnamed = 0;
+	enum kt_err err;
 	char op[24];
 	const struct kt_field fields[] = {{"device", next.device.s}, {"op", op}};
 
 	snprintf(op, sizeof(op), "%llu", (unsigned long long)rotate->op);
 	agent->unmade_retry_ms = 0;
-	if (disk->new_key(disk->ctx, rotate->op, rotate->alg) != KT_ERR_OK) {
-		/* left from a crash before the record named it: it signed nothing */
+	err = disk->new_key(disk->ctx, rotate->op, rotate->alg);
+	if (err == KT_ERR_EXISTS) { /* what is there is no key */
 		drop_dir(agent, rotate->op);
-		if (disk->new_key(disk->ctx, rotate->op, rotate->alg) != KT_ERR_OK) {
-			key_refused(agent, rotate);
-			return;
-		}
+		err = disk->new_key(disk->ctx, rotate->op, rotate->alg);
+	}
+	if (err != KT_ERR_OK) {
+		key_refused(agent, rotate);
+		return;
 	}
 	if (settle) {
 		unnamed = next.retired.dir;
@@ -115,8 +117,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	next.op_nonce = rotate->nonce;
 	next.phase = KT_AGENT_KEY;
 	if (kt_agent_save(agent, &next) != KT_ERR_OK) {
-		drop_dir(agent, rotate->op);
-		key_refused(agent, rotate);
+		key_refused(agent, rotate); /* the key stays: it may be one that was asked for */
 		return;
 	}
 	if (settle && agent->hooks_running)

@@ -352,6 +352,28 @@ static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_r
 }
 
 /*
+ * Another ticket's enrolment had taken this one's place, as only the lost copy said, and its key is
+ * deleted: what had been put aside for it takes its place again.
+ */
+static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
+{
+	static const struct kt_fingerprint none;
+	enum kt_err unknown = KT_ERR_OK;
+	struct kt_cert leaf;
+
+	if (next->phase != KT_AGENT_KEY || next->pending.op != 0 ||
+	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_NOT)
+		return;
+	next->phase = KT_AGENT_STABLE;
+	next->pending = (struct kt_slot){0};
+	if (next->retired.dir == 0 || next->step != KT_STEP_NONE)
+		return;
+	next->phase = kt_fingerprint_eq(&next->retired.fp, &none) ? KT_AGENT_KEY : KT_AGENT_CERT;
+	next->pending = next->retired;
+	next->retired = (struct kt_slot){0};
+}
+
+/*
  * A damaged credential is no reason to stay away while there is another one. Where the pending
  * certificate is lost but its key is not, the phase goes back to KEY: the server gives the same
  * certificate again. What only could not be read this time is left as it is.
@@ -365,6 +387,7 @@ static enum kt_err check_credentials(struct kt_identity_store *store, char why[s
 	enum usable pending = USABLE_NOT;
 
 	adopt_certificate(store, &next);
+	end_lost_claim(store, &next);
 	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
 		pending = what_is_usable(store, &next.pending, &leaf, &err);
 	if (pending == USABLE_OTHER)
@@ -400,13 +423,22 @@ struct unnamed {
 	size_t count;
 };
 
+/*
+ * The key of an op that is newer than any on record: the copy that named it was lost, perhaps long
+ * ago, or never written. The server may have its request; a newer op ends that.
+ */
+static bool may_be_asked_for(const struct kt_agent_record *record, uint64_t dir)
+{
+	return record->phase != KT_AGENT_NEW && dir > record->op;
+}
+
 static bool take_unnamed(void *arg, const char *name)
 {
 	struct unnamed *u = arg;
 	uint64_t dir = 0;
 
 	if (kt_u64_decode(name, strlen(name), &dir) == KT_ERR_OK &&
-	    !kt_identity_names(u->record, dir))
+	    !kt_identity_names(u->record, dir) && !may_be_asked_for(u->record, dir))
 		u->dir[u->count++] = dir;
 	return u->count < DIRS_MAX;
 }

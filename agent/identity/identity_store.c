@@ -177,14 +177,20 @@ static void drop_quietly(struct kt_identity_store *store, const char *path)
 /*
  * A directory is published with its key whole, and bears the number of the op that it was made for.
  * If the record that named it was lost, the server may have seen this key: another one for the same
- * op would be a second key, which freezes the hub.
+ * op would be a second key, which freezes the hub. So it is taken, KT_ERR_OK; KT_ERR_EXISTS: it is
+ * none; else it could not be read this time.
  */
-static bool is_key_for(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)
+static enum kt_err take_key(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)
 {
 	struct kt_public_key key;
+	enum kt_err err = KT_ERR_EXISTS;
 
-	return !kt_identity_names(&store->record, dir) &&
-	       kt_identity_public_key(store, dir, &key) == KT_ERR_OK && key.alg == alg;
+	if (kt_identity_names(&store->record, dir))
+		return err;
+	err = kt_identity_public_key(store, dir, &key);
+	if (err == KT_ERR_SYS || err == KT_ERR_NOMEM)
+		return err;
+	return err == KT_ERR_OK && key.alg == alg ? KT_ERR_OK : KT_ERR_EXISTS;
 }
 
 enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)
@@ -205,7 +211,7 @@ enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, e
 	if (dir == 0)
 		return KT_ERR_INVALID;
 	if (fs->lstat(fs->ctx, path.s, &st) == 0)
-		return is_key_for(store, dir, alg) ? KT_ERR_OK : KT_ERR_EXISTS;
+		return take_key(store, dir, alg);
 	if (errno != ENOENT)
 		return KT_ERR_SYS;
 	err = kt_dir_remove(fs, tmp.s, kt_identity_private);

@@ -174,7 +174,10 @@ static struct kt_outcome close_op(struct kt_core *core, const struct kt_device *
 struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_device *device,
 				     const char *actor)
 {
-	struct kt_outcome outcome = {.reason = refusal_of(device, KT_ROTATION_CANCEL)};
+	/* an enrolment too, but not of what may be all that the hub has */
+	const enum kt_server_phase phase =
+		device->current != NULL ? device->phase : kt_rotation_phase(device);
+	struct kt_outcome outcome = {.reason = kt_rotation_step(phase, KT_ROTATION_CANCEL).refusal};
 	const uint64_t op = device->op;
 	struct kt_session *session;
 

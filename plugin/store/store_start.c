@@ -217,6 +217,9 @@ static enum kt_err open_index(struct kt_store_start *s)
 		if (err == KT_ERR_OK)
 			err = kt_index_open(s->fs, path, &s->index);
 	}
+	/* SQLite syncs the name of no database: without this a power cut could cost the witness */
+	if (err == KT_ERR_OK)
+		err = kt_dir_sync(s->fs, s->config->state_dir);
 	if (err == KT_ERR_ROLLED_BACK || err == KT_ERR_TOO_LONG)
 		return err; /* said already */
 	if (err == KT_ERR_VERSION)

@@ -51,6 +51,7 @@ enum {
 	X(HUB_ENOSPC, "hub: ENOSPC")                                                               \
 	X(HUB_ENOMEM, "hub: ENOMEM")                                                               \
 	X(HUB_CLOCK, "hub: clock jumps")                                                           \
+	X(HUB_SPOILT, "hub: a copy of the record cannot be read")                                  \
 	X(HOOK_FAILS, "hub: a hook fails")                                                         \
 	X(SERVER_POWER, "server loses power in a call")                                            \
 	X(SERVER_KILL, "broker killed")                                                            \
@@ -67,6 +68,7 @@ enum {
 	X(INDEX_FOREIGN, "index of a history that is given up")                                    \
 	X(LEDGER_OLD, "ledger of a backup")                                                        \
 	X(LEDGER_CUT, "ledger's tail cut")                                                         \
+	X(LEDGER_DAMAGED, "ledger damaged")                                                        \
 	X(BOTH_OLD, "ledger and index of a backup")                                                \
 	X(ACCEPT, "a rolled back ledger accepted")                                                 \
 	X(CLONE, "hub's disk copied")                                                              \
@@ -286,8 +288,12 @@ struct sim_server {
 	bool has_foreign;	   /* its index lies there: no start may take it */
 	uint64_t index_seq;	   /* a power cut leaves the index with these records */
 	bool may_roll_back;	   /* a ledger of old lies there */
-	bool is_rolled_back;	   /* it was taken for the newest: only what it knows is promised */
-	bool is_reconciling;	   /* an operator has accepted it: I1 and LV hold all the same */
+	bool is_ledger_damaged;	   /* a line of it is not what was written: no start may take it */
+	bool is_index_damaged;
+	bool is_index_doubtful; /* a call has failed: of what SQLite makes of it nothing is promised
+				 */
+	bool is_rolled_back;	/* it was taken for the newest: only what it knows is promised */
+	bool is_reconciling;	/* an operator has accepted it: I1 and LV hold all the same */
 	unsigned starts;
 };
 

@@ -515,6 +515,8 @@ void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub)
 		sim->devices[hub].needs_ticket = true;
 	if (d == NULL)
 		return;
+	if (command == SIM_CANCEL && d->enrolling) /* and so does its end */
+		sim->devices[hub].needs_ticket = true;
 	if (command == SIM_ROTATE)
 		sim_cover_server(kt_rotation_phase(d), KT_ROTATION_ORDER);
 	else if (command == SIM_CANCEL)
@@ -593,10 +595,13 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 static bool takes(const struct kt_registry *registry, const struct kt_device *d,
 		  const struct kt_slot *slot)
 {
+	const struct kt_credential *c = kt_registry_find_fingerprint(registry, &slot->fp);
+
 	if (slot->dir == 0)
 		return false;
 	/* a newer one than any that is on record is adopted while reconciling */
 	if (kt_registry_restore_seq(registry) != 0 &&
+	    (c == NULL || c->status == KT_CREDENTIAL_LOST) &&
 	    slot->generation > (d == NULL ? 0 : d->proven_generation))
 		return true;
 	return d != NULL &&

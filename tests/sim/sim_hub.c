@@ -1,6 +1,7 @@
 /* A hub's machine: the agent's core and identity store on a disk that fails, and its own program.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ enum {
 	FAIL_WITHIN = 16,
 	PEM_CERTS_MAX = 4
 };
+
+static const char *const record_copies[] = {STATE_DIR "/record.0", STATE_DIR "/record.1"};
 
 static struct kt_agent_now now_of(const struct sim *sim, const struct sim_hub *hub)
 {
@@ -443,6 +446,36 @@ void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 			  .kind = SIM_EV_HUB_START, .slot = hub->slot, .number = hub->life});
 }
 
+/* With a credential in it: of a first enrolment's only copy nothing is promised, either. */
+static bool is_copy_good(const struct sim_hub *hub, const char *path)
+{
+	const struct kt_fs *fs = fake_fs_table(hub->disk.fs);
+	struct kt_agent_record record;
+	uint8_t bytes[KT_AGENT_RECORD_BLOCK];
+	int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	len = fs->read(fs->ctx, fd, bytes, sizeof(bytes));
+	(void)fs->close(fs->ctx, fd);
+	return len == (ssize_t)sizeof(bytes) &&
+	       kt_agent_record_decode(bytes, sizeof(bytes), &record) == KT_ERR_OK &&
+	       record.phase != KT_AGENT_NEW;
+}
+
+/* The medium loses one of two good copies: of one alone nothing is promised. */
+static void spoil(struct sim *sim, struct sim_hub *hub)
+{
+	const char *path = record_copies[sim_below(&sim->chance, 2)];
+
+	if (!is_copy_good(hub, record_copies[0]) || !is_copy_good(hub, record_copies[1]) ||
+	    !sim_fault(sim, SIM_HUB_SPOILT))
+		return;
+	(void)fake_fs_spoil(hub->disk.fs, path);
+	sim_trace(sim, hub->id, hub->id, "%s CANNOT BE READ any more", path);
+}
+
 void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 {
 	bool is_disturbed;
@@ -451,6 +484,7 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 	if (hub->is_up || !hub->exists)
 		return;
 	hub->life++;
+	spoil(sim, hub);
 	begin(sim, hub);
 	is_disturbed = hub->die_in > 0 || hub->fail_in > 0 || !sim->is_calm;
 	hub->why[0] = '\0';
@@ -607,13 +641,12 @@ void sim_hub_clone(struct sim *sim, struct sim_hub *hub)
 
 bool sim_hub_durable_record(const struct sim_hub *hub, struct kt_agent_record *out)
 {
-	static const char *const names[] = {STATE_DIR "/record.0", STATE_DIR "/record.1"};
 	bool has_one = false;
 
 	for (size_t i = 0; i < 2; i++) {
 		struct kt_agent_record record;
 		size_t len = 0;
-		char *bytes = fake_fs_durable_content(hub->disk.fs, names[i], &len);
+		char *bytes = fake_fs_durable_content(hub->disk.fs, record_copies[i], &len);
 
 		if (bytes != NULL &&
 		    kt_agent_record_decode((const uint8_t *)bytes, len, &record) == KT_ERR_OK &&

@@ -44,6 +44,7 @@ static int gate(void *ctx, const char *call)
 	}
 	if (s->fail_in > 0 && --s->fail_in == 0) {
 		sim_trace(sim, "server", "server", "%s fails: %s", call, strerror(s->fail_err));
+		s->is_index_doubtful = true;
 		return s->fail_err;
 	}
 	return 0;
@@ -363,7 +364,7 @@ static void compare_fold(struct sim *sim)
 	char *is;
 	char *should_be;
 
-	if (s->starts++ % 4 != 0)
+	if (s->starts++ % 4 != 0 && !s->is_index_damaged)
 		return;
 	is = registry_dump(s->registry);
 	should_be = registry_dump(s->shadow);
@@ -512,6 +513,8 @@ static void check_index(struct sim *sim, const struct kt_store_start *start, boo
 			  start->index_seq, s->index_seq);
 	s->has_foreign = false;
 	s->index_seq = start->index_failed ? start->index_seq : start->state.seq;
+	if (s->is_index_doubtful)
+		s->index_seq = 0;
 }
 
 void sim_server_start(struct sim *sim)
@@ -555,6 +558,8 @@ void sim_server_start(struct sim *sim)
 
 			keep_record(sim, &first);
 		}
+		if (s->is_ledger_damaged)
+			sim_break(sim, "D", "a damaged ledger is taken");
 		check_index(sim, &start, is_disturbed);
 		if (s->may_roll_back && start.state.seq < s->durable_seq)
 			roll_shadow_back(sim, start.state.seq);
@@ -580,6 +585,7 @@ void sim_server_start(struct sim *sim)
 	s->active_ms = sim->now_ms;
 	s->tick_at_ms = 0;
 	compare_fold(sim);
+	s->is_index_damaged = false;
 	sim_trace(sim, "server", "server", "up, seq %" PRIu64, s->durable_seq);
 	plan_tick(sim);
 }
@@ -670,7 +676,7 @@ void sim_server_index(struct sim *sim)
 	if (s->index_failed)
 		kt_store_writer_drop(&s->writer);
 	else if (kt_store_writer_index(&s->writer) == KT_ERR_OK)
-		s->index_seq = s->writer.indexed_seq;
+		s->index_seq = s->is_index_doubtful ? 0 : s->writer.indexed_seq;
 	else
 		s->index_failed = true;
 	sim_server_after(sim);
@@ -882,6 +888,7 @@ static void put_newest_back(struct sim *sim)
 
 	put_file(sim, LEDGER_DIR "/ledger.kt", s->newest.ledger, s->newest.ledger_len);
 	s->may_roll_back = false;
+	s->is_ledger_damaged = false;
 	sim_trace(sim, "server", "server", "the newest ledger is put back");
 	free_backup(&s->newest);
 }
@@ -895,6 +902,24 @@ static void cut_tail(struct sim *sim)
 	put_file(sim, LEDGER_DIR "/ledger.kt", s->newest.ledger, s->newest.ledger_len - cut);
 }
 
+/* Another digit in one of its older lines: each line is a record still, with the wrong hash. */
+static void damage_ledger(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	size_t at = sim_below(&sim->chance, s->newest.ledger_len / 2 + 1);
+	char *bytes = sim_alloc(NULL, s->newest.ledger_len + 1, 1);
+
+	memcpy(bytes, s->newest.ledger, s->newest.ledger_len);
+	while (at > 0 && (bytes[at] < '0' || bytes[at] > '9'))
+		at--;
+	if (at > 0) {
+		bytes[at] = bytes[at] == '9' ? '1' : (char)(bytes[at] + 1);
+		s->is_ledger_damaged = true;
+	}
+	put_file(sim, LEDGER_DIR "/ledger.kt", bytes, s->newest.ledger_len);
+	free(bytes);
+}
+
 static void damage_index(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
@@ -902,7 +927,7 @@ static void damage_index(struct sim *sim)
 	char *bytes = sim_alloc(NULL, len + 1, 1);
 
 	memcpy(bytes, s->newest.index, len);
-	for (unsigned i = 0; i < 4 && len > 0; i++)
+	for (uint64_t i = sim_chance(&sim->chance, 500) ? 1 : 4; i > 0 && len > 0; i--)
 		bytes[sim_below(&sim->chance, len)] ^= (char)(1 + sim_below(&sim->chance, 255));
 	put_file(sim, STATE_DIR "/index.sqlite", bytes,
 		 sim_chance(&sim->chance, 300) ? sim_below(&sim->chance, len + 1) : len);
@@ -940,6 +965,7 @@ void sim_server_disaster(struct sim *sim, enum sim_fault fault)
 		break;
 	case SIM_INDEX_DAMAGED:
 		s->index_seq = 0;
+		s->is_index_damaged = true;
 		damage_index(sim);
 		break;
 	case SIM_BOTH_OLD:
@@ -955,6 +981,9 @@ void sim_server_disaster(struct sim *sim, enum sim_fault fault)
 	case SIM_LEDGER_CUT:
 		s->may_roll_back = true;
 		cut_tail(sim);
+		return;
+	case SIM_LEDGER_DAMAGED:
+		damage_ledger(sim);
 		return;
 	default:
 		break;

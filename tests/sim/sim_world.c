@@ -15,7 +15,9 @@ enum {
 	CALM_STEPS = 20000, /* LV: everything is well within these */
 	CALM_MS = 6 * 3600 * 1000,
 	SETUP_MS = 600000,
-	HELP_MS = 600000,    /* at the latest */
+	HELP_MS = 600000, /* at the latest */
+	LOSSES = 350,	  /* in a thousand messages */
+	LOSSES_MS = 40000,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
 	FOCUS_MUTE = 1, /* seeds modulo 8 */
@@ -126,7 +128,8 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,    [SIM_RELEASE] = 150,
 	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	    [SIM_TICKET] = 60,
 	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	    [SIM_SLOW_WORKER] = 40,
-	[SIM_WELCOME] = 20,	 [SIM_INDEX_FOREIGN] = 300, [SIM_WRONG_TICKET] = 200,
+	[SIM_WELCOME] = 20,	 [SIM_INDEX_FOREIGN] = 300, [SIM_LEDGER_DAMAGED] = 60,
+	[SIM_HUB_SPOILT] = 50,	 [SIM_WRONG_TICKET] = 200,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -148,7 +151,12 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_CUT] = 20;
 		sim->per_mille[SIM_SERVER_KILL] = 20;
 		break;
-	case FOCUS_DISKS: /* the hubs' */
+	case FOCUS_DISKS:
+		sim->per_mille[SIM_HUB_SPOILT] = 400;
+		sim->per_mille[SIM_HUB_KILL] = 1000;
+		sim->per_mille[SIM_SERVER_EIO] = 12;
+		sim->per_mille[SIM_SERVER_ENOSPC] = 8;
+		sim->per_mille[SIM_INDEX_DAMAGED] = 500;
 		sim->per_mille[SIM_HUB_POWER] = 40;
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
@@ -368,6 +376,7 @@ static void make_trouble(struct sim *sim, enum sim_fault fault)
 	case SIM_LEDGER_CUT:
 	case SIM_BOTH_OLD:
 	case SIM_INDEX_FOREIGN:
+	case SIM_LEDGER_DAMAGED:
 		disaster(sim, fault);
 		break;
 	case SIM_CLONE:
@@ -395,14 +404,14 @@ static unsigned some_target(struct sim *sim, enum sim_fault command)
 static void trouble(struct sim *sim)
 {
 	static const enum sim_fault kinds[] = {
-		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,	SIM_SERVER_KILL,
-		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,	SIM_INDEX_LOST,
-		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT,	SIM_BOTH_OLD,
-		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,	SIM_ROTATE,
-		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,	SIM_ROTATE,
-		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,	SIM_QUARANTINE,
-		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,	SIM_TICKET,
-		SIM_STRANGE,	   SIM_STRANGE,	      SIM_INDEX_FOREIGN};
+		SIM_CUT,	   SIM_HUB_KILL,      SIM_HUB_CLOCK,	 SIM_SERVER_KILL,
+		SIM_SERVER_CLOCK,  SIM_SERVER_RELOAD, SIM_INDEX_OLD,	 SIM_INDEX_LOST,
+		SIM_INDEX_DAMAGED, SIM_LEDGER_OLD,    SIM_LEDGER_CUT,	 SIM_BOTH_OLD,
+		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,	 SIM_ROTATE,
+		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,	 SIM_ROTATE,
+		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,	 SIM_QUARANTINE,
+		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,	 SIM_TICKET,
+		SIM_STRANGE,	   SIM_STRANGE,	      SIM_INDEX_FOREIGN, SIM_LEDGER_DAMAGED};
 	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
 
 	if (sim_chance(&sim->chance, 60))
@@ -413,6 +422,8 @@ static void trouble(struct sim *sim)
 	}
 	if (sim->options.seed % 8 == FOCUS_LINKS && sim_chance(&sim->chance, 350))
 		kind = SIM_STRANGE;
+	if (sim->options.seed % 8 == FOCUS_DISKS && sim_chance(&sim->chance, 200))
+		kind = sim_chance(&sim->chance, 700) ? SIM_HUB_KILL : SIM_INDEX_DAMAGED;
 	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 100))
 		kind = SIM_TICKET;
 	if (sim_fault(sim, kind)) {
@@ -553,6 +564,33 @@ static bool set_up(struct sim *sim)
 	return true;
 }
 
+/*
+ * Rotations are ordered and the hubs killed in the middle of them; then messages get lost, and
+ * nothing else happens that would bring what is missing by itself. False: an invariant is broken.
+ */
+static bool end_with_losses(struct sim *sim)
+{
+	const int64_t from_ms = sim->now_ms;
+	bool are_killed = false;
+
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
+		sim->per_mille[i] = i == SIM_LOSE ? LOSSES : 0;
+	for (unsigned i = 0; i < SIM_HUBS; i++)
+		(void)sim_operator_say(sim, SIM_ROTATE, i);
+	while (sim->now_ms < from_ms + LOSSES_MS) {
+		if (!step(sim))
+			return false;
+		if (are_killed || sim->now_ms < from_ms + LOSSES_MS / 20)
+			continue;
+		are_killed = true;
+		for (unsigned i = 0; i < SIM_HUBS; i++) {
+			if (sim->hubs[i].is_up && sim_chance(&sim->chance, 700))
+				sim_hub_stop(sim, &sim->hubs[i], true);
+		}
+	}
+	return true;
+}
+
 static void be_calm(struct sim *sim)
 {
 	sim->is_calm = true;
@@ -574,13 +612,32 @@ static void be_calm(struct sim *sim)
 /* An enrolment that its hub gave up for a wrong ticket: nobody comes for it any more. */
 static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 {
-	const struct kt_device *d =
-		!sim->server.is_up || !hub->is_up
-			? NULL
-			: kt_registry_find_device(sim->server.registry, hub->id);
+	const struct kt_agent_record *record;
+	const struct kt_device *d;
 
-	return d != NULL && d->enrolling && !hub->starts_again &&
-	       kt_identity_record(hub->store)->phase == KT_AGENT_STABLE;
+	if (!sim->server.is_up || !hub->is_up || hub->starts_again)
+		return false;
+	d = kt_registry_find_device(sim->server.registry, hub->id);
+	record = kt_identity_record(hub->store);
+	return d != NULL && d->enrolling && d->current != NULL && !kt_rollover_is_claim(record) &&
+	       (record->phase != KT_AGENT_CERT || record->op != d->op);
+}
+
+/* Its ticket gave way to a newer one, which never came, or its enrolment was closed. */
+static bool has_dead_ticket(const struct sim *sim, const struct sim_hub *hub)
+{
+	const struct kt_ticket_entry *ticket;
+	const struct kt_device *d;
+	uint8_t hash[32];
+
+	if (!sim->server.is_up || !hub->is_up || !hub->has_ticket ||
+	    !kt_rollover_is_claim(kt_identity_record(hub->store)))
+		return false;
+	kt_sha256(hub->ticket.secret, sizeof(hub->ticket.secret), hash);
+	ticket = kt_registry_find_ticket(sim->server.registry, hash);
+	d = kt_registry_find_device(sim->server.registry, hub->id);
+	return ticket == NULL || ticket->expires_us <= sim_server_now(sim).wall_us ||
+	       (ticket->used && d != NULL && !d->enrolling);
 }
 
 /*
@@ -595,7 +652,8 @@ static void help(struct sim *sim)
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
 		struct sim_hub *hub = &sim->hubs[i];
 
-		if (hub->exists && sim->devices[i].needs_ticket && !sim_check_is_taken(sim, hub))
+		if (hub->exists && !sim_check_is_taken(sim, hub) &&
+		    (sim->devices[i].needs_ticket || has_dead_ticket(sim, hub)))
 			(void)sim_operator_say(sim, SIM_TICKET, i);
 		if (is_left_alone(sim, hub))
 			(void)sim_operator_say(sim, SIM_CANCEL, i);
@@ -636,6 +694,8 @@ static void run_phases(struct sim *sim)
 		if (!step(sim))
 			return;
 	}
+	if (sim->options.seed % 8 == FOCUS_LOSSES && !end_with_losses(sim))
+		return;
 	if (!press_on(sim))
 		return;
 	first = sim->result->steps;

@@ -22,7 +22,7 @@
 /* On the kernel's file system: modes, owners, the lock, what lies there at a start. Power cuts are
  * test_identity_crash's. */
 
-enum { FIRST = 7, SECOND = 200, STRANGER = 54321 };
+enum { OLDER = 5, FIRST = 7, SECOND = 200, STRANGER = 54321 };
 
 struct world {
 	char root[64]; /* of the test; the store lies in root/state */
@@ -218,6 +218,7 @@ static void stable(struct world *w)
 
 	next.active = next.pending;
 	next.pending = (struct kt_slot){0};
+	next.op = FIRST;
 	next.phase = KT_AGENT_STABLE;
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	assert_int_equal(kt_identity_link(w->store, FIRST), KT_ERR_OK);
@@ -638,6 +639,7 @@ static void with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again(void *
 	struct world *w = *state;
 	struct kt_public_key before;
 	struct kt_public_key after;
+	struct kt_agent_record next;
 
 	stable(w);
 	(void)with_key(w, SECOND);
@@ -649,7 +651,14 @@ static void with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again(void *
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
 	assert_int_equal(kt_identity_public_key(w->store, SECOND, &after), KT_ERR_OK);
 	assert_memory_equal(before.spki, after.spki, before.spki_len);
-	good_disk(w); /* both copies are whole again: what no record names goes */
+	good_disk(w); /* both copies are whole again, and neither names it */
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	assert_int_equal(kt_identity_public_key(w->store, SECOND, &after), KT_ERR_OK);
+	assert_memory_equal(before.spki, after.spki, before.spki_len);
+	next = *kt_identity_record(w->store);
+	next.op = SECOND + 1; /* a newer op: nobody asks for that key any more */
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	assert_int_equal(open_store(w), KT_ERR_OK);
 	assert_false(is_there(w, "identity/200"));
 }
@@ -774,7 +783,7 @@ static void what_no_record_names_goes(void **state)
 	struct world *w = *state;
 
 	stable(w);
-	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	assert_int_equal(kt_identity_new_key(w->store, OLDER, KT_ALG_ES256), KT_ERR_OK);
 	assert_int_equal(mkdir(at(w, "identity/300.tmp").s, 0700), 0);
 	put(w, "identity/300.tmp/key.pem", "half", 4, 0600);
 	put(w, "record.0.tmp", "half", 4, 0600);
@@ -782,7 +791,7 @@ static void what_no_record_names_goes(void **state)
 	put(w, "identity/notes", "mine", 4, 0600);
 	assert_int_equal(open_store(w), KT_ERR_OK);
 	assert_string_equal(w->why, "");
-	assert_false(is_there(w, "identity/200"));
+	assert_false(is_there(w, "identity/5"));
 	assert_false(is_there(w, "identity/300.tmp"));
 	assert_false(is_there(w, "record.0.tmp"));
 	assert_false(is_there(w, "identity/7/cert.pem.tmp"));
@@ -951,6 +960,56 @@ static void a_key_is_made_once(void **state)
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_NONE), KT_ERR_EXISTS);
 	damage(w, "identity/200/key.pem");
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_EXISTS);
+}
+
+static enum kt_err unreadable_key(void *ctx, const char *dir, struct kt_public_key *out)
+{
+	(void)ctx;
+	(void)dir;
+	(void)out;
+	return KT_ERR_SYS;
+}
+
+static void a_key_that_cannot_be_read_is_not_made_anew(void **state)
+{
+	struct world *w = *state;
+	struct kt_key_store *keys = NULL;
+	enum kt_err (*readable)(void *, const char *, struct kt_public_key *) = NULL;
+
+	stable(w);
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+	keys = w->config.keys;
+	readable = keys->public_key;
+	keys->public_key = unreadable_key;
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_SYS);
+	keys->public_key = readable;
+	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
+}
+
+/* The lost copy said that another claim's key had taken this one's place. */
+static void a_claim_whose_key_is_gone_is_given_up(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+
+	stable(w);
+	next = *kt_identity_record(w->store);
+	next.phase = KT_AGENT_KEY;
+	next.pending = (struct kt_slot){.dir = 12, .alg = KT_ALG_ES256};
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+	assert_int_equal(kt_identity_record(w->store)->pending.dir, 0);
+	/* and the trial that it had interrupted goes on */
+	next = with_cert(w, SECOND);
+	next.retired = next.pending;
+	next.phase = KT_AGENT_KEY;
+	next.pending = (struct kt_slot){.dir = 13, .alg = KT_ALG_ES256};
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+	assert_int_equal(kt_identity_record(w->store)->pending.dir, SECOND);
+	assert_int_equal(kt_identity_record(w->store)->retired.dir, 0);
 }
 
 static void a_key_in_use_cannot_be_wiped(void **state)
@@ -1184,6 +1243,8 @@ int main(void)
 		T(identity_pem_is_the_chain_and_the_key),
 		T(a_certificate_that_is_not_for_us_is_not_written),
 		T(a_key_is_made_once),
+		T(a_key_that_cannot_be_read_is_not_made_anew),
+		T(a_claim_whose_key_is_gone_is_given_up),
 		T(a_key_in_use_cannot_be_wiped),
 		T(a_wiped_key_is_overwritten),
 		T(seals_and_requests_with_the_key_of_the_directory),

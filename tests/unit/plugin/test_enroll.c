@@ -268,6 +268,43 @@ static void a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial(void **
 	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "welcome"), "next=closed"));
 }
 
+/* Nobody comes for it, and while it is open there is no rotation. */
+static void an_enrolment_beside_a_credential_can_be_cancelled(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-17", "");
+	struct kt_fingerprint fp = fake_fingerprint(LEAF "b");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "hub-17", &ticket, "key");
+	fake_issue(f, LEAF "b");
+	assert_int_equal(kt_rotation_order(f->core, device(f, "hub-17"), "op:test", NULL).reason,
+			 KT_REASON_STATE);
+	assert_int_equal(kt_rotation_cancel(f->core, device(f, "hub-17"), "op:test").reason,
+			 KT_REASON_NONE);
+	assert_false(device(f, "hub-17")->enrolling);
+	assert_int_equal(kt_registry_find_fingerprint(f->registry, &fp)->status,
+			 KT_CREDENTIAL_ABANDONED);
+	fake_tick(f);
+	assert_int_equal(fake_connect(f, TRIAL, "hub-17:trial", NULL, LEAF "b"), KT_ANSWER_DENY);
+	assert_int_equal(fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF), KT_ANSWER_ACCEPT);
+	assert_int_equal(kt_rotation_order(f->core, device(f, "hub-17"), "op:test", NULL).reason,
+			 KT_REASON_NONE);
+}
+
+/* All that the hub has may be what was issued to it. */
+static void a_first_enrolment_cannot_be_cancelled(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	fake_issue(f, LEAF "b");
+	assert_int_equal(kt_rotation_cancel(f->core, device(f, "hub-20"), "op:test").reason,
+			 KT_REASON_STATE);
+}
+
 static void a_key_that_was_certified_before_gets_nothing_by_a_ticket(void **state)
 {
 	struct fake *f = *state;
@@ -560,6 +597,8 @@ int main(void)
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),
 		T(a_ticket_for_an_existing_device_replaces_its_hardware),
 		T(a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial),
+		T(an_enrolment_beside_a_credential_can_be_cancelled),
+		T(a_first_enrolment_cannot_be_cancelled),
 		T(a_key_that_was_certified_before_gets_nothing_by_a_ticket),
 		T(refuses_to_give_out_a_ticket_that_cannot_be_used),
 		T(a_registered_key_gets_its_device),
