@@ -411,6 +411,11 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 		kt_agent_roll(agent, KT_EV_NOTED_PROMOTED, &input);
 		return;
 	}
+	/* what the hub has in hand is not on record there: its hello says so, and is asked for */
+	if (reject->reason == KT_REASON_OP_UNKNOWN && reject->op == kt_agent_record(agent)->op) {
+		kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
+		kt_agent_roll(agent, KT_EV_CLOSED, &input);
+	}
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
 		struct kt_repeat *repeat = &agent->repeat[i];
 

@@ -253,23 +253,30 @@ static enum kt_err load_record(struct kt_identity_store *store, char why[static 
 
 /* --- credentials --- */
 
-/* Is @text a *leaf and its chain, for @key, with the private key @pem behind it? */
-static bool is_identity(struct kt_bytes text, const struct kt_public_key *key, struct kt_bytes pem,
-			struct kt_cert *leaf)
+/*
+ * Is @text a *leaf and its chain, for @key, with the private key @pem behind it? KT_ERR_INVALID:
+ * no; KT_ERR_NOMEM.
+ */
+static enum kt_err check_identity(struct kt_bytes text, const struct kt_public_key *key,
+				  struct kt_bytes pem, struct kt_cert *leaf)
 {
 	struct kt_bytes certs[KT_CHAIN_MAX + 1];
 	uint8_t *storage = NULL;
 	size_t count = 0;
-	bool is_good = false;
+	enum kt_err err = KT_ERR_INVALID;
 
 	if (pem.len > text.len || !kt_ct_equal(text.p + text.len - pem.len, pem.p, pem.len))
-		return false;
-	if (kt_pem_certs(text.p, text.len, certs, KT_CHAIN_MAX + 1, &count, &storage) == KT_ERR_OK)
-		is_good = kt_cert_decode(certs[0].p, certs[0].len, leaf) == KT_ERR_OK &&
-			  leaf->key.alg == key->alg && leaf->key.spki_len == key->spki_len &&
-			  memcmp(leaf->key.spki, key->spki, key->spki_len) == 0;
+		return err;
+	err = kt_pem_certs(text.p, text.len, certs, KT_CHAIN_MAX + 1, &count, &storage);
+	if (err == KT_ERR_OK)
+		err = kt_cert_decode(certs[0].p, certs[0].len, leaf);
 	free(storage);
-	return is_good;
+	if (err != KT_ERR_OK)
+		return err == KT_ERR_NOMEM ? err : KT_ERR_INVALID;
+	return leaf->key.alg == key->alg && leaf->key.spki_len == key->spki_len &&
+			       memcmp(leaf->key.spki, key->spki, key->spki_len) == 0
+		       ? KT_ERR_OK
+		       : KT_ERR_INVALID;
 }
 
 enum usable {
@@ -312,7 +319,9 @@ static enum usable what_is_usable(struct kt_identity_store *store, const struct 
 	if (err == KT_ERR_OK)
 		err = kt_file_read_private(store->config.fs, path.s, KT_IDENTITY_PEM_MAX, S_IRGRP,
 					   &text);
-	if (err == KT_ERR_OK && is_identity(kt_secret_view(text), &key, kt_secret_view(pem), leaf))
+	if (err == KT_ERR_OK)
+		err = check_identity(kt_secret_view(text), &key, kt_secret_view(pem), leaf);
+	if (err == KT_ERR_OK)
 		usable = kt_fingerprint_eq(&leaf->fingerprint, &slot->fp) ? USABLE_CREDENTIAL
 									  : USABLE_OTHER;
 out:

@@ -473,6 +473,26 @@ static void cover_record(struct sim *sim, const struct kt_record *record)
 		sim_cover_server(phase, KT_ROTATION_DEADLINE);
 }
 
+/* A newer ticket, or a cancel, ends what is issued and not confirmed: an enrolment begins anew. */
+static void follow_issued(struct sim_ghost_device *ghost, const struct kt_record *record)
+{
+	switch ((int)record->kind) {
+	case KT_RECORD_ISSUE:
+		ghost->is_issued = true;
+		break;
+	case KT_RECORD_TICKET_CREATE:
+	case KT_RECORD_OP_CLOSE:
+		ghost->needs_ticket |= ghost->is_issued;
+		ghost->is_issued = false;
+		break;
+	case KT_RECORD_COMMIT:
+		ghost->is_issued = false;
+		break;
+	default:
+		break;
+	}
+}
+
 void sim_check_record(struct sim *sim, const struct kt_record *record)
 {
 	int device = sim_device_of(sim, record->device.s);
@@ -488,6 +508,7 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 		sim->commits++;
 	if (device < 0)
 		return;
+	follow_issued(&sim->devices[device], record);
 	if (record->kind == KT_RECORD_COMMIT) {
 		struct sim_ghost_device *ghost = &sim->devices[device];
 		struct sim_ghost_commit *commit =
@@ -510,13 +531,10 @@ void sim_check_asked(struct sim *sim, enum sim_fault command, unsigned hub)
 
 	if (command == SIM_REVOKE || command == SIM_DELETE)
 		sim->devices[hub].revoke_wanted = true;
-	/* a newer ticket ends an enrolment that is not confirmed: the hub has to begin anew */
-	if (command == SIM_TICKET && (d == NULL || d->current == NULL) && !sim->is_calm)
+	if (command == SIM_TICKET && d == NULL && !sim->is_calm)
 		sim->devices[hub].needs_ticket = true;
 	if (d == NULL)
 		return;
-	if (command == SIM_CANCEL && d->enrolling) /* and so does its end */
-		sim->devices[hub].needs_ticket = true;
 	if (command == SIM_ROTATE)
 		sim_cover_server(kt_rotation_phase(d), KT_ROTATION_ORDER);
 	else if (command == SIM_CANCEL)
@@ -592,8 +610,9 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 
 /* --- after every step --- */
 
+/* As :agent, or on trial. */
 static bool takes(const struct kt_registry *registry, const struct kt_device *d,
-		  const struct kt_slot *slot)
+		  const struct kt_slot *slot, bool is_trial)
 {
 	const struct kt_credential *c = kt_registry_find_fingerprint(registry, &slot->fp);
 
@@ -606,7 +625,7 @@ static bool takes(const struct kt_registry *registry, const struct kt_device *d,
 		return true;
 	return d != NULL &&
 	       ((d->current != NULL && kt_fingerprint_eq(&d->current->fp, &slot->fp)) ||
-		(d->pending != NULL && kt_fingerprint_eq(&d->pending->fp, &slot->fp)));
+		(is_trial && d->pending != NULL && kt_fingerprint_eq(&d->pending->fp, &slot->fp)));
 }
 
 static bool accepts(const struct kt_registry *registry, const char *id,
@@ -614,9 +633,9 @@ static bool accepts(const struct kt_registry *registry, const char *id,
 {
 	const struct kt_device *d = kt_registry_find_device(registry, id);
 
-	return takes(registry, d, &record->active) ||
-	       (record->phase == KT_AGENT_CERT && takes(registry, d, &record->pending)) ||
-	       (kt_rollover_has_aside(record) && takes(registry, d, &record->retired));
+	return takes(registry, d, &record->active, false) ||
+	       (record->phase == KT_AGENT_CERT && takes(registry, d, &record->pending, true)) ||
+	       (kt_rollover_has_aside(record) && takes(registry, d, &record->retired, false));
 }
 
 bool sim_check_is_taken(const struct sim *sim, const struct sim_hub *hub)
@@ -638,7 +657,9 @@ static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 	if (kt_rollover_is_claim(record) || hub->starts_again || device->needs_ticket)
 		return;
 	if (sim->server.is_up && !accepts(sim->server.registry, hub->id, record))
-		sim_break(sim, "I1", "%s holds nothing that the server takes", hub->id);
+		sim_break(sim, "I1",
+			  "%s holds nothing that the server takes: phase %s, op %" PRIu64, hub->id,
+			  kt_agent_phase_name(record->phase), record->op);
 	else if (!accepts(sim->server.shadow, hub->id, record))
 		sim_break(sim, "I1", "%s holds nothing that the server takes once it restarts",
 			  hub->id);

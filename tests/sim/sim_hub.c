@@ -446,22 +446,28 @@ void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 			  .kind = SIM_EV_HUB_START, .slot = hub->slot, .number = hub->life});
 }
 
-/* With a credential in it: of a first enrolment's only copy nothing is promised, either. */
+/*
+ * As it is on the medium, too. Not of a claim: an enrolment that the medium forgets needs another
+ * ticket.
+ */
 static bool is_copy_good(const struct sim_hub *hub, const char *path)
 {
 	const struct kt_fs *fs = fake_fs_table(hub->disk.fs);
 	struct kt_agent_record record;
 	uint8_t bytes[KT_AGENT_RECORD_BLOCK];
+	size_t len = 0;
+	char *durable = fake_fs_durable_content(hub->disk.fs, path, &len);
 	int fd = fs->open(fs->ctx, path, O_RDONLY, 0);
-	ssize_t len;
+	bool is_good = durable != NULL && fd >= 0 && len == sizeof(bytes) &&
+		       fs->read(fs->ctx, fd, bytes, len) == (ssize_t)len &&
+		       memcmp(bytes, durable, len) == 0 &&
+		       kt_agent_record_decode(bytes, len, &record) == KT_ERR_OK &&
+		       !kt_rollover_is_claim(&record);
 
-	if (fd < 0)
-		return false;
-	len = fs->read(fs->ctx, fd, bytes, sizeof(bytes));
-	(void)fs->close(fs->ctx, fd);
-	return len == (ssize_t)sizeof(bytes) &&
-	       kt_agent_record_decode(bytes, sizeof(bytes), &record) == KT_ERR_OK &&
-	       record.phase != KT_AGENT_NEW;
+	if (fd >= 0)
+		(void)fs->close(fs->ctx, fd);
+	free(durable);
+	return is_good;
 }
 
 /* The medium loses one of two good copies: of one alone nothing is promised. */

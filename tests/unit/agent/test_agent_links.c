@@ -507,6 +507,25 @@ static void after_closed_the_same_rotate_says_that_the_op_is_open(void **state)
 	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/200");
 }
 
+/* To nobody but a plugin that has forgotten the op: it is told by a hello, as at a new connect. */
+static void an_op_that_nobody_knows_is_as_closed(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	h->disk.bad_cert = KT_REASON_CERT_KEY;
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_UNKNOWN, 0, 199); /* another one */
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_UNKNOWN, 0, 200);
+	hub_pass(h, 9999);
+	TRACE_NOTHING(&h->trace); /* neither csr nor failed is repeated */
+	hub_pass(h, 1);
+	TRACE_EXPECT(&h->trace, "send agent hello");
+	assert_int_equal(hub_sent(h)->u.hello.op, 200);
+}
+
 /* Only what was asked for is heard: a welcome that comes twice begins nothing. */
 static void a_welcome_that_nobody_asked_for_is_ignored(void **state)
 {
@@ -552,6 +571,7 @@ int main(void)
 		T(closed_is_asked_about_again_for_as_long_as_it_is_the_last_word),
 		T(closed_in_the_trial_is_asked_about_in_the_session_beside_it),
 		T(after_closed_the_same_rotate_says_that_the_op_is_open),
+		T(an_op_that_nobody_knows_is_as_closed),
 		T(a_welcome_that_nobody_asked_for_is_ignored),
 	};
 #undef T
