@@ -473,24 +473,24 @@ static void cover_record(struct sim *sim, const struct kt_record *record)
 		sim_cover_server(phase, KT_ROTATION_DEADLINE);
 }
 
-/* A newer ticket, or a cancel, ends what is issued and not confirmed: an enrolment begins anew. */
-static void follow_issued(struct sim_ghost_device *ghost, const struct kt_record *record)
+/* Is something issued to the device and not committed, as the records before say? */
+static bool is_issued(const struct sim *sim, const struct kt_record *before)
 {
-	switch ((int)record->kind) {
-	case KT_RECORD_ISSUE:
-		ghost->is_issued = true;
-		break;
-	case KT_RECORD_TICKET_CREATE:
-	case KT_RECORD_OP_CLOSE:
-		ghost->needs_ticket |= ghost->is_issued;
-		ghost->is_issued = false;
-		break;
-	case KT_RECORD_COMMIT:
-		ghost->is_issued = false;
-		break;
-	default:
-		break;
+	const struct sim_server *s = &sim->server;
+	bool is_open = false;
+
+	for (size_t i = 0; i + 1 < before->seq; i++) {
+		const struct kt_record *r = &s->records[i];
+
+		if (strcmp(r->device.s, before->device.s) != 0)
+			continue;
+		if (r->kind == KT_RECORD_ISSUE)
+			is_open = true;
+		else if (r->kind == KT_RECORD_COMMIT || r->kind == KT_RECORD_OP_CLOSE ||
+			 r->kind == KT_RECORD_TICKET_CREATE)
+			is_open = false;
 	}
+	return is_open;
 }
 
 void sim_check_record(struct sim *sim, const struct kt_record *record)
@@ -508,7 +508,10 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 		sim->commits++;
 	if (device < 0)
 		return;
-	follow_issued(&sim->devices[device], record);
+	/* an enrolment begins anew */
+	if ((record->kind == KT_RECORD_TICKET_CREATE || record->kind == KT_RECORD_OP_CLOSE) &&
+	    is_issued(sim, record))
+		sim->devices[device].needs_ticket = true;
 	if (record->kind == KT_RECORD_COMMIT) {
 		struct sim_ghost_device *ghost = &sim->devices[device];
 		struct sim_ghost_commit *commit =
