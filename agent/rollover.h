@@ -60,8 +60,9 @@ const char *kt_rollover_action_name(enum kt_rollover_action action);
 bool kt_rollover_is_claim(const struct kt_agent_record *record);
 
 /*
- * Did an enrolment put a credential aside (retired), not a key alone, which may be the one in force? Until `confirm`
- * of the enrolment's own: so that one, while there is something aside, is not.
+ * Did an enrolment put a credential aside (retired), not a key alone, which may be the one in
+ * force? Until `confirm` of the enrolment's own: so that one, while there is something aside, is
+ * not.
  */
 bool kt_rollover_has_aside(const struct kt_agent_record *record);
 

@@ -1,8 +1,9 @@
 /*
  * identity_internal - what the two halves of the identity store share. For identity_*.c only.
  *
- * identity_store.c: the operations. identity_recover.c: open, which is recovery every time.
- * identity_peek.c: a look from outside.
+ * identity_store.c: the operations. identity_recover.c: open, which is recovery every time;
+ * identity_credentials.c: of what the record names, what is still there. identity_peek.c: a look
+ * from outside.
  */
 #ifndef KT_IDENTITY_INTERNAL_H
 #define KT_IDENTITY_INTERNAL_H
@@ -10,7 +11,7 @@
 #include "agent_record.h"
 #include "identity_store.h"
 
-enum { KT_IDENTITY_PATH = 4096, KT_IDENTITY_PEM_MAX = 65536 };
+enum { KT_IDENTITY_PATH = 4096, KT_IDENTITY_PEM_MAX = 65536, KT_IDENTITY_WHY = 512 };
 
 enum kt_copy_state {
 	KT_COPY_ABSENT,
@@ -47,5 +48,20 @@ extern const char *const kt_identity_copies[2];
 /* Names of the files in identity/<dir>/ that hold private bytes; NULL-terminated. */
 extern const char *const kt_identity_private[];
 bool kt_identity_names(const struct kt_agent_record *record, uint64_t dir);
+
+/* A sentence for the operator; errno stays. */
+void kt_identity_say(char why[static KT_IDENTITY_WHY], const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* "cannot @what @path: ...", of errno where @err is KT_ERR_SYS. */
+void kt_identity_say_err(char why[static KT_IDENTITY_WHY], const char *what, const char *path,
+			 enum kt_err err);
+
+/*
+ * A damaged credential is no reason to stay away while there is another one. Where the pending
+ * certificate is lost but its key is not, the phase goes back to KEY: the server gives the same
+ * certificate again. What only could not be read this time is left as it is.
+ */
+enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
+					  char why[static KT_IDENTITY_WHY]);
 
 #endif

@@ -11,34 +11,34 @@
 #include "identity_internal.h"
 #include "topic.h"
 
-enum { WHY_MAX = 512, DIRS_MAX = 64 };
+enum { DIRS_MAX = 64 };
 
-/* A sentence for the operator; errno stays. */
-__attribute__((format(printf, 2, 3))) static void say(char why[static WHY_MAX], const char *format,
-						      ...)
+void kt_identity_say(char why[static KT_IDENTITY_WHY], const char *format, ...)
 {
 	int saved = errno;
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(why, WHY_MAX, format, args);
+	(void)vsnprintf(why, KT_IDENTITY_WHY, format, args);
 	va_end(args);
 	errno = saved;
 }
 
-static void say_err(char why[static WHY_MAX], const char *what, const char *path, enum kt_err err)
+void kt_identity_say_err(char why[static KT_IDENTITY_WHY], const char *what, const char *path,
+			 enum kt_err err)
 {
 	char reason[128] = "";
 
 	/* GNU strerror_r: the text need not be in the buffer */
-	say(why, "cannot %s %s: %s", what, path,
-	    err == KT_ERR_SYS ? strerror_r(errno, reason, sizeof(reason)) : kt_err_text(err));
+	kt_identity_say(why, "cannot %s %s: %s", what, path,
+			err == KT_ERR_SYS ? strerror_r(errno, reason, sizeof(reason))
+					  : kt_err_text(err));
 }
 
 /* --- the lock --- */
 
 /* On the kernel's file system alone: the tests' file system in memory has one process. */
-static enum kt_err take_lock(struct kt_identity_store *store, char why[static WHY_MAX])
+static enum kt_err take_lock(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	struct flock whole_file = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct kt_identity_path path;
@@ -48,16 +48,16 @@ static enum kt_err take_lock(struct kt_identity_store *store, char why[static WH
 		return err;
 	store->lock_fd = open(path.s, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	if (store->lock_fd < 0) {
-		say_err(why, "open", path.s, KT_ERR_SYS);
+		kt_identity_say_err(why, "open", path.s, KT_ERR_SYS);
 		return KT_ERR_SYS;
 	}
 	if (fcntl(store->lock_fd, F_OFD_SETLK, &whole_file) == 0)
 		return KT_ERR_OK;
 	err = errno == EAGAIN || errno == EACCES ? KT_ERR_BUSY : KT_ERR_SYS;
 	if (err == KT_ERR_BUSY)
-		say(why, "another agent uses %s", store->state_dir);
+		kt_identity_say(why, "another agent uses %s", store->state_dir);
 	else
-		say_err(why, "lock", path.s, err);
+		kt_identity_say_err(why, "lock", path.s, err);
 	return err;
 }
 
@@ -95,7 +95,7 @@ out:
 	return err;
 }
 
-static enum kt_err make_dirs(struct kt_identity_store *store, char why[static WHY_MAX])
+static enum kt_err make_dirs(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	struct kt_identity_path identity;
 	const char *paths[2];
@@ -110,7 +110,7 @@ static enum kt_err make_dirs(struct kt_identity_store *store, char why[static WH
 		if (err == KT_ERR_OK)
 			err = fit_mode(store, paths[i], kt_identity_dir_mode(store));
 		if (err != KT_ERR_OK) {
-			say_err(why, "use the directory", paths[i], err);
+			kt_identity_say_err(why, "use the directory", paths[i], err);
 			return err;
 		}
 	}
@@ -180,7 +180,7 @@ static bool see_digits(void *arg, const char *name)
 }
 
 /* The first start: but never where credentials lie that a lost record may have named. */
-static enum kt_err first_record(struct kt_identity_store *store, char why[static WHY_MAX])
+static enum kt_err first_record(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	const struct kt_fs *fs = store->config.fs;
 	struct kt_agent_record fresh = {.phase = KT_AGENT_NEW};
@@ -191,38 +191,39 @@ static enum kt_err first_record(struct kt_identity_store *store, char why[static
 	if (err != KT_ERR_OK)
 		return err;
 	if (fs->list(fs->ctx, identity.s, see_digits, &has_credentials) != 0) {
-		say_err(why, "list", identity.s, KT_ERR_SYS);
+		kt_identity_say_err(why, "list", identity.s, KT_ERR_SYS);
 		return KT_ERR_SYS;
 	}
 	if (has_credentials) {
-		say(why, "%s has credentials, but record.0 and record.1 are gone",
-		    store->state_dir);
+		kt_identity_say(why, "%s has credentials, but record.0 and record.1 are gone",
+				store->state_dir);
 		return KT_ERR_CORRUPT;
 	}
 	store->newest = 1;
 	err = kt_identity_save(store, &fresh);
 	if (err != KT_ERR_OK)
-		say_err(why, "write the first record in", store->state_dir, err);
+		kt_identity_say_err(why, "write the first record in", store->state_dir, err);
 	return err;
 }
 
-static enum kt_err no_good_copy(const struct kt_identity_store *store, char why[static WHY_MAX])
+static enum kt_err no_good_copy(const struct kt_identity_store *store,
+				char why[static KT_IDENTITY_WHY])
 {
 	for (unsigned i = 0; i < 2; i++) {
 		if (store->copy[i] != KT_COPY_UNREADABLE)
 			continue;
 		/* a disk may give it back the next time: nothing is begun anew in its place */
 		errno = EIO;
-		say(why, "cannot read %s in %s, and there is no other good copy",
-		    kt_identity_copies[i], store->state_dir);
+		kt_identity_say(why, "cannot read %s in %s, and there is no other good copy",
+				kt_identity_copies[i], store->state_dir);
 		return KT_ERR_SYS;
 	}
-	say(why, "record.0 and record.1 in %s are damaged: enrol again with a ticket",
-	    store->state_dir);
+	kt_identity_say(why, "record.0 and record.1 in %s are damaged: enrol again with a ticket",
+			store->state_dir);
 	return KT_ERR_CORRUPT;
 }
 
-static enum kt_err load_record(struct kt_identity_store *store, char why[static WHY_MAX])
+static enum kt_err load_record(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	struct kt_agent_record record[2];
 
@@ -233,7 +234,7 @@ static enum kt_err load_record(struct kt_identity_store *store, char why[static 
 		if (err == KT_ERR_OK)
 			err = load_copy(store, path.s, &record[i], &store->copy[i]);
 		if (err != KT_ERR_OK) {
-			say_err(why, "read", path.s, err);
+			kt_identity_say_err(why, "read", path.s, err);
 			return err;
 		}
 	}
@@ -248,179 +249,6 @@ static enum kt_err load_record(struct kt_identity_store *store, char why[static 
 	store->is_alone =
 		store->copy[1 - store->newest] != KT_COPY_GOOD &&
 		(store->copy[1 - store->newest] != KT_COPY_ABSENT || store->record.seq > 1);
-	return KT_ERR_OK;
-}
-
-/* --- credentials --- */
-
-/*
- * Is @text a *leaf and its chain, for @key, with the private key @pem behind it? KT_ERR_INVALID:
- * no; KT_ERR_NOMEM.
- */
-static enum kt_err check_identity(struct kt_bytes text, const struct kt_public_key *key,
-				  struct kt_bytes pem, struct kt_cert *leaf)
-{
-	struct kt_bytes certs[KT_CHAIN_MAX + 1];
-	uint8_t *storage = NULL;
-	size_t count = 0;
-	enum kt_err err = KT_ERR_INVALID;
-
-	if (pem.len > text.len || !kt_ct_equal(text.p + text.len - pem.len, pem.p, pem.len))
-		return err;
-	err = kt_pem_certs(text.p, text.len, certs, KT_CHAIN_MAX + 1, &count, &storage);
-	if (err == KT_ERR_OK)
-		err = kt_cert_decode(certs[0].p, certs[0].len, leaf);
-	free(storage);
-	if (err != KT_ERR_OK)
-		return err == KT_ERR_NOMEM ? err : KT_ERR_INVALID;
-	return leaf->key.alg == key->alg && leaf->key.spki_len == key->spki_len &&
-			       memcmp(leaf->key.spki, key->spki, key->spki_len) == 0
-		       ? KT_ERR_OK
-		       : KT_ERR_INVALID;
-}
-
-enum usable {
-	USABLE_NOT,	/* missing or damaged for good */
-	USABLE_UNKNOWN, /* could not be read now */
-	USABLE_KEY,
-	USABLE_OTHER,	  /* its key, and a whole certificate that the record does not name */
-	USABLE_CREDENTIAL /* as the record says */
-};
-
-static bool is_gone(enum kt_err err)
-{
-	return err == KT_ERR_NOT_FOUND || err == KT_ERR_INVALID || err == KT_ERR_UNSUPPORTED ||
-	       err == KT_ERR_TOO_LONG;
-}
-
-/* What of @slot can still be used, by what its files hold; UNKNOWN leaves *@why_not. *leaf: of a
- * whole certificate. */
-static enum usable what_is_usable(struct kt_identity_store *store, const struct kt_slot *slot,
-				  struct kt_cert *leaf, enum kt_err *why_not)
-{
-	struct kt_key_store *keys = store->config.keys;
-	struct kt_identity_path path;
-	struct kt_secret *text = NULL;
-	struct kt_secret *pem = NULL;
-	struct kt_public_key key;
-	enum usable usable = USABLE_NOT;
-	enum kt_err err = KT_ERR_NOT_FOUND;
-
-	if (slot->dir != 0)
-		err = kt_identity_dir(store, slot->dir, "", &path);
-	if (err == KT_ERR_OK)
-		err = keys->public_key(keys->ctx, path.s, &key);
-	if (err == KT_ERR_OK)
-		err = keys->pem(keys->ctx, path.s, &pem);
-	if (err != KT_ERR_OK)
-		goto out;
-	usable = USABLE_KEY;
-	err = kt_identity_dir(store, slot->dir, "/identity.pem", &path);
-	if (err == KT_ERR_OK)
-		err = kt_file_read_private(store->config.fs, path.s, KT_IDENTITY_PEM_MAX, S_IRGRP,
-					   &text);
-	if (err == KT_ERR_OK)
-		err = check_identity(kt_secret_view(text), &key, kt_secret_view(pem), leaf);
-	if (err == KT_ERR_OK)
-		usable = kt_fingerprint_eq(&leaf->fingerprint, &slot->fp) ? USABLE_CREDENTIAL
-									  : USABLE_OTHER;
-out:
-	if (err != KT_ERR_OK && !is_gone(err)) {
-		usable = USABLE_UNKNOWN;
-		*why_not = err;
-	}
-	kt_secret_free(text);
-	kt_secret_free(pem);
-	return usable;
-}
-
-static bool is_of_device(const struct kt_cert *leaf, const struct kt_agent_record *record)
-{
-	const char *name = NULL;
-
-	return kt_uri_decode(leaf->uri, record->trust_domain, &name) == KT_URI_DEVICE &&
-	       strcmp(name, record->device.s) == 0;
-}
-
-/*
- * The copy that is lost may have said CERT, and the server may have committed since: then the old
- * credential, which is all that phase KEY tries, is refused for good. A certificate for the key
- * that the record names was verified before it was written, and CERT tries both: so it is tried.
- */
-static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_record *next)
-{
-	enum kt_err unknown = KT_ERR_OK;
-	struct kt_cert leaf;
-
-	if (!store->is_alone || next->phase != KT_AGENT_KEY || next->pending.op == 0 ||
-	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_OTHER ||
-	    !is_of_device(&leaf, next) || !kt_cert_generation(&leaf, &next->pending.generation))
-		return;
-	next->pending.fp = leaf.fingerprint;
-	next->phase = KT_AGENT_CERT;
-}
-
-/*
- * Another ticket's enrolment had taken this one's place, as only the lost copy said, and its key is
- * deleted: what had been put aside for it takes its place again.
- */
-static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
-{
-	static const struct kt_fingerprint none;
-	enum kt_err unknown = KT_ERR_OK;
-	struct kt_cert leaf;
-
-	if (next->phase != KT_AGENT_KEY || next->pending.op != 0 ||
-	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_NOT)
-		return;
-	next->phase = KT_AGENT_STABLE;
-	next->pending = (struct kt_slot){0};
-	if (next->retired.dir == 0 || next->step != KT_STEP_NONE)
-		return;
-	next->phase = kt_fingerprint_eq(&next->retired.fp, &none) ? KT_AGENT_KEY : KT_AGENT_CERT;
-	next->pending = next->retired;
-	next->retired = (struct kt_slot){0};
-}
-
-/*
- * A damaged credential is no reason to stay away while there is another one. Where the pending
- * certificate is lost but its key is not, the phase goes back to KEY: the server gives the same
- * certificate again. What only could not be read this time is left as it is.
- */
-static enum kt_err check_credentials(struct kt_identity_store *store, char why[static WHY_MAX])
-{
-	struct kt_agent_record next = store->record;
-	struct kt_cert leaf;
-	enum kt_err err = KT_ERR_CORRUPT;
-	enum usable active = what_is_usable(store, &next.active, &leaf, &err);
-	enum usable pending = USABLE_NOT;
-
-	adopt_certificate(store, &next);
-	end_lost_claim(store, &next);
-	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
-		pending = what_is_usable(store, &next.pending, &leaf, &err);
-	if (pending == USABLE_OTHER)
-		pending = USABLE_KEY;
-	if (active == USABLE_CREDENTIAL && pending == USABLE_KEY) {
-		next.phase = KT_AGENT_KEY;
-		memset(&next.pending.fp, 0, sizeof(next.pending.fp));
-	} else if (active == USABLE_CREDENTIAL || pending == USABLE_CREDENTIAL) {
-		if (next.phase == store->record.phase)
-			return KT_ERR_OK;
-	} else if (next.phase == KT_AGENT_NEW && pending != USABLE_UNKNOWN) {
-		if (next.pending.dir == 0 || pending == USABLE_KEY)
-			return KT_ERR_OK;
-		next.pending = (struct kt_slot){0}; /* nothing hangs on it: a new one is made */
-	} else if (err != KT_ERR_CORRUPT) {
-		say_err(why, "read the credentials in", store->state_dir, err);
-		return err;
-	} else {
-		say(why, "no credential in %s/identity can be used: enrol again with a ticket",
-		    store->state_dir);
-		return KT_ERR_CORRUPT;
-	}
-	if (kt_identity_save(store, &next) != KT_ERR_OK)
-		say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
 	return KT_ERR_OK;
 }
 
@@ -452,7 +280,7 @@ static bool take_unnamed(void *arg, const char *name)
 	return u->count < DIRS_MAX;
 }
 
-static void drop_unnamed(struct kt_identity_store *store, char why[static WHY_MAX])
+static void drop_unnamed(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	const struct kt_fs *fs = store->config.fs;
 	struct unnamed unnamed = {.record = &store->record};
@@ -461,7 +289,7 @@ static void drop_unnamed(struct kt_identity_store *store, char why[static WHY_MA
 	if (kt_identity_path(store, "identity", &path) != KT_ERR_OK)
 		return;
 	if (fs->list(fs->ctx, path.s, take_unnamed, &unnamed) != 0 && unnamed.count == 0) {
-		say_err(why, "list", path.s, KT_ERR_SYS);
+		kt_identity_say_err(why, "list", path.s, KT_ERR_SYS);
 		return;
 	}
 	for (size_t i = 0; i < unnamed.count; i++) {
@@ -470,11 +298,12 @@ static void drop_unnamed(struct kt_identity_store *store, char why[static WHY_MA
 		if (err == KT_ERR_OK)
 			err = kt_dir_remove(fs, path.s, kt_identity_private);
 		if (err != KT_ERR_OK)
-			say_err(why, "delete", path.s, err);
+			kt_identity_say_err(why, "delete", path.s, err);
 	}
 }
 
-static void tidy_dir(struct kt_identity_store *store, uint64_t dir, char why[static WHY_MAX])
+static void tidy_dir(struct kt_identity_store *store, uint64_t dir,
+		     char why[static KT_IDENTITY_WHY])
 {
 	struct kt_identity_path path;
 	enum kt_err err = KT_ERR_OK;
@@ -493,7 +322,7 @@ static void tidy_dir(struct kt_identity_store *store, uint64_t dir, char why[sta
 			err = fit_mode(store, path.s, kt_identity_key_mode(store));
 	}
 	if (err != KT_ERR_OK)
-		say_err(why, "tidy up", path.s, err);
+		kt_identity_say_err(why, "tidy up", path.s, err);
 }
 
 /* Does the link's target lead to a directory that the record names? */
@@ -512,7 +341,7 @@ static bool is_named(const struct kt_identity_store *store, const char *target)
  * With a copy lost the link may be ahead of the record, and right: it stays until the record has
  * caught up, or the hub's programs would go back to what the server has superseded.
  */
-static void repair_link(struct kt_identity_store *store, char why[static WHY_MAX])
+static void repair_link(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	const struct kt_fs *fs = store->config.fs;
 	uint64_t dir = store->record.active.dir;
@@ -536,10 +365,10 @@ static void repair_link(struct kt_identity_store *store, char why[static WHY_MAX
 		err = kt_identity_link(store, dir);
 	}
 	if (err != KT_ERR_OK)
-		say_err(why, "repair the link", path.s, err);
+		kt_identity_say_err(why, "repair the link", path.s, err);
 }
 
-static void tidy_up(struct kt_identity_store *store, char why[static WHY_MAX])
+static void tidy_up(struct kt_identity_store *store, char why[static KT_IDENTITY_WHY])
 {
 	struct kt_agent_record same = store->record;
 	struct kt_identity_path identity;
@@ -550,7 +379,7 @@ static void tidy_up(struct kt_identity_store *store, char why[static WHY_MAX])
 	if (err == KT_ERR_OK)
 		err = kt_dir_sweep(store->config.fs, identity.s);
 	if (err != KT_ERR_OK)
-		say_err(why, "sweep", store->state_dir, err);
+		kt_identity_say_err(why, "sweep", store->state_dir, err);
 	/*
 	 * With one copy lost (a write was cut, it rotted, the disk does not give it back) the other
 	 * one may be the older, and name less than there is: both are made whole first, and what no
@@ -560,7 +389,7 @@ static void tidy_up(struct kt_identity_store *store, char why[static WHY_MAX])
 		drop_unnamed(store, why);
 	} else if (store->copy[1 - store->newest] != KT_COPY_GOOD &&
 		   kt_identity_save(store, &same) != KT_ERR_OK) {
-		say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
+		kt_identity_say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
 	}
 	tidy_dir(store, store->record.active.dir, why);
 	tidy_dir(store, store->record.pending.dir, why);
@@ -593,21 +422,22 @@ enum kt_err kt_identity_open(const struct kt_identity_config *config,
 	if (err == KT_ERR_OK && store->is_alone)
 		lost = store->copy[1 - store->newest];
 	if (err == KT_ERR_OK)
-		err = check_credentials(store, why);
+		err = kt_identity_check_credentials(store, why);
 	if (err != KT_ERR_OK)
 		goto out;
 	tidy_up(store, why);
 	if (why[0] == '\0' && lost != KT_COPY_GOOD && lost != KT_COPY_DOUBTFUL)
-		say(why,
-		    "%s: one copy of the record %s; went on with the other one, which may be "
-		    "older, and deleted nothing",
-		    config->state_dir,
-		    lost == KT_COPY_UNREADABLE ? "could not be read" : "was gone");
+		kt_identity_say(
+			why,
+			"%s: one copy of the record %s; went on with the other one, which may be "
+			"older, and deleted nothing",
+			config->state_dir,
+			lost == KT_COPY_UNREADABLE ? "could not be read" : "was gone");
 	*out = store;
 	store = NULL; /* moved */
 out:
 	if (err != KT_ERR_OK && why[0] == '\0')
-		say_err(why, "open", config->state_dir, err);
+		kt_identity_say_err(why, "open", config->state_dir, err);
 	kt_identity_close(store);
 	return err;
 }

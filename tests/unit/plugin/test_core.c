@@ -102,13 +102,10 @@ static void a_superseded_credential_is_suspect_before_promoted_and_an_alarm_afte
 }
 
 /* What the hub's own program sent just before it reloaded may come in just after. */
-static void what_was_under_way_at_promoted_is_a_suspicion(void **state)
+static void come_under_way_at_promoted(struct fake *f)
 {
-	struct fake *f = *state;
 	struct kt_message *m;
 
-	rotate_to_next(f, 5);
-	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
 	m = fake_message(f, AGENT, KT_MESSAGE_PROMOTED);
 	m->u.promoted.op = 5;
 	m->u.promoted.fp = fake_fingerprint(NEXT);
@@ -121,6 +118,25 @@ static void what_was_under_way_at_promoted_is_a_suspicion(void **state)
 	fake_later(f, 1);
 	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
 	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
+}
+
+static void what_was_under_way_at_promoted_is_a_suspicion(void **state)
+{
+	struct fake *f = *state;
+
+	rotate_to_next(f, 5);
+	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
+	come_under_way_at_promoted(f);
+}
+
+static void also_where_the_ledger_does_not_take_promoted(void **state)
+{
+	struct fake *f = *state;
+
+	rotate_to_next(f, 5);
+	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
+	f->journal_fails = true;
+	come_under_way_at_promoted(f);
 }
 
 static void a_kick_that_the_broker_could_not_take_is_made_again(void **state)
@@ -788,6 +804,7 @@ int main(void)
 		T(a_refusal_is_counted_and_logged),
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
+		T(also_where_the_ledger_does_not_take_promoted),
 		T(a_kick_that_the_broker_could_not_take_is_made_again),
 		T(a_revoked_credential_is_told_and_banned),
 		T(reload_disturbs_nobody_and_promotes_nothing),
