@@ -602,7 +602,7 @@ static void with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again(void *
 	assert_int_equal(open_store(w), KT_ERR_OK);
 	assert_true(is_there(w, "identity/200/key.pem"));
 	next = *kt_identity_record(w->store);
-	next.op = SECOND + 1; /* a newer op: nobody asks for that key any more */
+	next.op = SECOND + 1; /* nobody asks for that key any more */
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	assert_int_equal(open_store(w), KT_ERR_OK);
 	assert_false(is_there(w, "identity/200"));
@@ -941,7 +941,6 @@ static void a_claim_whose_key_is_gone_is_given_up(void **state)
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	assert_int_equal(open_store(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
-	/* and the trial that it had interrupted goes on */
 	next = with_cert(w, SECOND);
 	next.retired = next.pending;
 	next.phase = KT_AGENT_KEY;
