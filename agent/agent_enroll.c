@@ -182,7 +182,6 @@ static bool is_wanted(const struct kt_agent *agent, const struct kt_device_id *g
  */
 static void give_claim_up(struct kt_agent *agent)
 {
-	static const struct kt_fingerprint none;
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
 	const struct kt_slot aside = next.retired;
@@ -195,13 +194,13 @@ static void give_claim_up(struct kt_agent *agent)
 		next.step = KT_STEP_LINK; /* from the start: nobody knows how far they were */
 		next.step_op = next.active.op;
 		if (aside.op == next.op) {
-			next.phase =
-				kt_fingerprint_eq(&aside.fp, &none) ? KT_AGENT_KEY : KT_AGENT_CERT;
+			next.phase = kt_slot_has_cert(&aside) ? KT_AGENT_CERT : KT_AGENT_KEY;
 			next.pending = aside;
 		} else {
 			unnamed[1] = aside.dir;
 		}
 	}
+	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, RETRY_AFTER_REFUSAL_S * INT64_C(1000));
 	kt_agent_link_close(agent, KT_LINK_CLAIM);
 	if (kt_agent_save(agent, &next) != KT_ERR_OK)
 		return;

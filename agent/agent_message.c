@@ -277,7 +277,7 @@ static bool settle_aside(struct kt_agent *agent, enum kt_link link, const struct
 		       KT_ERR_OK;
 	if (link == KT_LINK_AGENT && slot->dir == record->retired.dir &&
 	    kt_fingerprint_eq(&slot->fp, fp))
-		(void)kt_agent_settle_aside(agent, true); /* not saved: the next session */
+		return kt_agent_settle_aside(agent, true) == KT_ERR_OK;
 	return true;
 }
 
@@ -411,11 +411,10 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 		kt_agent_roll(agent, KT_EV_NOTED_PROMOTED, &input);
 		return;
 	}
-	/* what the hub has in hand is not on record there: its hello says so, and is asked for */
-	if (reject->reason == KT_REASON_OP_UNKNOWN && reject->op == kt_agent_record(agent)->op) {
-		kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
+	/* the hello says what the hub has in hand, and whether it is so still is asked for */
+	if ((reject->reason == KT_REASON_OP_UNKNOWN || reject->reason == KT_REASON_OP_CLOSED) &&
+	    reject->op == kt_agent_record(agent)->op)
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
-	}
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
 		struct kt_repeat *repeat = &agent->repeat[i];
 
@@ -423,7 +422,9 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 			continue;
 		if (reject->retry_s > 0)
 			repeat->next_ms = agent->now.mono_ms + (int64_t)reject->retry_s * 1000;
-		else if (i == KT_REPEAT_WORK && reject->op != 0)
+		else if (reject->op != 0 &&
+			 (i == KT_REPEAT_WORK ||
+			  (i == KT_REPEAT_FAILED && reject->reason == KT_REASON_OP_UNKNOWN)))
 			repeat->is_due = false; /* final: the next welcome or rotate steers on */
 	}
 }

@@ -152,12 +152,9 @@ bool kt_rollover_is_claim(const struct kt_agent_record *record)
 
 bool kt_rollover_has_aside(const struct kt_agent_record *record)
 {
-	static const struct kt_fingerprint none;
-
 	return record->retired.dir != 0 && record->step == KT_STEP_NONE &&
-	       !kt_fingerprint_eq(&record->retired.fp, &none) &&
-	       (record->phase == KT_AGENT_CERT ||
-		(record->phase == KT_AGENT_KEY && kt_rollover_is_claim(record)));
+	       kt_slot_has_cert(&record->retired) &&
+	       (record->phase == KT_AGENT_CERT || record->phase == KT_AGENT_KEY);
 }
 
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,

@@ -40,7 +40,7 @@ enum usable {
 	USABLE_CREDENTIAL /* as the record says */
 };
 
-static bool is_gone(enum kt_err err)
+bool kt_identity_is_gone(enum kt_err err)
 {
 	return err == KT_ERR_NOT_FOUND || err == KT_ERR_INVALID || err == KT_ERR_UNSUPPORTED ||
 	       err == KT_ERR_TOO_LONG;
@@ -78,7 +78,7 @@ static enum usable what_is_usable(struct kt_identity_store *store, const struct 
 		usable = kt_fingerprint_eq(&leaf->fingerprint, &slot->fp) ? USABLE_CREDENTIAL
 									  : USABLE_OTHER;
 out:
-	if (err != KT_ERR_OK && !is_gone(err)) {
+	if (err != KT_ERR_OK && !kt_identity_is_gone(err)) {
 		usable = USABLE_UNKNOWN;
 		*why_not = err;
 	}
@@ -119,7 +119,6 @@ static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_r
  */
 static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
 {
-	static const struct kt_fingerprint none;
 	enum kt_err unknown = KT_ERR_OK;
 	struct kt_cert leaf;
 
@@ -130,9 +129,25 @@ static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_reco
 	next->pending = (struct kt_slot){0};
 	if (next->retired.dir == 0 || next->step != KT_STEP_NONE)
 		return;
-	next->phase = kt_fingerprint_eq(&next->retired.fp, &none) ? KT_AGENT_KEY : KT_AGENT_CERT;
+	next->phase = kt_slot_has_cert(&next->retired) ? KT_AGENT_CERT : KT_AGENT_KEY;
 	next->pending = next->retired;
 	next->retired = (struct kt_slot){0};
+	next->step = KT_STEP_LINK; /* the enrolment had cut the last commit's steps off */
+	next->step_op = next->active.op;
+}
+
+/* Of three credentials the one that an enrolment had put aside is all that can be used. */
+static bool use_aside(struct kt_identity_store *store, struct kt_agent_record *next,
+		      enum kt_err *why_not)
+{
+	struct kt_cert leaf;
+
+	if (next->retired.dir == 0 || next->step != KT_STEP_NONE ||
+	    what_is_usable(store, &next->retired, &leaf, why_not) != USABLE_CREDENTIAL)
+		return false;
+	next->active = next->retired;
+	next->retired = (struct kt_slot){0};
+	return true;
 }
 
 enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
@@ -160,6 +175,9 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 		if (next.pending.dir == 0 || pending == USABLE_KEY)
 			return KT_ERR_OK;
 		next.pending = (struct kt_slot){0}; /* nothing hangs on it: a new one is made */
+	} else if (use_aside(store, &next, &err)) {
+		next.step = KT_STEP_LINK; /* `current` leads to what is damaged */
+		next.step_op = next.active.op;
 	} else if (err != KT_ERR_CORRUPT) {
 		kt_identity_say_err(why, "read the credentials in", store->state_dir, err);
 		return err;

@@ -49,6 +49,8 @@ extern const char *const kt_identity_copies[2];
 extern const char *const kt_identity_private[];
 bool kt_identity_names(const struct kt_agent_record *record, uint64_t dir);
 
+/* A key or certificate is missing or damaged for good; what else fails says nothing about it. */
+bool kt_identity_is_gone(enum kt_err err);
 /* A sentence for the operator; errno stays. */
 void kt_identity_say(char why[static KT_IDENTITY_WHY], const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

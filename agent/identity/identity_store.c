@@ -188,9 +188,9 @@ static enum kt_err take_key(struct kt_identity_store *store, uint64_t dir, enum 
 	if (kt_identity_names(&store->record, dir))
 		return err;
 	err = kt_identity_public_key(store, dir, &key);
-	if (err == KT_ERR_SYS || err == KT_ERR_NOMEM)
-		return err;
-	return err == KT_ERR_OK && key.alg == alg ? KT_ERR_OK : KT_ERR_EXISTS;
+	if (err != KT_ERR_OK)
+		return kt_identity_is_gone(err) ? KT_ERR_EXISTS : err;
+	return key.alg == alg ? KT_ERR_OK : KT_ERR_EXISTS;
 }
 
 enum kt_err kt_identity_new_key(struct kt_identity_store *store, uint64_t dir, enum kt_alg alg)

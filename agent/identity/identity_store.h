@@ -43,6 +43,13 @@ struct kt_slot {      /* one credential on disk */
 	struct kt_fingerprint fp; /* zero while there is a key alone */
 };
 
+static inline bool kt_slot_has_cert(const struct kt_slot *slot)
+{
+	const struct kt_fingerprint none = {{0}};
+
+	return !kt_fingerprint_eq(&slot->fp, &none);
+}
+
 struct kt_agent_record {
 	uint64_t seq; /* grows with each save */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];

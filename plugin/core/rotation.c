@@ -174,18 +174,19 @@ static struct kt_outcome close_op(struct kt_core *core, const struct kt_device *
 struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_device *device,
 				     const char *actor)
 {
+	struct kt_session *session = kt_core_session_of(core, device, KT_SESSION_AGENT);
 	/* an enrolment too, but not of what may be all that the hub has */
 	const enum kt_server_phase phase =
-		device->current != NULL ? device->phase : kt_rotation_phase(device);
+		session != NULL && session->has_hello && session->credential == device->current
+			? device->phase
+			: kt_rotation_phase(device);
 	struct kt_outcome outcome = {.reason = kt_rotation_step(phase, KT_ROTATION_CANCEL).refusal};
 	const uint64_t op = device->op;
-	struct kt_session *session;
 
 	if (outcome.reason != KT_REASON_NONE)
 		return outcome;
 	outcome = close_op(core, device, actor);
 	outcome.op = op;
-	session = kt_core_session_of(core, device, KT_SESSION_AGENT);
 	if (outcome.seq != 0 && session != NULL && session->has_hello)
 		kt_rotation_reject_after(core, session, KT_REASON_OP_CLOSED, op, outcome.seq);
 	return outcome;

@@ -164,7 +164,7 @@ static void focus(struct sim *sim)
 	case FOCUS_CLAIMS: /* enrolment in the middle of everything */
 		sim->per_mille[SIM_TICKET] = 700;
 		sim->per_mille[SIM_WRONG_TICKET] = 300;
-		sim->per_mille[SIM_LOSE] = 150;
+		sim->per_mille[SIM_LOSE] = 200;
 		break;
 	case FOCUS_CLONES: /* two hubs with one identity, and slow workers */
 		sim->per_mille[SIM_CLONE] = 500;
@@ -175,7 +175,7 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_LEDGER_OLD] = 300;
 		sim->per_mille[SIM_LEDGER_CUT] = 200;
 		sim->per_mille[SIM_ACCEPT] = 900;
-		sim->per_mille[SIM_CLONE] = 200;
+		sim->per_mille[SIM_CLONE] = 700;
 		break;
 	default:
 		break;
@@ -398,6 +398,8 @@ static unsigned some_target(struct sim *sim, enum sim_fault command)
 {
 	if (command == SIM_REVOKE || command == SIM_DELETE)
 		return SIM_HUBS / 2 + (unsigned)sim_below(&sim->chance, SIM_HUBS / 2);
+	if (command == SIM_TICKET && sim->options.seed % 8 == FOCUS_CLAIMS)
+		return (unsigned)sim_below(&sim->chance, SIM_HUBS / 2); /* one after the other */
 	return (unsigned)sim_below(&sim->chance, SIM_HUBS);
 }
 
@@ -424,7 +426,7 @@ static void trouble(struct sim *sim)
 		kind = SIM_STRANGE;
 	if (sim->options.seed % 8 == FOCUS_DISKS && sim_chance(&sim->chance, 200))
 		kind = sim_chance(&sim->chance, 700) ? SIM_HUB_KILL : SIM_INDEX_DAMAGED;
-	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 100))
+	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 200))
 		kind = SIM_TICKET;
 	if (sim_fault(sim, kind)) {
 		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)

@@ -631,6 +631,36 @@ static void again_in_a_trial_tries_both_credentials(void **state)
 		     "save key a=200 p=61 r=0 promoted", "send agent promoted");
 }
 
+/* The link's credential would be neither the active one nor outdated: it begins again instead. */
+static void a_session_of_what_was_put_aside_is_not_kept_unsettled(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	hub_start(h);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	hub_pass(h, 3000);
+	hub_up(h, KT_LINK_AGENT);
+	h->disk.saves_to_fail = 1;
+	h->trace.count = 0;
+	say_welcome_of(h, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "close agent");
+	assert_int_equal(h->disk.record.retired.dir, 200);
+}
+
+/* A damaged certificate of the enrolment makes no less of what it had put aside. */
+static void what_was_put_aside_is_tried_beside_a_key_of_an_op_too(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	h->disk.record.pending.op = 500;
+	hub_start(h);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1");
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	h->trace.count = 0;
+	hub_pass(h, 3000);
+	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/200");
+}
+
 /* It says which one is in force; the session alone does not. */
 static void a_session_of_what_is_not_in_force_settles_nothing(void **state)
 {
@@ -843,6 +873,8 @@ int main(void)
 		T(again_keeps_whatever_may_be_in_force),
 		T(again_in_a_trial_tries_both_credentials),
 		T(a_session_of_what_is_not_in_force_settles_nothing),
+		T(a_session_of_what_was_put_aside_is_not_kept_unsettled),
+		T(what_was_put_aside_is_tried_beside_a_key_of_an_op_too),
 		T(a_trial_goes_on_after_the_claim_is_given_up),
 		T(a_rotation_goes_on_with_its_key_after_the_claim_is_given_up),
 		T(what_is_closed_goes_when_the_claim_is_given_up),

@@ -280,6 +280,10 @@ static void an_enrolment_beside_a_credential_can_be_cancelled(void **state)
 	fake_issue(f, LEAF "b");
 	assert_int_equal(kt_rotation_order(f->core, device(f, "hub-17"), "op:test", NULL).reason,
 			 KT_REASON_STATE);
+	/* not while the hub may have nothing else: its credential's session is what tells */
+	assert_int_equal(kt_rotation_cancel(f->core, device(f, "hub-17"), "op:test").reason,
+			 KT_REASON_STATE);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
 	assert_int_equal(kt_rotation_cancel(f->core, device(f, "hub-17"), "op:test").reason,
 			 KT_REASON_NONE);
 	assert_false(device(f, "hub-17")->enrolling);
