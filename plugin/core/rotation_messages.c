@@ -69,7 +69,10 @@ void kt_rotation_send_rotate(struct kt_core *core, struct kt_session *session)
 	kt_core_send(core, session, message, kt_core_seq_of(device));
 }
 
-/* The device repeats what it says, but it cannot ask for an order that it never heard of. */
+/*
+ * The device repeats what it says, but it cannot ask for an order that it never heard of; also one
+ * that has asked for its certificate and forgotten it.
+ */
 void kt_rotation_repeat(struct kt_core *core, struct kt_session *session)
 {
 	const struct kt_device *device = session->device;
@@ -77,7 +80,7 @@ void kt_rotation_repeat(struct kt_core *core, struct kt_session *session)
 	if (session->kind != KT_SESSION_AGENT || !session->has_hello ||
 	    session->rotate_wait_ms == 0 || core->now.mono_ms < session->rotate_due_ms)
 		return;
-	if (kt_rotation_phase(device) == KT_SERVER_OPEN && session->credential == device->current)
+	if (kt_rotation_phase(device) != KT_SERVER_IDLE && session->credential == device->current)
 		kt_rotation_send_rotate(core, session);
 }
 

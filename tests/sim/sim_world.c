@@ -602,6 +602,9 @@ static void be_calm(struct sim *sim)
 		sim_server_stop(sim, true); /* what an operator does about ledger.failed */
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim->hubs[i].clock_off_s = 0;
+	if (sim->hubs[SIM_HUBS].is_up) /* the copy's machine is found and taken away */
+		sim_hub_stop(sim, &sim->hubs[SIM_HUBS], true);
+	sim->hubs[SIM_HUBS].exists = false;
 	for (unsigned i = 0; i < SIM_CONNS; i++) { /* the last cut: everybody connects once more */
 		if (sim->options.seed % 4 == UNCUT)
 			break;

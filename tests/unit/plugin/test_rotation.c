@@ -774,6 +774,34 @@ static void a_rotate_that_finds_no_ear_is_said_again_and_less_and_less_often(voi
 	assert_int_equal(rotates_sent(f), 3); /* it was heard */
 }
 
+/* It had asked, and lost the record of that: the order that its hello brought about got lost, too.
+ */
+static void also_to_a_device_that_has_forgotten_that_it_asked(void **state)
+{
+	struct fake *f = *state;
+	struct kt_message *m;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	kt_core_disconnect(f->core, f->now, AGENT);
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
+	m->u.hello.phase = KT_PHASE_STABLE;
+	fake_forget(f);
+	fake_say(f, AGENT, m, NULL);
+	assert_int_equal(rotates_sent(f), 1);
+	fake_later(f, 61000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 2);
+	say_csr(f, op, "new key");
+	fake_later(f, 700000);
+	fake_tick(f);
+	assert_int_equal(rotates_sent(f), 2);
+}
+
 /* --- hello --- */
 
 static const char *hello_answer(struct fake *f, uintptr_t client, enum kt_device_phase phase,
@@ -1017,6 +1045,7 @@ int main(void)
 		T(the_walk_takes_a_larger_fleet_piece_by_piece),
 		T(a_pending_credential_is_given_up_after_seven_days),
 		T(a_rotate_that_finds_no_ear_is_said_again_and_less_and_less_often),
+		T(also_to_a_device_that_has_forgotten_that_it_asked),
 		T(hello_is_answered_by_phase_and_op),
 		T(an_op_from_the_future_is_refused),
 		T(a_newer_op_raises_ours_and_closes_what_is_open),
