@@ -87,7 +87,7 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	uint64_t unnamed = 0;
+	uint64_t unnamed[2] = {next.pending.dir, 0};
 	enum kt_err err;
 	char op[24];
 	const struct kt_field fields[] = {{"device", next.device.s}, {"op", op}};
@@ -104,13 +104,14 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 		return;
 	}
 	if (settle) {
-		unnamed = next.retired.dir;
+		unnamed[0] = next.retired.dir;
 		next.retired = next.active;
 		next.active = next.pending;
 		next.step = KT_STEP_LINK;
 		next.step_op = next.op;
-	} else {
-		unnamed = next.pending.dir;
+	} else if (kt_rollover_has_aside(&next)) { /* this session's credential is in force */
+		unnamed[1] = next.retired.dir;
+		next.retired = (struct kt_slot){0};
 	}
 	next.pending = (struct kt_slot){.dir = rotate->op, .op = rotate->op, .alg = rotate->alg};
 	next.op = rotate->op;
@@ -127,7 +128,8 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
 	if (settle)
 		kt_agent_repeat_stop(agent, KT_REPEAT_PROMOTED);
-	drop_dir(agent, unnamed);
+	drop_dir(agent, unnamed[0]);
+	drop_dir(agent, unnamed[1]);
 	kt_agent_log(agent, KT_EVENT_KEY_MADE, fields, 2);
 	log_phase(agent, event);
 	kt_agent_send_csr(agent);

@@ -189,7 +189,7 @@ stage_sim() {
 	first=$((16#$(git -C "$KT_ROOT" rev-parse --short=8 HEAD 2>/dev/null || echo 1)))
 	say "seeds $first..$((first + count - 1))"
 	code=0
-	bash "$KT_ROOT/tests/sim.sh" --seeds "$first..$((first + count - 1))" >"$log" 2>&1 || code=$?
+	bash "$KT_ROOT/tests/sim.sh" --seeds "$first..$((first + count - 1))" --no-cells >"$log" 2>&1 || code=$?
 	grep -E '^seed|^[0-9]+ seeds| 0$' "$log" | grep -v '^  never '
 	add_counts sim "$log" "$code"
 }

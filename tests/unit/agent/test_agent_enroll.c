@@ -779,6 +779,25 @@ static void what_was_put_aside_has_its_turn_in_the_new_ones_trial(void **state)
 		     "save cert a=200 p=61 r=1 hooks", "hooks committed");
 }
 
+/* Its cur says which credential is in force, as the session does. */
+static void a_newer_rotate_ends_what_was_put_aside(void **state)
+{
+	struct hub *h = enrolled_in_a_trial(state);
+
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_REFUSED);
+	hub_pass(h, 1);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_REFUSED);
+	hub_pass(h, 600000);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_REFUSED);
+	hub_pass(h, 1);
+	hub_up(h, KT_LINK_AGENT);
+	say_welcome_of(h, HUB_OLD);
+	h->trace.count = 0;
+	hub_rotate(h, KT_LINK_AGENT, 600, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "key 600", "save key a=1 p=600 r=0 none", "wipe 61", "wipe 200",
+		     "send agent csr");
+}
+
 static void say_confirm_beside(struct hub *h, uint8_t fp)
 {
 	struct kt_message *m = hub_message(h, KT_LINK_TRIAL, KT_MESSAGE_WELCOME);
@@ -879,6 +898,7 @@ int main(void)
 		T(a_rotation_goes_on_with_its_key_after_the_claim_is_given_up),
 		T(what_is_closed_goes_when_the_claim_is_given_up),
 		T(what_was_put_aside_has_its_turn_in_the_new_ones_trial),
+		T(a_newer_rotate_ends_what_was_put_aside),
 		T(what_was_put_aside_is_settled_before_confirm),
 		T(what_was_put_aside_and_is_in_force_stays),
 		T(nothing_is_confirmed_while_it_cannot_be_settled),
