@@ -14,212 +14,15 @@
 
 #include <cmocka.h>
 
-#include "agent_pki.h"
-#include "bad_fs.h"
 #include "bytes.h"
+#include "identity_world.h"
 #include "jws.h"
 #include "temp_dir.h"
 
 /* On the kernel's file system: modes, owners, the lock, what lies there at a start. Power cuts are
  * test_identity_crash's. */
 
-enum { OLDER = 5, FIRST = 7, SECOND = 200, STRANGER = 54321 };
-
-struct world {
-	char root[64]; /* of the test; the store lies in root/state */
-	char state_dir[80];
-	struct agent_pki *pki;
-	struct kt_key_store *keys;
-	struct kt_identity_store *store;
-	struct kt_identity_config config;
-	struct kt_chain *chain;
-	char why[512];
-	mode_t umask;
-	struct bad_fs bad;
-};
-
-static int setup(void **state)
-{
-	struct world *w = calloc(1, sizeof(*w));
-
-	assert_non_null(w);
-	w->umask = umask(0); /* the modes are the store's own, whatever the shell's mask is */
-	temp_dir_make(w->root);
-	(void)snprintf(w->state_dir, sizeof(w->state_dir), "%s/state", w->root);
-	w->pki = agent_pki_new();
-	w->chain = calloc(1, sizeof(*w->chain));
-	assert_non_null(w->chain);
-	assert_int_equal(kt_key_store_file_new(kt_fs_posix(), w->pki->crypto, &w->keys), KT_ERR_OK);
-	w->config = (struct kt_identity_config){.state_dir = w->state_dir,
-						.key_group = (gid_t)-1,
-						.fs = kt_fs_posix(),
-						.keys = w->keys,
-						.crypto = w->pki->crypto};
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-
-	kt_identity_close(w->store);
-	kt_key_store_close(w->keys);
-	agent_pki_free(w->pki);
-	(void)umask(w->umask);
-	temp_dir_remove(w->root);
-	free(w->chain);
-	free(w);
-	return 0;
-}
-
-static enum kt_err open_store(struct world *w)
-{
-	kt_identity_close(w->store);
-	w->store = NULL;
-	return kt_identity_open(&w->config, &w->store, w->why);
-}
-
-static void close_store(struct world *w)
-{
-	kt_identity_close(w->store);
-	w->store = NULL;
-}
-
-/* --- files --- */
-
-struct path {
-	char s[160];
-};
-
-static struct path at(const struct world *w, const char *name)
-{
-	struct path path;
-
-	(void)snprintf(path.s, sizeof(path.s), "%s%s%s", w->state_dir, name[0] != '\0' ? "/" : "",
-		       name);
-	return path;
-}
-
-static void assert_mode(const struct world *w, const char *name, mode_t mode)
-{
-	struct stat st;
-
-	assert_int_equal(lstat(at(w, name).s, &st), 0);
-	if ((st.st_mode & 07777) != mode)
-		print_error("%s\n", name);
-	assert_int_equal(st.st_mode & 07777, mode);
-}
-
-static bool is_there(const struct world *w, const char *name)
-{
-	struct stat st;
-
-	return lstat(at(w, name).s, &st) == 0;
-}
-
-static void put(const struct world *w, const char *name, const void *bytes, size_t len, mode_t mode)
-{
-	int fd = open(at(w, name).s, O_WRONLY | O_CREAT | O_TRUNC, mode);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, bytes, len), len);
-	assert_int_equal(close(fd), 0);
-}
-
-static void copy_vector(const struct world *w, const char *name, const char *vector)
-{
-	size_t len = 0;
-	uint8_t *bytes = read_file(vector, &len);
-
-	put(w, name, bytes, len, 0600);
-	free(bytes);
-}
-
-static void damage(const struct world *w, const char *name)
-{
-	int fd = open(at(w, name).s, O_WRONLY);
-
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, "X", 1, 3), 1);
-	assert_int_equal(close(fd), 0);
-}
-
-static void assert_link(const struct world *w, const char *want)
-{
-	char got[64] = "";
-
-	assert_true(readlink(at(w, "current").s, got, sizeof(got) - 1) > 0);
-	assert_string_equal(got, want);
-}
-
-/* --- credentials --- */
-
-static void chain_for(struct world *w, uint64_t dir, const char *device, uint32_t generation)
-{
-	char name[64];
-	struct kt_public_key key;
-
-	(void)snprintf(name, sizeof(name), "identity/%llu", (unsigned long long)dir);
-	assert_int_equal(w->keys->public_key(w->keys->ctx, at(w, name).s, &key), KT_ERR_OK);
-	agent_pki_chain(w->pki, &key, device, generation, w->chain);
-}
-
-static enum kt_err save_cert(struct world *w, const struct kt_agent_record *record,
-			     enum kt_reason *reason, struct kt_fingerprint *fp)
-{
-	struct kt_cert leaf;
-	enum kt_err err = kt_identity_save_cert(w->store, record->pending.dir, record, w->chain,
-						&leaf, reason);
-
-	*fp = leaf.fingerprint;
-	return err;
-}
-
-/* Opens, and makes a key for @dir: NEW with it, or KEY where there is a credential. */
-static struct kt_agent_record with_key(struct world *w, uint64_t dir)
-{
-	struct kt_agent_record next;
-
-	if (w->store == NULL)
-		assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_int_equal(kt_identity_new_key(w->store, dir, KT_ALG_ES256), KT_ERR_OK);
-	next = *kt_identity_record(w->store);
-	(void)snprintf(next.trust_domain, sizeof(next.trust_domain), PKI_TD);
-	next.pending = (struct kt_slot){.dir = dir, .op = dir, .alg = KT_ALG_ES256};
-	next.phase = next.active.dir != 0 ? KT_AGENT_KEY : KT_AGENT_NEW;
-	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	(void)snprintf(next.device.s, sizeof(next.device.s), "hub-17");
-	return next;
-}
-
-/* And its certificate: CERT. */
-static struct kt_agent_record with_cert(struct world *w, uint64_t dir)
-{
-	struct kt_agent_record next = with_key(w, dir);
-	enum kt_reason reason = KT_REASON_BUSY;
-
-	chain_for(w, dir, "hub-17", next.active.generation + 1);
-	assert_int_equal(save_cert(w, &next, &reason, &next.pending.fp), KT_ERR_OK);
-	assert_int_equal(reason, KT_REASON_NONE);
-	next.pending.generation = next.active.generation + 1;
-	next.phase = KT_AGENT_CERT;
-	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	return *kt_identity_record(w->store);
-}
-
-/* STABLE with directory 7, linked. */
-static void stable(struct world *w)
-{
-	struct kt_agent_record next = with_cert(w, FIRST);
-
-	next.active = next.pending;
-	next.pending = (struct kt_slot){0};
-	next.op = FIRST;
-	next.phase = KT_AGENT_STABLE;
-	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	assert_int_equal(kt_identity_link(w->store, FIRST), KT_ERR_OK);
-}
+enum { OLDER = 5, FIRST = WORLD_FIRST, SECOND = 200, STRANGER = 54321 };
 
 /* --- the first start, modes --- */
 
@@ -229,19 +32,19 @@ static void the_first_start_makes_a_private_place(void **state)
 	const struct kt_agent_record *r = NULL;
 	struct stat st;
 
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_string_equal(w->why, "");
 	r = kt_identity_record(w->store);
 	assert_int_equal(r->phase, KT_AGENT_NEW);
 	assert_int_equal(r->seq, 1);
 	assert_int_equal(r->active.dir, 0);
-	assert_mode(w, "", 0700);
-	assert_mode(w, "identity", 0700);
-	assert_mode(w, "record.0", 0600);
-	assert_mode(w, "lock", 0600);
-	assert_false(is_there(w, "record.1"));
-	assert_false(is_there(w, "current"));
-	assert_int_equal(stat(at(w, "record.0").s, &st), 0);
+	world_assert_mode(w, "", 0700);
+	world_assert_mode(w, "identity", 0700);
+	world_assert_mode(w, "record.0", 0600);
+	world_assert_mode(w, "lock", 0600);
+	assert_false(world_has(w, "record.1"));
+	assert_false(world_has(w, "current"));
+	assert_int_equal(stat(world_at(w, "record.0").s, &st), 0);
 	assert_int_equal(st.st_size, 4096);
 }
 
@@ -249,14 +52,14 @@ static void keys_are_the_owners_alone(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	assert_mode(w, "identity/7", 0700);
-	assert_mode(w, "identity/7/key.pem", 0600);
-	assert_mode(w, "identity/7/identity.pem", 0600);
-	assert_mode(w, "identity/7/cert.pem", 0644);
-	assert_mode(w, "identity/7/chain.pem", 0644);
-	assert_mode(w, "record.1", 0600);
-	assert_link(w, "identity/7");
+	world_stable(w);
+	world_assert_mode(w, "identity/7", 0700);
+	world_assert_mode(w, "identity/7/key.pem", 0600);
+	world_assert_mode(w, "identity/7/identity.pem", 0600);
+	world_assert_mode(w, "identity/7/cert.pem", 0644);
+	world_assert_mode(w, "identity/7/chain.pem", 0644);
+	world_assert_mode(w, "record.1", 0600);
+	world_assert_link(w, "identity/7");
 }
 
 static gid_t some_group(void)
@@ -270,41 +73,41 @@ static void a_key_group_may_read_and_no_more(void **state)
 	struct stat st;
 
 	w->config.key_group = some_group();
-	stable(w);
-	assert_mode(w, "", 0750);
-	assert_mode(w, "identity", 0750);
-	assert_mode(w, "identity/7", 0750);
-	assert_mode(w, "identity/7/key.pem", 0640);
-	assert_mode(w, "identity/7/identity.pem", 0640);
-	assert_mode(w, "record.0", 0600); /* nobody else's business */
-	assert_int_equal(stat(at(w, "identity/7/key.pem").s, &st), 0);
+	world_stable(w);
+	world_assert_mode(w, "", 0750);
+	world_assert_mode(w, "identity", 0750);
+	world_assert_mode(w, "identity/7", 0750);
+	world_assert_mode(w, "identity/7/key.pem", 0640);
+	world_assert_mode(w, "identity/7/identity.pem", 0640);
+	world_assert_mode(w, "record.0", 0600); /* nobody else's business */
+	assert_int_equal(stat(world_at(w, "identity/7/key.pem").s, &st), 0);
 	assert_int_equal(st.st_gid, some_group());
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 }
 
 static void a_key_group_that_comes_and_goes_is_followed(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
+	world_stable(w);
 	w->config.key_group = some_group();
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_mode(w, "identity/7", 0750);
-	assert_mode(w, "identity/7/key.pem", 0640);
-	assert_mode(w, "identity/7/identity.pem", 0640);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_assert_mode(w, "identity/7", 0750);
+	world_assert_mode(w, "identity/7/key.pem", 0640);
+	world_assert_mode(w, "identity/7/identity.pem", 0640);
 	w->config.key_group = (gid_t)-1;
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_mode(w, "", 0700);
-	assert_mode(w, "identity/7", 0700);
-	assert_mode(w, "identity/7/key.pem", 0600);
-	assert_mode(w, "identity/7/identity.pem", 0600);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_assert_mode(w, "", 0700);
+	world_assert_mode(w, "identity/7", 0700);
+	world_assert_mode(w, "identity/7/key.pem", 0600);
+	world_assert_mode(w, "identity/7/identity.pem", 0600);
 }
 
 /* --- insecure --- */
 
 static void assert_insecure(struct world *w, const char *what)
 {
-	assert_int_equal(open_store(w), KT_ERR_INSECURE);
+	assert_int_equal(world_open(w), KT_ERR_INSECURE);
 	assert_null(w->store);
 	assert_non_null(strstr(w->why, what));
 	assert_non_null(strstr(w->why, "too open"));
@@ -315,19 +118,19 @@ static void a_directory_that_others_may_write_is_refused(void **state)
 	static const mode_t modes[] = {0777, 0770, 0702, 0720};
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
+	world_stable(w);
+	world_close(w);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		assert_int_equal(chmod(w->state_dir, modes[i]), 0);
 		assert_insecure(w, w->state_dir);
 		assert_int_equal(chmod(w->state_dir, 0700), 0);
-		assert_int_equal(chmod(at(w, "identity").s, modes[i]), 0);
+		assert_int_equal(chmod(world_at(w, "identity").s, modes[i]), 0);
 		assert_insecure(w, "/identity");
-		assert_int_equal(chmod(at(w, "identity").s, 0700), 0);
+		assert_int_equal(chmod(world_at(w, "identity").s, 0700), 0);
 	}
 	assert_int_equal(chmod(w->state_dir, 0755), 0); /* readable: nothing can have been put */
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_mode(w, "", 0700);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_assert_mode(w, "", 0700);
 }
 
 static void a_key_or_record_that_others_may_read_is_refused(void **state)
@@ -337,16 +140,16 @@ static void a_key_or_record_that_others_may_read_is_refused(void **state)
 	static const mode_t modes[] = {0604, 0602, 0666, 0620};
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
+	world_stable(w);
+	world_close(w);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		for (size_t j = 0; j < sizeof(modes) / sizeof(modes[0]); j++) {
-			assert_int_equal(chmod(at(w, names[i]).s, modes[j]), 0);
+			assert_int_equal(chmod(world_at(w, names[i]).s, modes[j]), 0);
 			assert_insecure(w, w->state_dir);
 		}
-		assert_int_equal(chmod(at(w, names[i]).s, 0600), 0);
-		assert_int_equal(open_store(w), KT_ERR_OK);
-		close_store(w);
+		assert_int_equal(chmod(world_at(w, names[i]).s, 0600), 0);
+		assert_int_equal(world_open(w), KT_ERR_OK);
+		world_close(w);
 	}
 }
 
@@ -356,15 +159,15 @@ static void anothers_files_are_refused(void **state)
 
 	if (geteuid() != 0)
 		skip();
-	stable(w);
-	close_store(w);
+	world_stable(w);
+	world_close(w);
 	assert_int_equal(chown(w->state_dir, STRANGER, (gid_t)-1), 0);
 	assert_insecure(w, w->state_dir);
 	assert_int_equal(chown(w->state_dir, 0, (gid_t)-1), 0);
-	assert_int_equal(chown(at(w, "record.1").s, STRANGER, (gid_t)-1), 0);
+	assert_int_equal(chown(world_at(w, "record.1").s, STRANGER, (gid_t)-1), 0);
 	assert_insecure(w, "record.1");
-	assert_int_equal(chown(at(w, "record.1").s, 0, (gid_t)-1), 0);
-	assert_int_equal(chown(at(w, "identity/7/key.pem").s, STRANGER, (gid_t)-1), 0);
+	assert_int_equal(chown(world_at(w, "record.1").s, 0, (gid_t)-1), 0);
+	assert_int_equal(chown(world_at(w, "identity/7/key.pem").s, STRANGER, (gid_t)-1), 0);
 	assert_insecure(w, w->state_dir);
 }
 
@@ -373,24 +176,26 @@ static void links_are_not_followed(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	assert_int_equal(rename(at(w, "record.1").s, at(w, "elsewhere").s), 0);
-	assert_int_equal(symlink("elsewhere", at(w, "record.1").s), 0);
-	assert_int_not_equal(open_store(w), KT_ERR_OK);
-	assert_int_equal(unlink(at(w, "record.1").s), 0);
-	assert_int_equal(rename(at(w, "elsewhere").s, at(w, "record.1").s), 0);
-	assert_int_equal(rename(at(w, "identity/7/key.pem").s, at(w, "elsewhere").s), 0);
-	assert_int_equal(symlink("../../elsewhere", at(w, "identity/7/key.pem").s), 0);
-	assert_int_not_equal(open_store(w), KT_ERR_OK);
-	assert_int_equal(unlink(at(w, "identity/7/key.pem").s), 0);
-	assert_int_equal(rename(at(w, "elsewhere").s, at(w, "identity/7/key.pem").s), 0);
-	assert_int_equal(rename(at(w, "identity").s, at(w, "there").s), 0);
-	assert_int_equal(symlink("there", at(w, "identity").s), 0);
-	assert_int_not_equal(open_store(w), KT_ERR_OK);
-	assert_int_equal(unlink(at(w, "identity").s), 0);
-	assert_int_equal(rename(at(w, "there").s, at(w, "identity").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_stable(w);
+	world_close(w);
+	assert_int_equal(rename(world_at(w, "record.1").s, world_at(w, "elsewhere").s), 0);
+	assert_int_equal(symlink("elsewhere", world_at(w, "record.1").s), 0);
+	assert_int_not_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(unlink(world_at(w, "record.1").s), 0);
+	assert_int_equal(rename(world_at(w, "elsewhere").s, world_at(w, "record.1").s), 0);
+	assert_int_equal(rename(world_at(w, "identity/7/key.pem").s, world_at(w, "elsewhere").s),
+			 0);
+	assert_int_equal(symlink("../../elsewhere", world_at(w, "identity/7/key.pem").s), 0);
+	assert_int_not_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(unlink(world_at(w, "identity/7/key.pem").s), 0);
+	assert_int_equal(rename(world_at(w, "elsewhere").s, world_at(w, "identity/7/key.pem").s),
+			 0);
+	assert_int_equal(rename(world_at(w, "identity").s, world_at(w, "there").s), 0);
+	assert_int_equal(symlink("there", world_at(w, "identity").s), 0);
+	assert_int_not_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(unlink(world_at(w, "identity").s), 0);
+	assert_int_equal(rename(world_at(w, "there").s, world_at(w, "identity").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 }
 
 static void one_agent_at_a_time(void **state)
@@ -399,11 +204,11 @@ static void one_agent_at_a_time(void **state)
 	struct kt_identity_store *second = NULL;
 	char why[512];
 
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_open(&w->config, &second, why), KT_ERR_BUSY);
 	assert_null(second);
 	assert_non_null(strstr(why, "another agent uses"));
-	assert_int_equal(open_store(w), KT_ERR_OK); /* which closes the first */
+	assert_int_equal(world_open(w), KT_ERR_OK); /* which closes the first */
 }
 
 static void a_state_dir_that_cannot_be_is_refused(void **state)
@@ -414,11 +219,11 @@ static void a_state_dir_that_cannot_be_is_refused(void **state)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	w->config.state_dir = "";
-	assert_int_equal(open_store(w), KT_ERR_TOO_LONG);
+	assert_int_equal(world_open(w), KT_ERR_TOO_LONG);
 	w->config.state_dir = name;
-	assert_int_equal(open_store(w), KT_ERR_TOO_LONG);
+	assert_int_equal(world_open(w), KT_ERR_TOO_LONG);
 	w->config.state_dir = "/nonexistent/state";
-	assert_int_equal(open_store(w), KT_ERR_SYS);
+	assert_int_equal(world_open(w), KT_ERR_SYS);
 	assert_non_null(strstr(w->why, "/nonexistent/state"));
 }
 
@@ -429,9 +234,9 @@ static void the_newer_copy_counts(void **state)
 	struct world *w = *state;
 	uint64_t seq = 0;
 
-	stable(w);
+	world_stable(w);
 	seq = kt_identity_record(w->store)->seq;
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->seq, seq);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
 	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
@@ -444,19 +249,19 @@ static void with_one_copy_damaged_the_other_counts_and_both_are_made_whole(void 
 	const char *newest = NULL;
 	uint64_t seq = 0;
 
-	stable(w);
+	world_stable(w);
 	seq = kt_identity_record(w->store)->seq; /* 1 is in record.0 */
 	newest = seq % 2 == 1 ? "record.0" : "record.1";
-	close_store(w);
-	damage(w, newest);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_close(w);
+	world_damage(w, newest);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	/* the one before: CERT of the same credential; saved once more where the damage was */
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, FIRST);
 	assert_int_equal(kt_identity_record(w->store)->seq, seq);
-	close_store(w);
-	damage(w, newest[7] == '0' ? "record.1" : "record.0");
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_close(w);
+	world_damage(w, newest[7] == '0' ? "record.1" : "record.0");
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, FIRST);
 }
 
@@ -464,30 +269,30 @@ static void with_both_copies_damaged_it_stops_and_deletes_nothing(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	damage(w, "record.0");
-	damage(w, "record.1");
-	assert_int_equal(open_store(w), KT_ERR_CORRUPT);
+	world_stable(w);
+	world_close(w);
+	world_damage(w, "record.0");
+	world_damage(w, "record.1");
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 	assert_null(w->store);
 	assert_non_null(strstr(w->why, "enrol again with a ticket"));
-	assert_true(is_there(w, "identity/7/key.pem"));
-	assert_true(is_there(w, "identity/7/identity.pem"));
-	assert_link(w, "identity/7");
+	assert_true(world_has(w, "identity/7/key.pem"));
+	assert_true(world_has(w, "identity/7/identity.pem"));
+	world_assert_link(w, "identity/7");
 }
 
 static void without_a_record_credentials_are_not_guessed_from(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	assert_int_equal(unlink(at(w, "record.0").s), 0);
-	assert_int_equal(unlink(at(w, "record.1").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_CORRUPT);
+	world_stable(w);
+	world_close(w);
+	assert_int_equal(unlink(world_at(w, "record.0").s), 0);
+	assert_int_equal(unlink(world_at(w, "record.1").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 	assert_non_null(strstr(w->why, "are gone"));
-	assert_true(is_there(w, "identity/7/key.pem"));
-	assert_false(is_there(w, "record.0"));
+	assert_true(world_has(w, "identity/7/key.pem"));
+	assert_false(world_has(w, "record.0"));
 }
 
 /* --- a copy that the disk does not give back --- */
@@ -495,14 +300,14 @@ static void without_a_record_credentials_are_not_guessed_from(void **state)
 /* From the next open on reads of these files fail with @error. */
 static void bad_disk(struct world *w, const char *first, const char *second, int error)
 {
-	close_store(w);
+	world_close(w);
 	bad_fs_init(&w->bad, first, second, error);
 	w->config.fs = &w->bad.table;
 }
 
 static void good_disk(struct world *w)
 {
-	close_store(w);
+	world_close(w);
 	w->config.fs = kt_fs_posix();
 }
 
@@ -521,17 +326,17 @@ static void with_the_older_copy_unreadable_nothing_is_lost(void **state)
 	static const int errors[] = {EIO, EUCLEAN, EBADMSG};
 	struct world *w = *state;
 
-	stable(w);
+	world_stable(w);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		uint64_t seq = kt_identity_record(w->store)->seq;
 
 		bad_disk(w, oldest_of(w), NULL, errors[i]);
-		assert_int_equal(open_store(w), KT_ERR_OK);
+		assert_int_equal(world_open(w), KT_ERR_OK);
 		assert_non_null(strstr(w->why, "could not be read"));
 		assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
 		assert_int_equal(kt_identity_record(w->store)->seq, seq + 1); /* written anew */
 		good_disk(w);
-		assert_int_equal(open_store(w), KT_ERR_OK);
+		assert_int_equal(world_open(w), KT_ERR_OK);
 		assert_string_equal(w->why, "");
 		assert_int_equal(kt_identity_record(w->store)->seq, seq + 1);
 	}
@@ -543,17 +348,17 @@ static void with_the_newer_copy_unreadable_its_certificate_is_a_candidate(void *
 	struct world *w = *state;
 	struct kt_agent_record cert;
 
-	stable(w);
-	cert = with_cert(w, SECOND);
+	world_stable(w);
+	cert = world_with_cert(w, SECOND);
 	bad_disk(w, newest_of(w), NULL, EIO);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_non_null(strstr(w->why, "could not be read"));
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
 	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
 	assert_memory_equal(&kt_identity_record(w->store)->pending, &cert.pending,
 			    sizeof(cert.pending));
 	good_disk(w);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
 }
 
@@ -565,18 +370,18 @@ static void a_certificate_beside_a_whole_record_is_no_candidate(void **state)
 	enum kt_reason reason = KT_REASON_BUSY;
 	struct kt_fingerprint fp;
 
-	stable(w);
-	next = with_key(w, SECOND);
-	chain_for(w, SECOND, "hub-17", 2);
-	assert_int_equal(save_cert(w, &next, &reason, &fp), KT_ERR_OK);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_stable(w);
+	next = world_with_key(w, SECOND);
+	world_chain_for(w, SECOND, "hub-17", 2);
+	assert_int_equal(world_save_cert(w, &next, &reason, &fp), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
 	/* nor is one of another device, in doubt */
-	chain_for(w, SECOND, "hub-18", 2);
+	world_chain_for(w, SECOND, "hub-18", 2);
 	(void)snprintf(next.device.s, sizeof(next.device.s), "hub-18");
-	assert_int_equal(save_cert(w, &next, &reason, &fp), KT_ERR_OK);
+	assert_int_equal(world_save_cert(w, &next, &reason, &fp), KT_ERR_OK);
 	bad_disk(w, oldest_of(w), NULL, EIO);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
 }
 
@@ -588,37 +393,37 @@ static void with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again(void *
 	struct kt_public_key after;
 	struct kt_agent_record next;
 
-	stable(w);
-	(void)with_key(w, SECOND);
+	world_stable(w);
+	(void)world_with_key(w, SECOND);
 	assert_int_equal(kt_identity_public_key(w->store, SECOND, &before), KT_ERR_OK);
 	bad_disk(w, newest_of(w), NULL, EIO);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
-	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_true(world_has(w, "identity/200/key.pem"));
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
 	assert_int_equal(kt_identity_public_key(w->store, SECOND, &after), KT_ERR_OK);
 	assert_memory_equal(before.spki, after.spki, before.spki_len);
 	good_disk(w); /* both copies are whole again, and neither names it */
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_true(world_has(w, "identity/200/key.pem"));
 	next = *kt_identity_record(w->store);
 	next.op = SECOND + 1; /* nobody asks for that key any more */
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_false(is_there(w, "identity/200"));
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_false(world_has(w, "identity/200"));
 }
 
 static void a_copy_that_is_gone_is_a_lost_one(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_key(w, SECOND);
-	(void)unlink(at(w, newest_of(w)).s);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_stable(w);
+	(void)world_with_key(w, SECOND);
+	(void)unlink(world_at(w, newest_of(w)).s);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_non_null(strstr(w->why, "was gone"));
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
-	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_true(world_has(w, "identity/200/key.pem"));
 }
 
 /* The hub's programs must not go back to what the server has superseded. */
@@ -627,8 +432,8 @@ static void a_link_that_is_ahead_of_the_record_stays(void **state)
 	struct world *w = *state;
 	struct kt_agent_record next;
 
-	stable(w);
-	next = with_cert(w, SECOND);
+	world_stable(w);
+	next = world_with_cert(w, SECOND);
 	next.retired = next.active;
 	next.active = next.pending;
 	next.pending = (struct kt_slot){0};
@@ -637,46 +442,46 @@ static void a_link_that_is_ahead_of_the_record_stays(void **state)
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	assert_int_equal(kt_identity_link(w->store, SECOND), KT_ERR_OK);
 	bad_disk(w, newest_of(w), NULL, EIO);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
-	assert_link(w, "identity/200");
+	world_assert_link(w, "identity/200");
 }
 
 static void until_the_lost_copy_is_written_anew_nothing_is_deleted(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_key(w, SECOND);
+	world_stable(w);
+	(void)world_with_key(w, SECOND);
 	bad_disk(w, newest_of(w), NULL, EIO);
 	w->bad.no_rename = true; /* the lost copy cannot be replaced */
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_non_null(strstr(w->why, "repair the record"));
 	assert_int_equal(kt_identity_wipe(w->store, SECOND), KT_ERR_SYS);
-	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_true(world_has(w, "identity/200/key.pem"));
 	w->bad.no_rename = false;
 	assert_int_equal(kt_identity_wipe(w->store, SECOND), KT_ERR_OK);
-	assert_false(is_there(w, "identity/200"));
+	assert_false(world_has(w, "identity/200"));
 }
 
 static void without_any_good_copy_it_stops_and_deletes_nothing(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
+	world_stable(w);
 	bad_disk(w, "record.0", "record.1", EIO);
-	assert_int_equal(open_store(w), KT_ERR_SYS);
+	assert_int_equal(world_open(w), KT_ERR_SYS);
 	assert_non_null(strstr(w->why, "no other good copy"));
 	bad_disk(w, "record.0", NULL, EIO);
-	damage(w, "record.1");
-	assert_int_equal(open_store(w), KT_ERR_SYS);
-	(void)unlink(at(w, "record.1").s);
-	assert_int_equal(open_store(w), KT_ERR_SYS);
-	assert_false(is_there(w, "record.1")); /* no first record beside it */
-	assert_true(is_there(w, "identity/7/key.pem"));
-	assert_link(w, "identity/7");
+	world_damage(w, "record.1");
+	assert_int_equal(world_open(w), KT_ERR_SYS);
+	(void)unlink(world_at(w, "record.1").s);
+	assert_int_equal(world_open(w), KT_ERR_SYS);
+	assert_false(world_has(w, "record.1")); /* no first record beside it */
+	assert_true(world_has(w, "identity/7/key.pem"));
+	world_assert_link(w, "identity/7");
 	good_disk(w);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 }
 
 /* What may be gone the next time is no lost copy. */
@@ -685,10 +490,10 @@ static void an_error_that_is_not_the_disks_stops_it(void **state)
 	static const int errors[] = {EACCES, EINVAL, ENOMEM};
 	struct world *w = *state;
 
-	stable(w);
+	world_stable(w);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		bad_disk(w, "record.0", NULL, errors[i]);
-		assert_int_equal(open_store(w), KT_ERR_SYS);
+		assert_int_equal(world_open(w), KT_ERR_SYS);
 		assert_non_null(strstr(w->why, "record.0"));
 	}
 }
@@ -697,15 +502,15 @@ static void a_newer_versions_record_is_refused(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	copy_vector(w, "record.0", KT_VECTORS "/formats/agent-record-v2.block");
-	assert_int_equal(open_store(w), KT_ERR_VERSION);
+	world_stable(w);
+	world_close(w);
+	world_put_vector(w, "record.0", KT_VECTORS "/formats/agent-record-v2.block");
+	assert_int_equal(world_open(w), KT_ERR_VERSION);
 	assert_non_null(strstr(w->why, "record.0"));
 	assert_non_null(strstr(w->why, "newer version of Keyturn"));
-	assert_true(is_there(w, "identity/7/key.pem"));
-	copy_vector(w, "record.1", KT_VECTORS "/formats/agent-record-v2.block");
-	assert_int_equal(open_store(w), KT_ERR_VERSION);
+	assert_true(world_has(w, "identity/7/key.pem"));
+	world_put_vector(w, "record.1", KT_VECTORS "/formats/agent-record-v2.block");
+	assert_int_equal(world_open(w), KT_ERR_VERSION);
 }
 
 static void a_record_longer_than_a_block_is_a_damaged_one(void **state)
@@ -713,68 +518,68 @@ static void a_record_longer_than_a_block_is_a_damaged_one(void **state)
 	static const char zeros[8192];
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	put(w, "record.0", zeros, sizeof(zeros), 0600);
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	close_store(w);
-	put(w, "record.0", zeros, sizeof(zeros), 0600);
-	put(w, "record.1", "", 0, 0600);
-	assert_int_equal(open_store(w), KT_ERR_CORRUPT);
+	world_stable(w);
+	world_close(w);
+	world_put(w, "record.0", zeros, sizeof(zeros), 0600);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_close(w);
+	world_put(w, "record.0", zeros, sizeof(zeros), 0600);
+	world_put(w, "record.1", "", 0, 0600);
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 }
 
 static void what_no_record_names_goes(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
+	world_stable(w);
 	assert_int_equal(kt_identity_new_key(w->store, OLDER, KT_ALG_ES256), KT_ERR_OK);
-	assert_int_equal(mkdir(at(w, "identity/300.tmp").s, 0700), 0);
-	put(w, "identity/300.tmp/key.pem", "half", 4, 0600);
-	put(w, "record.0.tmp", "half", 4, 0600);
-	put(w, "identity/7/cert.pem.tmp", "half", 4, 0600);
-	put(w, "identity/notes", "mine", 4, 0600);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(mkdir(world_at(w, "identity/300.tmp").s, 0700), 0);
+	world_put(w, "identity/300.tmp/key.pem", "half", 4, 0600);
+	world_put(w, "record.0.tmp", "half", 4, 0600);
+	world_put(w, "identity/7/cert.pem.tmp", "half", 4, 0600);
+	world_put(w, "identity/notes", "mine", 4, 0600);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_string_equal(w->why, "");
-	assert_false(is_there(w, "identity/5"));
-	assert_false(is_there(w, "identity/300.tmp"));
-	assert_false(is_there(w, "record.0.tmp"));
-	assert_false(is_there(w, "identity/7/cert.pem.tmp"));
-	assert_true(is_there(w, "identity/7/key.pem"));
-	assert_true(is_there(w, "identity/notes")); /* not of our making */
+	assert_false(world_has(w, "identity/5"));
+	assert_false(world_has(w, "identity/300.tmp"));
+	assert_false(world_has(w, "record.0.tmp"));
+	assert_false(world_has(w, "identity/7/cert.pem.tmp"));
+	assert_true(world_has(w, "identity/7/key.pem"));
+	assert_true(world_has(w, "identity/notes")); /* not of our making */
 }
 
 static void the_link_is_repaired(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	close_store(w);
-	assert_int_equal(unlink(at(w, "current").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_link(w, "identity/7");
-	assert_int_equal(unlink(at(w, "current").s), 0);
-	assert_int_equal(symlink("identity/999", at(w, "current").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_link(w, "identity/7");
+	world_stable(w);
+	world_close(w);
+	assert_int_equal(unlink(world_at(w, "current").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_assert_link(w, "identity/7");
+	assert_int_equal(unlink(world_at(w, "current").s), 0);
+	assert_int_equal(symlink("identity/999", world_at(w, "current").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	world_assert_link(w, "identity/7");
 	/* there is none where nothing is in force */
 	(void)snprintf(w->state_dir + strlen(w->state_dir),
 		       sizeof(w->state_dir) - strlen(w->state_dir), "/new");
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_int_equal(symlink("identity/7", at(w, "current").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
-	assert_false(is_there(w, "current"));
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(symlink("identity/7", world_at(w, "current").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_false(world_has(w, "current"));
 }
 
 static void a_pending_certificate_that_is_lost_is_asked_for_again(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_cert(w, SECOND);
-	close_store(w);
-	damage(w, "identity/200/identity.pem");
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_stable(w);
+	(void)world_with_cert(w, SECOND);
+	world_close(w);
+	world_damage(w, "identity/200/identity.pem");
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, SECOND);
 	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
@@ -784,17 +589,17 @@ static void one_credential_that_works_is_enough(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_cert(w, SECOND);
-	close_store(w);
-	assert_int_equal(unlink(at(w, "identity/7/key.pem").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	world_stable(w);
+	(void)world_with_cert(w, SECOND);
+	world_close(w);
+	assert_int_equal(unlink(world_at(w, "identity/7/key.pem").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
-	close_store(w);
-	assert_int_equal(unlink(at(w, "identity/200/key.pem").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_CORRUPT);
+	world_close(w);
+	assert_int_equal(unlink(world_at(w, "identity/200/key.pem").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 	assert_non_null(strstr(w->why, "enrol again with a ticket"));
-	assert_true(is_there(w, "identity/200/identity.pem"));
+	assert_true(world_has(w, "identity/200/identity.pem"));
 }
 
 /* identity.pem with another key behind the certificate than key.pem's. */
@@ -802,23 +607,23 @@ static void a_credential_whose_parts_do_not_match_is_none(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_cert(w, SECOND);
-	close_store(w);
-	assert_int_equal(
-		rename(at(w, "identity/200/identity.pem").s, at(w, "identity/7/identity.pem").s),
-		0);
-	assert_int_equal(open_store(w), KT_ERR_CORRUPT);
+	world_stable(w);
+	(void)world_with_cert(w, SECOND);
+	world_close(w);
+	assert_int_equal(rename(world_at(w, "identity/200/identity.pem").s,
+				world_at(w, "identity/7/identity.pem").s),
+			 0);
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 }
 
 static void an_enrolments_lost_key_is_made_anew(void **state)
 {
 	struct world *w = *state;
 
-	(void)with_key(w, FIRST);
-	close_store(w);
-	assert_int_equal(unlink(at(w, "identity/7/key.pem").s), 0);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	(void)world_with_key(w, FIRST);
+	world_close(w);
+	assert_int_equal(unlink(world_at(w, "identity/7/key.pem").s), 0);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_NEW);
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, 0);
 }
@@ -832,11 +637,11 @@ static void identity_pem_is_the_chain_and_the_key(void **state)
 	uint8_t *part[4];
 	char want[16384];
 
-	stable(w);
-	part[0] = read_file(at(w, "identity/7/cert.pem").s, &len[0]);
-	part[1] = read_file(at(w, "identity/7/chain.pem").s, &len[1]);
-	part[2] = read_file(at(w, "identity/7/key.pem").s, &len[2]);
-	part[3] = read_file(at(w, "identity/7/identity.pem").s, &len[3]);
+	world_stable(w);
+	part[0] = read_file(world_at(w, "identity/7/cert.pem").s, &len[0]);
+	part[1] = read_file(world_at(w, "identity/7/chain.pem").s, &len[1]);
+	part[2] = read_file(world_at(w, "identity/7/key.pem").s, &len[2]);
+	part[3] = read_file(world_at(w, "identity/7/identity.pem").s, &len[3]);
 	(void)snprintf(want, sizeof(want), "%s%s%s", (char *)part[0], (char *)part[1],
 		       (char *)part[2]);
 	assert_string_equal((char *)part[3], want);
@@ -853,37 +658,37 @@ static void assert_cert_refused(struct world *w, const struct kt_agent_record *r
 	enum kt_reason reason = KT_REASON_NONE;
 	struct kt_fingerprint fp;
 
-	assert_int_not_equal(save_cert(w, record, &reason, &fp), KT_ERR_OK);
+	assert_int_not_equal(world_save_cert(w, record, &reason, &fp), KT_ERR_OK);
 	assert_string_equal(kt_reason_name(reason), want);
-	assert_false(is_there(w, "identity/7/cert.pem"));
-	assert_false(is_there(w, "identity/7/identity.pem"));
+	assert_false(world_has(w, "identity/7/cert.pem"));
+	assert_false(world_has(w, "identity/7/identity.pem"));
 }
 
 static void a_certificate_that_is_not_for_us_is_not_written(void **state)
 {
 	struct world *w = *state;
-	struct kt_agent_record record = with_key(w, FIRST);
+	struct kt_agent_record record = world_with_key(w, FIRST);
 	struct kt_agent_record other = record;
 	struct kt_chain *chain = w->chain;
 
 	agent_pki_chain(w->pki, kt_key_public(w->pki->root_key), "hub-17", 1, chain);
 	assert_cert_refused(w, &record, "cert.key");
-	chain_for(w, FIRST, "hub-18", 1);
+	world_chain_for(w, FIRST, "hub-18", 1);
 	assert_cert_refused(w, &record, "id.mismatch");
-	chain_for(w, FIRST, "HUB-17", 1);
+	world_chain_for(w, FIRST, "HUB-17", 1);
 	assert_cert_refused(w, &record, "id.mismatch");
-	chain_for(w, FIRST, "hub-17", 1);
+	world_chain_for(w, FIRST, "hub-17", 1);
 	(void)snprintf(other.trust_domain, sizeof(other.trust_domain), "other.example");
 	assert_cert_refused(w, &other, "id.mismatch");
 	chain->cert[0].len--;
 	assert_cert_refused(w, &record, "cert.chain");
-	chain_for(w, FIRST, "hub-17", 1);
+	world_chain_for(w, FIRST, "hub-17", 1);
 	chain->count = 0;
 	assert_cert_refused(w, &record, "cert.chain");
 	chain->count = KT_CHAIN_MAX + 1;
 	assert_cert_refused(w, &record, "cert.chain");
 	/* the issuing CA in the leaf's place */
-	chain_for(w, FIRST, "hub-17", 1);
+	world_chain_for(w, FIRST, "hub-17", 1);
 	chain->cert[0] = chain->cert[1];
 	assert_cert_refused(w, &record, "cert.key");
 }
@@ -892,19 +697,44 @@ static void a_key_is_made_once(void **state)
 {
 	struct world *w = *state;
 
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_new_key(w->store, 0, KT_ALG_ES256), KT_ERR_INVALID);
 	assert_int_equal(kt_identity_new_key(w->store, FIRST, KT_ALG_NONE), KT_ERR_UNSUPPORTED);
-	assert_false(is_there(w, "identity/7"));
-	assert_false(is_there(w, "identity/7.tmp"));
-	(void)with_key(w, FIRST);
+	assert_false(world_has(w, "identity/7"));
+	assert_false(world_has(w, "identity/7.tmp"));
+	(void)world_with_key(w, FIRST);
 	assert_int_equal(kt_identity_new_key(w->store, FIRST, KT_ALG_ES256), KT_ERR_EXISTS);
 	/* one that no record names is taken, unless it is none any more */
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_NONE), KT_ERR_EXISTS);
-	damage(w, "identity/200/key.pem");
+	world_damage(w, "identity/200/key.pem");
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_EXISTS);
+}
+
+/* Of three credentials two are damaged: what an enrolment had put aside is still one. */
+static void what_was_put_aside_counts_where_nothing_else_can_be_used(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+
+	world_stable(w);
+	next = world_with_cert(w, SECOND);
+	assert_int_equal(kt_identity_new_key(w->store, 13, KT_ALG_ES256), KT_ERR_OK);
+	next.retired = next.pending;
+	next.phase = KT_AGENT_KEY;
+	next.pending = (struct kt_slot){.dir = 13, .alg = KT_ALG_ES256};
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+	world_close(w);
+	world_damage(w, "identity/7/identity.pem");
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->active.dir, SECOND);
+	assert_int_equal(kt_identity_record(w->store)->pending.dir, 13);
+	assert_int_equal(kt_identity_record(w->store)->step, KT_STEP_LINK);
+	world_assert_link(w, "identity/200");
+	world_close(w);
+	world_damage(w, "identity/200/identity.pem");
+	assert_int_equal(world_open(w), KT_ERR_CORRUPT);
 }
 
 static enum kt_err unreadable_key(void *ctx, const char *dir, struct kt_public_key *out)
@@ -920,7 +750,7 @@ static void a_key_that_cannot_be_read_is_not_made_anew(void **state)
 	struct world *w = *state;
 	const struct kt_key_store keys = *w->keys;
 
-	stable(w);
+	world_stable(w);
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_OK);
 	w->keys->public_key = unreadable_key;
 	assert_int_equal(kt_identity_new_key(w->store, SECOND, KT_ALG_ES256), KT_ERR_SYS);
@@ -934,19 +764,19 @@ static void a_claim_whose_key_is_gone_is_given_up(void **state)
 	struct world *w = *state;
 	struct kt_agent_record next;
 
-	stable(w);
+	world_stable(w);
 	next = *kt_identity_record(w->store);
 	next.phase = KT_AGENT_KEY;
 	next.pending = (struct kt_slot){.dir = 12, .alg = KT_ALG_ES256};
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
-	next = with_cert(w, SECOND);
+	next = world_with_cert(w, SECOND);
 	next.retired = next.pending;
 	next.phase = KT_AGENT_KEY;
 	next.pending = (struct kt_slot){.dir = 13, .alg = KT_ALG_ES256};
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, SECOND);
 }
@@ -955,14 +785,14 @@ static void a_key_in_use_cannot_be_wiped(void **state)
 {
 	struct world *w = *state;
 
-	stable(w);
-	(void)with_key(w, SECOND);
+	world_stable(w);
+	(void)world_with_key(w, SECOND);
 	assert_int_equal(kt_identity_wipe(w->store, FIRST), KT_ERR_STATE);
 	assert_int_equal(kt_identity_wipe(w->store, SECOND), KT_ERR_STATE);
 	assert_int_equal(kt_identity_wipe(w->store, 0), KT_ERR_INVALID);
 	assert_int_equal(kt_identity_wipe(w->store, 999), KT_ERR_OK); /* absent */
-	assert_true(is_there(w, "identity/7/key.pem"));
-	assert_true(is_there(w, "identity/200/key.pem"));
+	assert_true(world_has(w, "identity/7/key.pem"));
+	assert_true(world_has(w, "identity/200/key.pem"));
 }
 
 static void a_wiped_key_is_overwritten(void **state)
@@ -972,8 +802,8 @@ static void a_wiped_key_is_overwritten(void **state)
 	size_t len = 0;
 	uint8_t *left = NULL;
 
-	stable(w);
-	next = with_cert(w, SECOND);
+	world_stable(w);
+	next = world_with_cert(w, SECOND);
 	next.retired = next.active;
 	next.active = next.pending;
 	next.pending = (struct kt_slot){0};
@@ -981,10 +811,10 @@ static void a_wiped_key_is_overwritten(void **state)
 	next.step = KT_STEP_WIPE;
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
 	/* another name for the same bytes: what a look at the disk would find */
-	assert_int_equal(link(at(w, "identity/7/key.pem").s, at(w, "seen").s), 0);
+	assert_int_equal(link(world_at(w, "identity/7/key.pem").s, world_at(w, "seen").s), 0);
 	assert_int_equal(kt_identity_wipe(w->store, FIRST), KT_ERR_OK);
-	assert_false(is_there(w, "identity/7"));
-	left = read_file(at(w, "seen").s, &len);
+	assert_false(world_has(w, "identity/7"));
+	left = read_file(world_at(w, "seen").s, &len);
 	for (size_t i = 0; i < len; i++)
 		assert_int_equal(left[i], 0);
 	free(left);
@@ -1002,8 +832,9 @@ static void seals_and_requests_with_the_key_of_the_directory(void **state)
 	size_t len = 0;
 	enum kt_reason reason = KT_REASON_NONE;
 
-	stable(w);
-	assert_int_equal(w->keys->public_key(w->keys->ctx, at(w, "identity/7").s, &key), KT_ERR_OK);
+	world_stable(w);
+	assert_int_equal(w->keys->public_key(w->keys->ctx, world_at(w, "identity/7").s, &key),
+			 KT_ERR_OK);
 	assert_int_equal(kt_identity_seal(w->store, FIRST, "{\"v\":1}", 7, &text, &len), KT_ERR_OK);
 	assert_int_equal(
 		kt_jws_decode((const uint8_t *)text, len, KT_JWS_FROM_DEVICE, &jws, &reason),
@@ -1028,12 +859,12 @@ static void a_record_that_cannot_be_is_not_saved(void **state)
 	struct world *w = *state;
 	struct kt_agent_record next;
 
-	stable(w);
+	world_stable(w);
 	next = *kt_identity_record(w->store);
 	next.active = (struct kt_slot){0};
 	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_INVALID);
 	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->active.dir, FIRST);
 }
 
@@ -1050,7 +881,7 @@ static void the_root_is_pinned_once(void **state)
 	other = make_cert(w->pki->crypto, &plan); /* same name, same key, another certificate */
 	plan = cert_plan_leaf("leaf", w->pki->root_key, "Root", w->pki->root_key);
 	leaf = make_cert(w->pki->crypto, &plan);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_root(w->store, der, &len), KT_ERR_NOT_FOUND);
 	assert_int_equal(len, 0);
 	assert_int_equal(kt_identity_save_root(w->store, cert_view(&leaf)), KT_ERR_VERIFY);
@@ -1071,16 +902,16 @@ static void a_root_that_is_not_the_pinned_one_is_not_used(void **state)
 	size_t len = 1;
 	char *pem = NULL;
 
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_save_root(w->store, cert_view(&w->pki->root)), KT_ERR_OK);
-	assert_int_equal(open_store(w), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_pem_from_cert(w->pki->issuing.der, w->pki->issuing.len, &pem),
 			 KT_ERR_OK);
-	put(w, "root.pem", pem, strlen(pem), 0644);
+	world_put(w, "root.pem", pem, strlen(pem), 0644);
 	free(pem);
 	assert_int_equal(kt_identity_root(w->store, der, &len), KT_ERR_CORRUPT);
 	assert_int_equal(len, 0);
-	assert_int_equal(unlink(at(w, "root.pem").s), 0);
+	assert_int_equal(unlink(world_at(w, "root.pem").s), 0);
 	assert_int_equal(kt_identity_root(w->store, der, &len), KT_ERR_CORRUPT);
 }
 
@@ -1094,17 +925,17 @@ static void a_look_sees_the_record_and_whether_it_is_used(void **state)
 
 	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_NOT_FOUND);
 	assert_false(is_used);
-	assert_false(is_there(w, "")); /* nothing is made */
-	stable(w);
+	assert_false(world_has(w, "")); /* nothing is made */
+	world_stable(w);
 	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_OK);
 	assert_true(is_used);
 	assert_int_equal(seen.seq, kt_identity_record(w->store)->seq);
 	assert_int_equal(seen.active.dir, FIRST);
-	close_store(w);
+	world_close(w);
 	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_OK);
 	assert_false(is_used);
-	damage(w, "record.0");
-	damage(w, "record.1");
+	world_damage(w, "record.0");
+	world_damage(w, "record.1");
 	assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_CORRUPT);
 	assert_int_equal(seen.seq, 0);
 }
@@ -1117,9 +948,9 @@ static void a_look_refuses_a_newer_version_as_the_agent_does(void **state)
 	bool is_used = true;
 
 	for (size_t i = 0; i < 2; i++) {
-		stable(w);
-		close_store(w);
-		copy_vector(w, copies[i], KT_VECTORS "/formats/agent-record-v2.block");
+		world_stable(w);
+		world_close(w);
+		world_put_vector(w, copies[i], KT_VECTORS "/formats/agent-record-v2.block");
 		assert_int_equal(kt_identity_peek(w->state_dir, &seen, &is_used), KT_ERR_VERSION);
 		assert_int_equal(seen.seq, 0);
 		assert_string_equal(seen.device.s, "");
@@ -1131,22 +962,22 @@ static void a_path_that_does_not_fit_is_none(void **state)
 {
 	struct world *w = *state;
 	char out[160];
-	size_t len = strlen(at(w, "identity/7/identity.pem").s);
+	size_t len = strlen(world_at(w, "identity/7/identity.pem").s);
 
-	stable(w);
+	world_stable(w);
 	assert_true(kt_identity_pem_path(w->store, FIRST, out, len + 1));
-	assert_string_equal(out, at(w, "identity/7/identity.pem").s);
+	assert_string_equal(out, world_at(w, "identity/7/identity.pem").s);
 	assert_false(kt_identity_pem_path(w->store, FIRST, out, len));
 	assert_false(kt_identity_pem_path(w->store, 0, out, sizeof(out)));
 	assert_string_equal(out, "");
 	assert_true(kt_identity_current_path(w->store, out, sizeof(out)));
-	assert_string_equal(out, at(w, "current").s);
+	assert_string_equal(out, world_at(w, "current").s);
 	assert_false(kt_identity_current_path(w->store, out, strlen(out)));
 }
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		T(the_first_start_makes_a_private_place),
 		T(keys_are_the_owners_alone),
@@ -1184,6 +1015,7 @@ int main(void)
 		T(a_key_is_made_once),
 		T(a_key_that_cannot_be_read_is_not_made_anew),
 		T(a_claim_whose_key_is_gone_is_given_up),
+		T(what_was_put_aside_counts_where_nothing_else_can_be_used),
 		T(a_key_in_use_cannot_be_wiped),
 		T(a_wiped_key_is_overwritten),
 		T(seals_and_requests_with_the_key_of_the_directory),
