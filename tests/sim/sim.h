@@ -476,6 +476,8 @@ void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		      const struct kt_connect *connect, enum kt_answer answer);
 void sim_check_to_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note);
 void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note);
+/* Of the registry, whether or not its record will be written. */
+void sim_check_change(struct sim *sim, const struct kt_record *record);
 void sim_check_record(struct sim *sim, const struct kt_record *record);
 void sim_check_recovered(struct sim *sim, uint64_t seq);
 void sim_check_server_log(struct sim *sim, const char *line);

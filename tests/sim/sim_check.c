@@ -479,7 +479,7 @@ static bool is_issued(const struct sim *sim, const struct kt_record *before)
 	const struct sim_server *s = &sim->server;
 	bool is_open = false;
 
-	for (size_t i = 0; i + 1 < before->seq; i++) {
+	for (size_t i = 0; i < s->record_count && i + 1 < before->seq; i++) {
 		const struct kt_record *r = &s->records[i];
 
 		if (strcmp(r->device.s, before->device.s) != 0)
@@ -491,6 +491,16 @@ static bool is_issued(const struct sim *sim, const struct kt_record *before)
 			is_open = false;
 	}
 	return is_open;
+}
+
+void sim_check_change(struct sim *sim, const struct kt_record *record)
+{
+	int device = sim_device_of(sim, record->device.s);
+
+	if (device >= 0 &&
+	    (record->kind == KT_RECORD_TICKET_CREATE || record->kind == KT_RECORD_OP_CLOSE) &&
+	    is_issued(sim, record))
+		sim->devices[device].needs_ticket = true; /* an enrolment begins anew */
 }
 
 void sim_check_record(struct sim *sim, const struct kt_record *record)
@@ -508,10 +518,6 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 		sim->commits++;
 	if (device < 0)
 		return;
-	/* an enrolment begins anew */
-	if ((record->kind == KT_RECORD_TICKET_CREATE || record->kind == KT_RECORD_OP_CLOSE) &&
-	    is_issued(sim, record))
-		sim->devices[device].needs_ticket = true;
 	if (record->kind == KT_RECORD_COMMIT) {
 		struct sim_ghost_device *ghost = &sim->devices[device];
 		struct sim_ghost_commit *commit =

@@ -106,6 +106,7 @@ static enum kt_err port_append(void *ctx, const struct kt_record *record,
 	struct kt_store_item *item = NULL;
 	enum kt_err err = gate(sim, "append") != 0 ? KT_ERR_NOMEM : KT_ERR_OK;
 
+	sim_check_change(sim, record);
 	if (err == KT_ERR_OK)
 		err = kt_store_item_new(record, &item);
 	if (kt_index_collect(registry, &batch) != KT_ERR_OK)
