@@ -95,10 +95,10 @@ static void new_key(struct kt_agent *agent, const struct kt_msg_rotate *rotate, 
 	snprintf(op, sizeof(op), "%llu", (unsigned long long)rotate->op);
 	agent->unmade_retry_ms = 0;
 	err = disk->new_key(disk->ctx, rotate->op, rotate->alg);
-	if (err == KT_ERR_EXISTS) { /* what is there is no key */
-		drop_dir(agent, rotate->op);
+	if (err == KT_ERR_EXISTS)
+		drop_dir(agent, rotate->op); /* what is there is no key */
+	if (err != KT_ERR_OK)		     /* once more: it may have been a passing failure */
 		err = disk->new_key(disk->ctx, rotate->op, rotate->alg);
-	}
 	if (err != KT_ERR_OK) {
 		key_refused(agent, rotate);
 		return;

@@ -46,7 +46,7 @@ static enum kt_reason judge_used_ticket(const struct kt_core *core,
 
 	c->device = ticket->used_for;
 	if (kt_key_id_eq(&ticket->used_by, &nobody))
-		return KT_REASON_TICKET_USED; /* void: its device was revoked */
+		return KT_REASON_TICKET_USED; /* void: its device was revoked, or has a newer one */
 	if (!kt_key_id_eq(&ticket->used_by, &c->csr->key_id)) {
 		c->is_conflict = true;
 		return KT_REASON_TICKET_USED;

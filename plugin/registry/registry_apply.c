@@ -74,15 +74,15 @@ static void use_ticket(struct change *c, struct kt_ticket_row *row)
 	kt_row_mark_ticket(c->r, row);
 }
 
-static void void_tickets(struct change *c, const struct kt_device *d)
+static void void_tickets(struct change *c, const char *device)
 {
-	size_t cursor = (size_t)kt_hash_id(d->id.s);
+	size_t cursor = (size_t)kt_hash_id(device);
 	uint32_t n;
 
 	while (kt_table_next(&c->r->by_bound, &cursor, &n)) {
 		struct kt_ticket_row *row = kt_slab_at(&c->r->tickets, n);
 
-		if (!row->t.used && strcmp(row->t.device.s, d->id.s) == 0)
+		if (!row->t.used && strcmp(row->t.device.s, device) == 0)
 			use_ticket(c, row);
 	}
 }
@@ -122,6 +122,8 @@ static void apply_ticket(struct change *c)
 	memcpy(t.sha256, c->rec->ticket_sha256, sizeof(t.sha256));
 	memcpy(t.group, c->rec->group, sizeof(t.group));
 	memcpy(t.pattern, c->rec->pattern, sizeof(t.pattern));
+	if (t.device.s[0] != '\0') /* the last one given is the one that counts */
+		void_tickets(c, t.device.s);
 	kt_row_mark_ticket(c->r, kt_row_add_ticket(c->r, &t));
 	if (c->row != NULL && c->row->d.enrolling)
 		close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
@@ -325,7 +327,7 @@ static void apply_revoke(struct change *c)
 	d->wipe = c->rec->wipe;
 	d->revoked_us = c->rec->time_us;
 	leave_lost_behind(c, d);
-	void_tickets(c, d);
+	void_tickets(c, d->id.s);
 	if (d->has_registered_key && kt_row_key(c->r, &d->registered_key) == NULL)
 		kt_row_register(c->r, c->row, NULL);
 }

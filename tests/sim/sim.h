@@ -161,6 +161,7 @@ struct sim_note {
 	enum kt_next next;
 	bool wipe;
 	enum kt_message_type of;
+	bool is_strange;
 };
 enum { SIM_NOTES = 512 };
 
@@ -469,7 +470,8 @@ void sim_operator_heard(struct sim *sim, unsigned slot, const char *json);
 
 /* --- sim_check.c --- */
 
-void sim_note(struct sim *sim, const char *text, size_t len, const struct kt_message *message);
+struct sim_note *sim_note(struct sim *sim, const char *text, size_t len,
+			  const struct kt_message *message);
 const struct sim_note *sim_noted(const struct sim *sim, const char *text, size_t len);
 void sim_check_step(struct sim *sim);
 void sim_check_accept(struct sim *sim, const struct sim_conn *conn,

@@ -107,7 +107,8 @@ static void fill_note(struct sim_note *note, const struct kt_message *m)
 	}
 }
 
-void sim_note(struct sim *sim, const char *text, size_t len, const struct kt_message *message)
+struct sim_note *sim_note(struct sim *sim, const char *text, size_t len,
+			  const struct kt_message *message)
 {
 	struct sim_note *note = &sim->notes[sim->note_count++ % SIM_NOTES];
 
@@ -119,6 +120,7 @@ void sim_note(struct sim *sim, const char *text, size_t len, const struct kt_mes
 	sim_pause(true);
 	fill_note(note, message);
 	sim_pause(false);
+	return note;
 }
 
 const struct sim_note *sim_noted(const struct sim *sim, const char *text, size_t len)

@@ -115,7 +115,7 @@ static enum kt_err port_seal(void *ctx, uint64_t dir, const struct kt_message *m
 	enum kt_err err = disk->seal(disk->ctx, dir, message, out, out_len);
 
 	if (err == KT_ERR_OK)
-		sim_note(world, *out, *out_len, message);
+		(void)sim_note(world, *out, *out_len, message);
 	return err;
 }
 

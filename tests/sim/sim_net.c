@@ -452,7 +452,7 @@ static void say_strange(struct sim *sim, struct sim_conn *conn, enum kt_message_
 		kt_job_run(sim->server.bench, job);
 	}
 	if (job->sealed != NULL) {
-		sim_note(sim, job->sealed, job->sealed_len, job->message);
+		sim_note(sim, job->sealed, job->sealed_len, job->message)->is_strange = true;
 		sim_trace_note(sim, "server", hub->id, sim_noted(sim, job->sealed, job->sealed_len),
 			       "STRANGE");
 		carry(sim, conn, SIM_EV_TO_HUB,
@@ -553,6 +553,18 @@ void sim_net_to_server(struct sim *sim, struct sim_event *event)
 	sim_server_after(sim);
 }
 
+/* It was harmless when it was made; meanwhile it would say that the pending credential is dead. */
+static bool is_too_strange(const struct sim *sim, const struct sim_conn *conn,
+			   const struct sim_event *event)
+{
+	const struct sim_note *note = sim_noted(sim, event->text, event->len);
+	const struct sim_hub *hub = &sim->hubs[conn->owner];
+
+	return note != NULL && note->is_strange && note->type == KT_MESSAGE_ROTATE && hub->is_up &&
+	       kt_identity_record(hub->store)->phase == KT_AGENT_CERT &&
+	       note->op > kt_identity_record(hub->store)->op;
+}
+
 void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 {
 	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
@@ -562,7 +574,7 @@ void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 		return;
 	if (conn->kind == SIM_CONN_OPERATOR) {
 		sim_operator_heard(sim, conn->owner, event->text);
-	} else if (conn->kind == SIM_CONN_LINK) {
+	} else if (conn->kind == SIM_CONN_LINK && !is_too_strange(sim, conn, event)) {
 		message.link = conn->link;
 		message.text = (uint8_t *)event->text;
 		message.text_len = event->len;

@@ -491,7 +491,7 @@ static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool
 	sim_server_stop(sim, !s->is_dying);
 	if (err != KT_ERR_ROLLED_BACK && err != KT_ERR_CORRUPT)
 		return; /* again, a little later */
-	if (s->has_foreign)
+	if (s->has_foreign || (s->is_index_damaged && err == KT_ERR_ROLLED_BACK))
 		remove_index(sim);
 	else if (s->newest.is_used && err == KT_ERR_ROLLED_BACK && sim_fault(sim, SIM_ACCEPT))
 		accept_rollback(sim);
@@ -792,7 +792,7 @@ void sim_server_job(struct sim *sim)
 	sim_server_begin(sim);
 	kt_job_run(s->bench, job);
 	if (job->kind == KT_JOB_SEAL && job->err == KT_ERR_OK)
-		sim_note(sim, job->sealed, job->sealed_len, job->message);
+		(void)sim_note(sim, job->sealed, job->sealed_len, job->message);
 	cover_job(sim, job);
 	finish_job(sim, job); /* moved */
 	sim_server_after(sim);

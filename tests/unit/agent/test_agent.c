@@ -478,7 +478,7 @@ static void a_full_disk_is_reported_and_changes_nothing(void **state)
 	struct hub *h = *state;
 
 	hub_in_session(h);
-	h->disk.keys_to_fail = 1;
+	h->disk.keys_to_fail = 2;
 	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
 	TRACE_EXPECT(&h->trace, "send agent failed");
 	assert_int_equal(hub_sent(h)->u.failed.reason, KT_REASON_DISK);
@@ -492,6 +492,16 @@ static void a_full_disk_is_reported_and_changes_nothing(void **state)
 	TRACE_EXPECT(&h->trace, "key 200", "save key a=1 p=200 r=0 none", "send agent csr");
 	hub_pass(h, 600000);
 	assert_int_equal(hub_sent(h)->type, KT_MESSAGE_CSR); /* `failed` is not repeated any more */
+}
+
+static void a_key_that_fails_once_is_made_all_the_same(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	h->disk.keys_to_fail = 1;
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	TRACE_EXPECT(&h->trace, "key 200", "save key a=1 p=200 r=0 none", "send agent csr");
 }
 
 static void a_certificate_that_is_not_ours_is_reported_and_the_key_stays(void **state)
@@ -751,7 +761,7 @@ static void a_failed_is_repeated_until_that_op_is_noted(void **state)
 	struct hub *h = *state;
 
 	hub_in_session(h);
-	h->disk.keys_to_fail = 2;
+	h->disk.keys_to_fail = 4;
 	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
 	h->trace.count = 0;
 	assert_repeats(h, "send agent failed", at_s, 2);
@@ -786,14 +796,14 @@ static void a_refused_key_is_forgotten_with_its_session_or_its_op(void **state)
 	struct hub *h = *state;
 
 	hub_in_session(h);
-	h->disk.keys_to_fail = 1;
+	h->disk.keys_to_fail = 2;
 	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
 	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_CLOSED, 0, 200);
 	hub_noted(h, KT_LINK_AGENT, 200, KT_MESSAGE_FAILED);
 	h->trace.count = 0;
 	hub_pass(h, 600000);
 	TRACE_NOTHING(&h->trace);
-	h->disk.keys_to_fail = 1;
+	h->disk.keys_to_fail = 2;
 	hub_rotate(h, KT_LINK_AGENT, 300, HUB_OLD);
 	hub_noted(h, KT_LINK_AGENT, 300, KT_MESSAGE_FAILED);
 	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
@@ -1089,6 +1099,7 @@ int main(void)
 		T(a_newer_rotate_over_the_active_key_drops_the_pending_credential),
 		T(a_key_that_a_crash_left_behind_is_not_used),
 		T(a_full_disk_is_reported_and_changes_nothing),
+		T(a_key_that_fails_once_is_made_all_the_same),
 		T(a_certificate_that_is_not_ours_is_reported_and_the_key_stays),
 		T(a_certificate_whose_record_is_not_saved_is_not_tried),
 		T(committed_counts_for_this_op_and_this_credential_alone),

@@ -268,6 +268,21 @@ static void a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial(void **
 	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "welcome"), "next=closed"));
 }
 
+/* A request with an older one, late, would end what was issued for the newest. */
+static void the_last_ticket_given_is_the_one_that_counts(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket older = ticket_for(f, "hub-20", "");
+	struct kt_ticket newer = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &older, "old key");
+	assert_refused(f, CID, KT_REASON_TICKET_USED);
+	enroll(f, CLAIMANT, "", &newer, "key");
+	fake_issue(f, LEAF "b");
+	assert_true(device(f, "hub-20")->enrolling);
+}
+
 /* Nobody comes for it, and while it is open there is no rotation. */
 static void an_enrolment_beside_a_credential_can_be_cancelled(void **state)
 {
@@ -601,6 +616,7 @@ int main(void)
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),
 		T(a_ticket_for_an_existing_device_replaces_its_hardware),
 		T(a_hub_that_enrols_beside_its_credential_is_sent_to_the_trial),
+		T(the_last_ticket_given_is_the_one_that_counts),
 		T(an_enrolment_beside_a_credential_can_be_cancelled),
 		T(a_first_enrolment_cannot_be_cancelled),
 		T(a_key_that_was_certified_before_gets_nothing_by_a_ticket),
