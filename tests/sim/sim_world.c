@@ -620,7 +620,8 @@ static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 	const struct kt_agent_record *record;
 	const struct kt_device *d;
 
-	if (!sim->server.is_up || !hub->is_up || hub->starts_again)
+	if (!sim->server.is_up || !hub->is_up || hub->starts_again ||
+	    !sim->devices[hub->slot].had_wrong_ticket)
 		return false;
 	d = kt_registry_find_device(sim->server.registry, hub->id);
 	record = kt_identity_record(hub->store);
