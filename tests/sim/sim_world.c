@@ -632,6 +632,7 @@ static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 /* Its ticket gave way to a newer one, which never came, or its enrolment was closed. */
 static bool has_dead_ticket(const struct sim *sim, const struct sim_hub *hub)
 {
+	static const struct kt_key_id nobody; /* void: a newer one was given */
 	const struct kt_ticket_entry *ticket;
 	const struct kt_device *d;
 	uint8_t hash[32];
@@ -643,6 +644,7 @@ static bool has_dead_ticket(const struct sim *sim, const struct sim_hub *hub)
 	ticket = kt_registry_find_ticket(sim->server.registry, hash);
 	d = kt_registry_find_device(sim->server.registry, hub->id);
 	return ticket == NULL || ticket->expires_us <= sim_server_now(sim).wall_us ||
+	       (ticket->used && kt_key_id_eq(&ticket->used_by, &nobody)) ||
 	       (ticket->used && d != NULL && !d->enrolling);
 }
 
