@@ -225,7 +225,7 @@ struct sim_ghost_device { /* what the world was told about a device */
 	int64_t revoked_ms;
 	bool revoke_wanted; /* ordered, whether acknowledged or not */
 	bool is_reenrolled; /* a certificate was issued after a revoke was ordered */
-	bool had_wrong_ticket;
+	bool may_forget;   /* an enrolment: a wrong ticket came, or a copy of the record was lost */
 	bool needs_ticket; /* an enrolment ended without a word, or its ticket is forgotten */
 	uint64_t csr_op;   /* of the first request, and its key */
 	struct kt_key_id csr_key;

@@ -479,6 +479,8 @@ static void spoil(struct sim *sim, struct sim_hub *hub)
 	    !sim_fault(sim, SIM_HUB_SPOILT))
 		return;
 	(void)fake_fs_spoil(hub->disk.fs, path);
+	if (hub->slot < SIM_HUBS)
+		sim->devices[hub->slot].may_forget = true;
 	sim_trace(sim, hub->id, hub->id, "%s CANNOT BE READ any more", path);
 }
 

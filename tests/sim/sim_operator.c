@@ -113,7 +113,7 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 	is_wrong = sim_fault(sim, SIM_WRONG_TICKET);
 	if (is_wrong) {
 		ticket.secret[0] ^= 1;
-		sim->devices[slot].had_wrong_ticket = true;
+		sim->devices[slot].may_forget = true;
 	}
 	sim_hub_take_ticket(sim, hub, &ticket);
 	sim->devices[slot].needs_ticket = is_wrong;

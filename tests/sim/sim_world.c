@@ -614,14 +614,14 @@ static void be_calm(struct sim *sim)
 	sim_server_after(sim);
 }
 
-/* An enrolment that its hub gave up for a wrong ticket: nobody comes for it any more. */
+/* An enrolment that its hub gave up, or forgot: nobody comes for it any more. */
 static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 {
 	const struct kt_agent_record *record;
 	const struct kt_device *d;
 
 	if (!sim->server.is_up || !hub->is_up || hub->starts_again ||
-	    !sim->devices[hub->slot].had_wrong_ticket)
+	    !sim->devices[hub->slot].may_forget)
 		return false;
 	d = kt_registry_find_device(sim->server.registry, hub->id);
 	record = kt_identity_record(hub->store);
