@@ -89,6 +89,17 @@ bool sim_operator_say(struct sim *sim, enum sim_fault command, unsigned hub)
 	return true;
 }
 
+/* An answer that comes late may bring a ticket that a newer one has made void. */
+static bool is_void(const struct sim *sim, const struct kt_ticket *ticket)
+{
+	const struct kt_ticket_entry *entry;
+	uint8_t hash[32];
+
+	kt_sha256(ticket->secret, sizeof(ticket->secret), hash);
+	entry = kt_registry_find_ticket(sim->server.shadow, hash);
+	return entry == NULL || entry->used;
+}
+
 /* A ticket in an answer: goes to the hub by hand. */
 static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 {
@@ -111,10 +122,10 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 		return;
 	}
 	is_wrong = sim_fault(sim, SIM_WRONG_TICKET);
-	if (is_wrong) {
+	if (is_wrong)
 		ticket.secret[0] ^= 1;
+	if (is_wrong || is_void(sim, &ticket))
 		sim->devices[slot].may_forget = true;
-	}
 	sim_hub_take_ticket(sim, hub, &ticket);
 	sim->devices[slot].needs_ticket = is_wrong;
 }
