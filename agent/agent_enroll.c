@@ -184,21 +184,13 @@ static void give_claim_up(struct kt_agent *agent)
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_agent_record next = *kt_agent_record(agent);
-	const struct kt_slot aside = next.retired;
 	uint64_t unnamed[] = {next.pending.dir, 0};
 
-	next.phase = KT_AGENT_STABLE;
-	next.pending = (struct kt_slot){0};
-	if (aside.dir != 0 && next.step == KT_STEP_NONE) {
-		next.retired = (struct kt_slot){0};
-		next.step = KT_STEP_LINK; /* from the start: nobody knows how far they were */
-		next.step_op = next.active.op;
-		if (aside.op == next.op) {
-			next.phase = kt_slot_has_cert(&aside) ? KT_AGENT_CERT : KT_AGENT_KEY;
-			next.pending = aside;
-		} else {
-			unnamed[1] = aside.dir;
-		}
+	kt_rollover_end_claim(&next);
+	if (next.pending.dir != 0 && next.pending.op != next.op) {
+		unnamed[1] = next.pending.dir;
+		next.pending = (struct kt_slot){0};
+		next.phase = KT_AGENT_STABLE;
 	}
 	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, RETRY_AFTER_REFUSAL_S * INT64_C(1000));
 	kt_agent_link_close(agent, KT_LINK_CLAIM);

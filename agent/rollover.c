@@ -157,6 +157,19 @@ bool kt_rollover_has_aside(const struct kt_agent_record *record)
 	       (record->phase == KT_AGENT_CERT || record->phase == KT_AGENT_KEY);
 }
 
+void kt_rollover_end_claim(struct kt_agent_record *record)
+{
+	record->phase = KT_AGENT_STABLE;
+	record->pending = (struct kt_slot){0};
+	if (record->retired.dir == 0 || record->step != KT_STEP_NONE)
+		return;
+	record->phase = kt_slot_has_cert(&record->retired) ? KT_AGENT_CERT : KT_AGENT_KEY;
+	record->pending = record->retired;
+	record->retired = (struct kt_slot){0};
+	record->step = KT_STEP_LINK; /* the enrolment had cut them off, nobody knows where */
+	record->step_op = record->active.op;
+}
+
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,
 						const struct kt_fingerprint *session_fp,
 						const struct kt_msg_rotate *rotate)

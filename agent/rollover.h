@@ -66,6 +66,9 @@ bool kt_rollover_is_claim(const struct kt_agent_record *record);
  */
 bool kt_rollover_has_aside(const struct kt_agent_record *record);
 
+/* Without the claim: what it had put aside goes on, and the last commit's steps from the start. */
+void kt_rollover_end_claim(struct kt_agent_record *record);
+
 /* Which event a rotate is, by the record and the fingerprint of the session it came over. */
 enum kt_rollover_event kt_rollover_rotate_event(const struct kt_agent_record *record,
 						const struct kt_fingerprint *session_fp,

@@ -4,6 +4,7 @@
 
 #include "encoding.h"
 #include "identity_internal.h"
+#include "rollover.h"
 #include "topic.h"
 
 /*
@@ -125,15 +126,7 @@ static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_reco
 	if (next->phase != KT_AGENT_KEY || next->pending.op != 0 ||
 	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_NOT)
 		return;
-	next->phase = KT_AGENT_STABLE;
-	next->pending = (struct kt_slot){0};
-	if (next->retired.dir == 0 || next->step != KT_STEP_NONE)
-		return;
-	next->phase = kt_slot_has_cert(&next->retired) ? KT_AGENT_CERT : KT_AGENT_KEY;
-	next->pending = next->retired;
-	next->retired = (struct kt_slot){0};
-	next->step = KT_STEP_LINK; /* the enrolment had cut the last commit's steps off */
-	next->step_op = next->active.op;
+	kt_rollover_end_claim(next);
 }
 
 /* Of three credentials the one that an enrolment had put aside is all that can be used. */
@@ -147,6 +140,8 @@ static bool use_aside(struct kt_identity_store *store, struct kt_agent_record *n
 		return false;
 	next->active = next->retired;
 	next->retired = (struct kt_slot){0};
+	next->step = KT_STEP_LINK; /* `current` leads to what is damaged */
+	next->step_op = next->active.op;
 	return true;
 }
 
@@ -175,17 +170,15 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 		if (next.pending.dir == 0 || pending == USABLE_KEY)
 			return KT_ERR_OK;
 		next.pending = (struct kt_slot){0}; /* nothing hangs on it: a new one is made */
-	} else if (use_aside(store, &next, &err)) {
-		next.step = KT_STEP_LINK; /* `current` leads to what is damaged */
-		next.step_op = next.active.op;
-	} else if (err != KT_ERR_CORRUPT) {
-		kt_identity_say_err(why, "read the credentials in", store->state_dir, err);
+	} else if (!use_aside(store, &next, &err)) {
+		if (err != KT_ERR_CORRUPT)
+			kt_identity_say_err(why, "read the credentials in", store->state_dir, err);
+		else
+			kt_identity_say(why,
+					"no credential in %s/identity can be used: enrol again "
+					"with a ticket",
+					store->state_dir);
 		return err;
-	} else {
-		kt_identity_say(
-			why, "no credential in %s/identity can be used: enrol again with a ticket",
-			store->state_dir);
-		return KT_ERR_CORRUPT;
 	}
 	if (kt_identity_save(store, &next) != KT_ERR_OK)
 		kt_identity_say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);

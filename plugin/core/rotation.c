@@ -307,11 +307,12 @@ void kt_rotation_on_csr(struct kt_core *core, struct kt_session *session, struct
 	const struct kt_device *device = session->device;
 	enum kt_reason reason = csr_refusal(core, session, m, &job->csr);
 
-	if (reason == KT_REASON_NONE)
-		session->rotate_wait_ms = 0; /* heard */
 	if (reason != KT_REASON_NONE) {
 		kt_core_reject(core, session, reason, 0, m->op);
-	} else if (device->phase == KT_SERVER_ISSUED) {
+		return;
+	}
+	session->rotate_wait_ms = 0; /* the order was heard */
+	if (device->phase == KT_SERVER_ISSUED) {
 		if (kt_key_id_eq(&job->csr.key_id, &device->pending->key_id))
 			kt_rotation_send_cert(core, session); /* the same bytes once more */
 		else

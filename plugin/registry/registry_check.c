@@ -15,19 +15,22 @@
  * device.create | id unknown (ignoring case) or the very   | device NEW; a tombstone's generation
  *               | same tombstone; key, if any, free and    | and op counters go on; key registered
  *               | not denied                               |
- * ticket.create | ticket unknown; a device's ticket: id    | ticket open, older ones for that
- * device | unknown (ignoring case) or there         | void; its pending enrolment closed approve |
- * id unknown (ignoring case) or there; key | device made if need be; key registered | free | in
- * place of an older one, denial ends deny          | -                                        | key
- * denied; its registration dropped, |                                          | its pending
- * enrolment closed op.open       | ACTIVE, not frozen, not enrolling,       | older op closed;
- * phase OPEN | op > device.op                           | op.close      | there, phase not IDLE, op
- * = device.op    | op closed issue, for    | no ticket, phase OPEN, op = device.op,   | credential
- * PENDING, phase ISSUED a rotation   | same alg; generation = last + 1, key     | | free,
- * fingerprint unknown                | issue, for an | op > device.op; key, fingerprint and     |
- * open op or older pending enrolment enrolment    | generation as above, key not denied;     |
- * closed; device made if need be (by a | open ticket that allows the device, or   | ticket); op,
- * nonce taken over; | the device's registered key              | credential PENDING, phase ISSUED,
+ * ticket.create | ticket unknown; a device's ticket: id    | ticket open; the device's older ones
+ *               | unknown (ignoring case) or there         | void, its pending enrolment closed
+ * approve       | id unknown (ignoring case) or there; key | device made if need be; key registered
+ *               | free                                     | in place of an older one, denial ends
+ * deny          | -                                        | key denied; its registration dropped,
+ *               |                                          | its pending enrolment closed
+ * op.open       | ACTIVE, not frozen, not enrolling,       | older op closed; phase OPEN
+ *               | op > device.op                           |
+ * op.close      | there, phase not IDLE, op = device.op    | op closed
+ * issue, for    | no ticket, phase OPEN, op = device.op,   | credential PENDING, phase ISSUED
+ *  a rotation   | same alg; generation = last + 1, key     |
+ *               | free, fingerprint unknown                |
+ * issue, for an | op > device.op; key, fingerprint and     | open op or older pending enrolment
+ *  enrolment    | generation as above, key not denied;     | closed; device made if need be (by a
+ *               | open ticket that allows the device, or   | ticket); op, nonce taken over;
+ *               | the device's registered key              | credential PENDING, phase ISSUED,
  *               |                                          | enrolling; ticket used by this key
  * commit        | ISSUED, op and fp are pending's          | old current SUPERSEDED by op; pending
  *               |                                          | CURRENT, ACTIVE, IDLE; an enrolment's

@@ -614,7 +614,6 @@ void sim_hub_take_ticket(struct sim *sim, struct sim_hub *hub, const struct kt_t
 	hub->ticket = *ticket;
 	hub->has_ticket = true;
 	hub->starts_again = hub->exists;
-	sim->devices[hub->slot].needs_ticket = false;
 	hub->exists = true;
 	if (hub->is_up)
 		sim_hub_stop(sim, hub, true); /* `enroll TICKET` is another process */
