@@ -120,8 +120,8 @@ struct sim_event {
 	enum sim_event_kind kind;
 	unsigned slot;	 /* hub, or connection, or operator */
 	uint64_t number; /* of the connection, or of the life of what it is for */
-	int cause;	 /* ANSWER, DOWN: enum kt_link_cause; ANSWER: -1 is UP */
-	char *text;	 /* owned */
+	int cause;  /* ANSWER, DOWN: enum kt_link_cause; ANSWER: -1 is UP; HOOK_DONE: was early */
+	char *text; /* owned */
 	size_t len;
 };
 
@@ -425,7 +425,7 @@ void sim_hub_clear(struct sim_hub *hub);
 void sim_hub_start(struct sim *sim, struct sim_hub *hub);
 void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power);
 void sim_hub_tick(struct sim *sim, struct sim_hub *hub);
-void sim_hub_hook_done(struct sim *sim, struct sim_hub *hub, bool succeeded);
+void sim_hub_hook_done(struct sim *sim, struct sim_hub *hub, bool was_early, bool succeeded);
 void sim_hub_link_event(struct sim *sim, struct sim_hub *hub, struct kt_link_event *event);
 void sim_hub_after(struct sim *sim, struct sim_hub *hub);
 void sim_hub_clone(struct sim *sim, struct sim_hub *hub);

@@ -391,6 +391,18 @@ static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
 	}
 }
 
+/* Rule 8: `promoted` says that the hub's own programs have the new credential, too. */
+static void check_reloaded(struct sim *sim, const struct sim_hub *hub, const struct sim_note *note)
+{
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+
+	if (hub->app_cert_len > 0 && record->step_op == note->op &&
+	    kt_fingerprint_eq(&record->active.fp, &note->fp) &&
+	    !kt_fingerprint_eq(&hub->app_fp, &note->fp))
+		sim_break(sim, "R8", "promoted is said, and a program of %s has not reloaded",
+			  hub->id);
+}
+
 void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note)
 {
 	const struct sim_hub *hub = &sim->hubs[conn->owner];
@@ -406,6 +418,8 @@ void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const stru
 	if (!is_good)
 		sim_break(sim, "I7", "%s of %s rests on what is not on its disk: %s",
 			  kt_message_type_name(note->type), hub->id, why);
+	if (note->type == KT_MESSAGE_PROMOTED)
+		check_reloaded(sim, hub, note);
 }
 
 /* --- I4, and what operators asked --- */
@@ -601,6 +615,20 @@ void sim_check_server_log(struct sim *sim, const char *line)
 
 /* --- kicks --- */
 
+/* Whoever is thrown out for a commit that the disk does not have had no other credential. */
+static void check_commit_is_durable(struct sim *sim, const struct sim_conn *conn,
+				    const struct kt_credential *c)
+{
+	const struct kt_credential *is =
+		kt_registry_find_fingerprint(sim->server.shadow, &conn->fp);
+
+	if (c->status == KT_CREDENTIAL_SUPERSEDED && c->device->state == KT_DEVICE_ACTIVE &&
+	    is != NULL && is->status == KT_CREDENTIAL_CURRENT &&
+	    is->device->state == KT_DEVICE_ACTIVE)
+		sim_break(sim, "I7", "%s is thrown out for a commit that is not durable",
+			  conn->client_id);
+}
+
 /* Rule 8: until the hub says `promoted` its own programs have their time. */
 void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 {
@@ -608,6 +636,8 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 		kt_registry_find_fingerprint(sim->server.registry, &conn->fp);
 	int i = c == NULL ? -1 : sim_device_of(sim, c->device->id.s);
 
+	if (i >= 0)
+		check_commit_is_durable(sim, conn, c);
 	if (conn->kind != SIM_CONN_APP || i < 0 || c->status != KT_CREDENTIAL_SUPERSEDED ||
 	    c->device->state != KT_DEVICE_ACTIVE || c->device->promoted_op >= c->superseded_by)
 		return;

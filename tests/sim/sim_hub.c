@@ -190,16 +190,25 @@ static enum kt_err port_open_text(void *ctx, const struct kt_agent_record *recor
 	return DISK(hub)->open(DISK(hub)->ctx, record, system_s, text, out);
 }
 
+static void load_app(struct sim *sim, struct sim_hub *hub);
+
+/* What it starts may read the identity at once and be done late: some later than the next rotation.
+ */
 static enum kt_err port_hooks(void *ctx, const char *event)
 {
 	struct sim_hub *hub = ctx;
+	bool is_early = sim_chance(&world->schedule, 300);
 
 	(void)event;
 	if (gate(hub, "hook") != 0)
 		return KT_ERR_SYS;
-	sim_later(world, sim_some_ms(world, 20000),
-		  &(struct sim_event){
-			  .kind = SIM_EV_HOOK_DONE, .slot = hub->slot, .number = hub->life});
+	if (is_early)
+		load_app(world, hub);
+	sim_later(world, sim_some_ms(world, sim_chance(&world->schedule, 150) ? 300000 : 20000),
+		  &(struct sim_event){.kind = SIM_EV_HOOK_DONE,
+				      .slot = hub->slot,
+				      .number = hub->life,
+				      .cause = is_early});
 	return KT_ERR_OK;
 }
 
@@ -534,12 +543,12 @@ void sim_hub_link_event(struct sim *sim, struct sim_hub *hub, struct kt_link_eve
 }
 
 /* The hub's own program has the new identity exactly where its hook succeeded. */
-void sim_hub_hook_done(struct sim *sim, struct sim_hub *hub, bool succeeded)
+void sim_hub_hook_done(struct sim *sim, struct sim_hub *hub, bool was_early, bool succeeded)
 {
 	if (!hub->is_up)
 		return;
 	sim_trace(sim, hub->id, hub->id, "hook %s", succeeded ? "done" : "FAILED");
-	if (succeeded)
+	if (succeeded && !was_early)
 		load_app(sim, hub);
 	begin(sim, hub);
 	kt_agent_hooks_done(hub->agent, now_of(sim, hub), succeeded);

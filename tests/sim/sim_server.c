@@ -17,7 +17,9 @@ enum {
 	START_WALL_S = 1800000000,
 	DIE_WITHIN = 24, /* calls */
 	FAIL_WITHIN = 10,
-	CALLS_OF_A_START = 150
+	CALLS_OF_A_START = 150,
+	ROW_BEFORE = 64, /* bytes around a fingerprint that are of its row */
+	ROW_AFTER = 192
 };
 
 struct kt_now sim_server_now(const struct sim *sim)
@@ -921,12 +923,54 @@ static void damage_ledger(struct sim *sim)
 	free(bytes);
 }
 
+/* All rows in the one file, as after a clean end. False: it does not open. */
+static bool checkpoint(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	struct kt_index *index;
+
+	sim_vfs_use(&s->disk);
+	if (kt_index_open(&s->disk.table, STATE_DIR "/index.sqlite", &index) != KT_ERR_OK)
+		return false;
+	kt_index_close(index);
+	fake_fs_sync(s->disk.fs);
+	take_backup(sim, &s->newest);
+	return s->newest.index != NULL && s->newest.index_len > 0;
+}
+
+/* A bit in the row of some credential: what SQLite reads may make sense all the same. */
+static void change_row(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	const struct sim_hub *hub = &sim->hubs[sim_below(&sim->chance, SIM_HUBS)];
+	const struct kt_device *d = kt_registry_find_device(s->shadow, hub->id);
+	char *bytes = s->newest.index;
+	char *at = NULL;
+	size_t offset;
+
+	if (d != NULL && d->current != NULL)
+		at = memmem(bytes, s->newest.index_len, &d->current->fp, sizeof(d->current->fp));
+	if (at == NULL)
+		return;
+	offset = (size_t)(at - bytes) + sim_below(&sim->chance, ROW_AFTER);
+	offset -= offset < ROW_BEFORE ? 0 : ROW_BEFORE;
+	if (offset < s->newest.index_len)
+		bytes[offset] ^= (char)(1 << sim_below(&sim->chance, 8));
+	put_file(sim, STATE_DIR "/index.sqlite", bytes, s->newest.index_len);
+}
+
 static void damage_index(struct sim *sim)
 {
 	struct sim_server *s = &sim->server;
-	size_t len = s->newest.index_len;
-	char *bytes = sim_alloc(NULL, len + 1, 1);
+	size_t len;
+	char *bytes;
 
+	if (sim_chance(&sim->chance, 500) && checkpoint(sim)) {
+		change_row(sim);
+		return;
+	}
+	len = s->newest.index_len;
+	bytes = sim_alloc(NULL, len + 1, 1);
 	memcpy(bytes, s->newest.index, len);
 	for (uint64_t i = sim_chance(&sim->chance, 500) ? 1 : 4; i > 0 && len > 0; i--)
 		bytes[sim_below(&sim->chance, len)] ^= (char)(1 + sim_below(&sim->chance, 255));

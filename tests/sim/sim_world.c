@@ -454,7 +454,7 @@ static void hub_event(struct sim *sim, const struct sim_event *event)
 		sim_hub_tick(sim, hub);
 		break;
 	case SIM_EV_HOOK_DONE:
-		sim_hub_hook_done(sim, hub, !sim_fault(sim, SIM_HOOK_FAILS));
+		sim_hub_hook_done(sim, hub, event->cause != 0, !sim_fault(sim, SIM_HOOK_FAILS));
 		break;
 	default:
 		sim_hub_app(sim, hub);
