@@ -86,10 +86,12 @@ static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
 static bool is_after_promoted(const struct kt_core *core, const struct kt_credential *credential)
 {
 	const struct kt_device *device = credential->device;
+	int64_t said_ms = device->promoted_before_op >= credential->superseded_by
+				  ? device->promoted_before_ms
+				  : device->promoted_ms;
 
 	return device->promoted_op >= credential->superseded_by &&
-	       (device->promoted_ms == 0 ||
-		core->now.mono_ms - device->promoted_ms >= core->config->superseded_drain_ms);
+	       (said_ms == 0 || core->now.mono_ms - said_ms >= core->config->superseded_drain_ms);
 }
 
 static void signal_clone(struct kt_core *core, const struct kt_admission *admission)

@@ -442,13 +442,15 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 		 !kt_fingerprint_eq(&m->u.promoted.fp, &device->current->fp))
 		reason = KT_REASON_FP_WRONG;
 	if (reason == KT_REASON_NONE && op > device->promoted_op) {
+		const uint64_t before = device->promoted_op;
 		enum kt_err err;
 
 		record.op = op;
 		err = kt_core_change(core, &record, session->actor, &reason);
 		/* also when the ledger did not take it: from now on an old key is an alarm */
 		if (device->promoted_op == op)
-			kt_registry_note_promoted(core->registry, device, core->now.mono_ms);
+			kt_registry_note_promoted(core->registry, device, before,
+						  core->now.mono_ms);
 		if (err == KT_ERR_OK) {
 			tell(core, KT_EVENT_ROTATION_PROMOTED, device, device->current, &record);
 			kt_rotation_end_drain(core, device, record.seq);

@@ -423,12 +423,15 @@ const struct kt_device *kt_registry_find_device(const struct kt_registry *regist
 }
 
 void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,
-			       int64_t mono_ms)
+			       uint64_t before_op, int64_t mono_ms)
 {
 	struct kt_device_row *row = kt_row_device(registry, device->id.s);
 
-	if (row != NULL)
-		row->d.promoted_ms = mono_ms;
+	if (row == NULL)
+		return;
+	row->d.promoted_before_op = before_op;
+	row->d.promoted_before_ms = row->d.promoted_ms;
+	row->d.promoted_ms = mono_ms;
 }
 
 const struct kt_device *kt_registry_find_nocase(const struct kt_registry *registry, const char *id)

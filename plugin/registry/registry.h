@@ -69,9 +69,13 @@ struct kt_device { /* read-only outside the registry */
 	int64_t created_us;
 	int64_t committed_us; /* of the current credential */
 	int64_t revoked_us;
-	/* mono, when it said promoted in this run; 0: before. kt_registry_note_promoted; not
-	 * indexed */
+	/*
+	 * mono, when it said promoted_op, and what it had said before that; 0: before this run.
+	 * kt_registry_note_promoted; not indexed.
+	 */
 	int64_t promoted_ms;
+	uint64_t promoted_before_op;
+	int64_t promoted_before_ms;
 	int64_t told_us;       /* when it made us write news of its own; not indexed */
 	uint64_t released_seq; /* record that ended the last quarantine or adoption; not indexed */
 	uint64_t changed_seq;  /* last record about it */
@@ -118,9 +122,12 @@ const struct kt_ticket_entry *kt_registry_find_ticket(const struct kt_registry *
 /* Devices in order of creation, tombstones included; *cursor starts at 0; NULL at the end. */
 const struct kt_device *kt_registry_next_device(const struct kt_registry *registry, size_t *cursor);
 
-/* Notes the time that @device->promoted_ms then says. No record, not kept over a restart. */
+/*
+ * The time at which @device said promoted_op, and what its promoted_op was until then. No record,
+ * not kept over a restart.
+ */
 void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,
-			       int64_t mono_ms);
+			       uint64_t before_op, int64_t mono_ms);
 
 struct kt_registry_counts {
 	size_t devices; /* without tombstones */

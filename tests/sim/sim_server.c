@@ -491,6 +491,8 @@ static void start_failed(struct sim *sim, enum kt_err err, const char *why, bool
 
 	sim_trace(sim, "server", "server", "start refused: %s", why);
 	sim_server_stop(sim, !s->is_dying);
+	if (err == KT_ERR_VERSION && s->is_index_damaged)
+		remove_index(sim); /* a changed number looks like a newer version's */
 	if (err != KT_ERR_ROLLED_BACK && err != KT_ERR_CORRUPT)
 		return; /* again, a little later */
 	if (s->has_foreign || (s->is_index_damaged && err == KT_ERR_ROLLED_BACK))

@@ -14,6 +14,7 @@
 #define END  "|1600000000|253402300799"
 #define LEAF "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
 #define NEXT "spiffe://" FLEET_TD "/device/hub-17" END "|g2"
+#define LAST "spiffe://" FLEET_TD "/device/hub-17" END "|g3"
 
 enum { AGENT = 16, TRIAL = 32, APP = 48, LOG = 64, SITE = 80 };
 
@@ -37,12 +38,17 @@ static const struct kt_device *hub(struct fake *f)
 	return kt_registry_find_device(f->registry, "hub-17");
 }
 
-static void rotate_to_next(struct fake *f, uint64_t op)
+static void rotate(struct fake *f, uint64_t op, const char *cert)
 {
 	fleet_open(f->registry, "hub-17", op);
-	fleet_issue(f->registry, "hub-17", NEXT);
+	fleet_issue(f->registry, "hub-17", cert);
 	fleet_commit(f->registry, "hub-17");
 	fake_durable(f);
+}
+
+static void rotate_to_next(struct fake *f, uint64_t op)
+{
+	rotate(f, op, NEXT);
 }
 
 static void assert_rejected(const struct fake *f, const char *client_id, const char *reason)
@@ -101,16 +107,20 @@ static void a_superseded_credential_is_suspect_before_promoted_and_an_alarm_afte
 	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
 }
 
+static void say_promoted(struct fake *f, uint64_t op, const char *cert)
+{
+	struct kt_message *m = fake_message(f, AGENT, KT_MESSAGE_PROMOTED);
+
+	m->u.promoted.op = op;
+	m->u.promoted.fp = fake_fingerprint(cert);
+	fake_say(f, AGENT, m, NULL);
+	assert_int_equal(hub(f)->promoted_op, op);
+}
+
 /* What the hub's own program sent just before it reloaded may come in just after. */
 static void come_under_way_at_promoted(struct fake *f)
 {
-	struct kt_message *m;
-
-	m = fake_message(f, AGENT, KT_MESSAGE_PROMOTED);
-	m->u.promoted.op = 5;
-	m->u.promoted.fp = fake_fingerprint(NEXT);
-	fake_say(f, AGENT, m, NULL);
-	assert_int_equal(hub(f)->promoted_op, 5);
+	say_promoted(f, 5, NEXT);
 	fake_later(f, 29999);
 	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
 	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
@@ -137,6 +147,40 @@ static void also_where_the_ledger_does_not_take_promoted(void **state)
 	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
 	f->journal_fails = true;
 	come_under_way_at_promoted(f);
+}
+
+static void an_older_key_has_no_grace_by_a_newer_promoted(void **state)
+{
+	struct fake *f = *state;
+
+	rotate_to_next(f, 5);
+	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
+	say_promoted(f, 5, NEXT);
+	fake_later(f, 30000);
+	rotate(f, 6, LAST);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LAST);
+	say_promoted(f, 6, LAST);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, NEXT), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 1);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
+}
+
+static void a_key_that_was_skipped_has_the_grace_of_the_promoted_that_counts(void **state)
+{
+	struct fake *f = *state;
+
+	rotate_to_next(f, 5); /* and no promoted of it */
+	rotate(f, 6, LAST);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LAST);
+	say_promoted(f, 6, LAST);
+	fake_later(f, 29999);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 0);
+	fake_later(f, 1);
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_DENY);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 1);
 }
 
 static void a_kick_that_the_broker_could_not_take_is_made_again(void **state)
@@ -805,6 +849,8 @@ int main(void)
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(also_where_the_ledger_does_not_take_promoted),
+		T(an_older_key_has_no_grace_by_a_newer_promoted),
+		T(a_key_that_was_skipped_has_the_grace_of_the_promoted_that_counts),
 		T(a_kick_that_the_broker_could_not_take_is_made_again),
 		T(a_revoked_credential_is_told_and_banned),
 		T(reload_disturbs_nobody_and_promotes_nothing),
