@@ -60,6 +60,7 @@ enum {
 	X(SERVER_ENOMEM, "server: ENOMEM")                                                         \
 	X(SERVER_CLOCK, "server: clock jumps")                                                     \
 	X(SERVER_RELOAD, "SIGHUP")                                                                 \
+	X(KICK_REFUSED, "broker cannot take a kick")                                               \
 	X(QUEUE_FULL, "workers' queue full")                                                       \
 	X(SLOW_DISK, "ledger late")                                                                \
 	X(INDEX_OLD, "index of a backup")                                                          \

@@ -586,6 +586,28 @@ void sim_check_ack(struct sim *sim, enum sim_fault command, unsigned hub, bool i
 
 /* --- I5 --- */
 
+/* I7: what a commit put out that the disk does not have is the only credential of its hub. */
+static void check_put_out(struct sim *sim, const char *line)
+{
+	const char *client = strstr(line, "client=");
+	size_t len = client == NULL ? 0 : strcspn(client + 7, " ");
+
+	if (client == NULL || strstr(line, "event=session.ended") == NULL ||
+	    strstr(line, "reason=cert.superseded") == NULL)
+		return;
+	for (unsigned i = 0; i < SIM_CONNS; i++) {
+		const struct sim_conn *conn = &sim->conns[i];
+		const struct kt_credential *c =
+			kt_registry_find_fingerprint(sim->server.shadow, &conn->fp);
+
+		if (conn->is_used && conn->at_broker && strlen(conn->client_id) == len &&
+		    memcmp(conn->client_id, client + 7, len) == 0 && c != NULL &&
+		    c->status == KT_CREDENTIAL_CURRENT)
+			sim_break(sim, "I7", "%s is thrown out for a commit that is not durable",
+				  conn->client_id);
+	}
+}
+
 void sim_check_server_log(struct sim *sim, const char *line)
 {
 	bool is_alarm = strstr(line, "event=clone.alarmed") != NULL;
@@ -593,6 +615,7 @@ void sim_check_server_log(struct sim *sim, const char *line)
 	bool is_behind = strstr(line, "event=registry.behind") != NULL;
 
 	sim_trace(sim, "server", "server", "%s", line);
+	check_put_out(sim, line);
 	if (!is_alarm && !is_suspicion && !is_behind)
 		return;
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
@@ -615,20 +638,6 @@ void sim_check_server_log(struct sim *sim, const char *line)
 
 /* --- kicks --- */
 
-/* Whoever is thrown out for a commit that the disk does not have had no other credential. */
-static void check_commit_is_durable(struct sim *sim, const struct sim_conn *conn,
-				    const struct kt_credential *c)
-{
-	const struct kt_credential *is =
-		kt_registry_find_fingerprint(sim->server.shadow, &conn->fp);
-
-	if (c->status == KT_CREDENTIAL_SUPERSEDED && c->device->state == KT_DEVICE_ACTIVE &&
-	    is != NULL && is->status == KT_CREDENTIAL_CURRENT &&
-	    is->device->state == KT_DEVICE_ACTIVE)
-		sim_break(sim, "I7", "%s is thrown out for a commit that is not durable",
-			  conn->client_id);
-}
-
 /* Rule 8: until the hub says `promoted` its own programs have their time. */
 void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 {
@@ -636,8 +645,6 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 		kt_registry_find_fingerprint(sim->server.registry, &conn->fp);
 	int i = c == NULL ? -1 : sim_device_of(sim, c->device->id.s);
 
-	if (i >= 0)
-		check_commit_is_durable(sim, conn, c);
 	if (conn->kind != SIM_CONN_APP || i < 0 || c->status != KT_CREDENTIAL_SUPERSEDED ||
 	    c->device->state != KT_DEVICE_ACTIVE || c->device->promoted_op >= c->superseded_by)
 		return;

@@ -202,8 +202,10 @@ static enum kt_err port_hooks(void *ctx, const char *event)
 	(void)event;
 	if (gate(hub, "hook") != 0)
 		return KT_ERR_SYS;
+	sim_pause(true);
 	if (is_early)
 		load_app(world, hub);
+	sim_pause(false);
 	sim_later(world, sim_some_ms(world, sim_chance(&world->schedule, 150) ? 300000 : 20000),
 		  &(struct sim_event){.kind = SIM_EV_HOOK_DONE,
 				      .slot = hub->slot,

@@ -72,7 +72,7 @@ static enum kt_err port_kick(void *ctx, const char *client_id)
 	struct sim *sim = ctx;
 	struct sim_server *s = &sim->server;
 
-	if (gate(sim, "kick") != 0)
+	if (gate(sim, "kick") != 0 || sim_fault(sim, SIM_KICK_REFUSED))
 		return KT_ERR_NOMEM;
 	if (s->kick_count < SIM_CONNS)
 		(void)strncpy(s->kicks[s->kick_count++], client_id, KT_CLIENT_ID_MAX - 1);

@@ -20,7 +20,8 @@ enum {
 	LOSSES_MS = 40000,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
-	FOCUS_MUTE = 1, /* seeds modulo 8 */
+	FOCUS_APPS = 0, /* seeds modulo 8 */
+	FOCUS_MUTE = 1,
 	FOCUS_LOSSES = 2,
 	FOCUS_LINKS = 3,
 	FOCUS_DISKS = 4,
@@ -129,13 +130,19 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	    [SIM_TICKET] = 60,
 	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	    [SIM_SLOW_WORKER] = 40,
 	[SIM_WELCOME] = 20,	 [SIM_INDEX_FOREIGN] = 300, [SIM_LEDGER_DAMAGED] = 60,
-	[SIM_HUB_SPOILT] = 50,	 [SIM_WRONG_TICKET] = 200,
+	[SIM_HUB_SPOILT] = 50,	 [SIM_WRONG_TICKET] = 200,  [SIM_KICK_REFUSED] = 50,
 };
 
 /* Some runs look into a corner that the others hardly see. */
 static void focus(struct sim *sim)
 {
 	switch (sim->options.seed % 8) {
+	case FOCUS_APPS: /* the hubs' own programs, while the ledger gives up */
+		sim->per_mille[SIM_WAKE_APP] = 1000;
+		sim->per_mille[SIM_HOOK_FAILS] = 300;
+		sim->per_mille[SIM_SERVER_EIO] = 12;
+		sim->per_mille[SIM_DELAY] = 200;
+		break;
 	case FOCUS_MUTE: /* something between hub and broker hides every refusal */
 		sim->is_mute = true;
 		sim->per_mille[SIM_CANCEL] = 400;
@@ -160,11 +167,16 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_HUB_POWER] = 40;
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
+		sim->per_mille[SIM_HUB_ENOMEM] = 60;
+		sim->per_mille[SIM_TICKET] = 200;
 		break;
 	case FOCUS_CLAIMS: /* enrolment in the middle of everything */
 		sim->per_mille[SIM_TICKET] = 700;
 		sim->per_mille[SIM_WRONG_TICKET] = 300;
 		sim->per_mille[SIM_LOSE] = 200;
+		sim->per_mille[SIM_DELAY] = 200;
+		sim->per_mille[SIM_DUPLICATE] = 200;
+		sim->per_mille[SIM_SLOW_WORKER] = 150;
 		break;
 	case FOCUS_CLONES: /* two hubs with one identity, and slow workers */
 		sim->per_mille[SIM_CLONE] = 500;
@@ -176,6 +188,8 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_LEDGER_CUT] = 200;
 		sim->per_mille[SIM_ACCEPT] = 900;
 		sim->per_mille[SIM_CLONE] = 700;
+		sim->per_mille[SIM_INDEX_LOST] = 300;
+		sim->per_mille[SIM_SERVER_POWER] = 15;
 		break;
 	default:
 		break;
@@ -428,6 +442,10 @@ static void trouble(struct sim *sim)
 		kind = sim_chance(&sim->chance, 700) ? SIM_HUB_KILL : SIM_INDEX_DAMAGED;
 	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 200))
 		kind = SIM_TICKET;
+	if (sim->options.seed % 8 == FOCUS_APPS && sim_chance(&sim->chance, 300))
+		kind = SIM_WAKE_APP;
+	if (sim->options.seed % 8 == FOCUS_LEDGER && sim_chance(&sim->chance, 100))
+		kind = SIM_INDEX_LOST;
 	if (sim_fault(sim, kind)) {
 		if (kind >= SIM_ROTATE && kind <= SIM_TICKET)
 			(void)sim_operator_say(sim, kind, some_target(sim, kind));
