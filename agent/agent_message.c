@@ -371,13 +371,16 @@ static void on_noted(struct kt_agent *agent, enum kt_link link, const struct kt_
 {
 	const struct kt_rollover_input input = {.link = link, .message = m};
 	const struct kt_agent_record *record = kt_agent_record(agent);
-	const struct kt_repeat *failed = &agent->repeat[KT_REPEAT_FAILED];
+	const bool is_failed = m->u.noted.of == KT_MESSAGE_FAILED;
+	const unsigned which = is_failed ? KT_REPEAT_FAILED : KT_REPEAT_PROMOTED;
+	const struct kt_repeat *repeat = &agent->repeat[which];
 
-	if (m->u.noted.of == KT_MESSAGE_FAILED) {
-		if (failed->is_due && failed->op == m->u.noted.op)
-			kt_agent_repeat_stop(agent, KT_REPEAT_FAILED);
+	/* `promoted` is said once more, with no step to finish, where `committed` is */
+	if ((is_failed || record->step == KT_STEP_NONE) && repeat->is_due &&
+	    repeat->op == m->u.noted.op)
+		kt_agent_repeat_stop(agent, which);
+	if (is_failed)
 		return;
-	}
 	kt_agent_roll(agent,
 		      record->step == KT_STEP_PROMOTED && record->step_op == m->u.noted.op
 			      ? KT_EV_NOTED_PROMOTED

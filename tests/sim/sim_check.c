@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent_internal.h"
 #include "sim.h"
 #include "topic.h"
 
@@ -768,6 +769,19 @@ void sim_check_recovered(struct sim *sim, uint64_t seq)
 
 /* --- LV --- */
 
+/*
+ * What nobody answers, or no answer ends. After `closed` a hub goes on to ask, and to try the
+ * credential that it has pending: that is rule 6.
+ */
+static bool repeats_itself(const struct sim_hub *hub)
+{
+	const struct kt_repeat *repeat = hub->agent->repeat;
+
+	return repeat[KT_REPEAT_PROMOTED].is_due || repeat[KT_REPEAT_FAILED].is_due ||
+	       (repeat[KT_REPEAT_WORK].is_due &&
+		kt_identity_record(hub->store)->phase == KT_AGENT_KEY);
+}
+
 static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[static SIM_WHY])
 {
 	const struct sim_server *s = &sim->server;
@@ -789,6 +803,10 @@ static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[stat
 	 */
 	if (record->phase != KT_AGENT_STABLE &&
 	    (record->phase == KT_AGENT_NEW || record->op == d->last_committed_op))
+		return false;
+	(void)snprintf(why, SIM_WHY, "%s: it repeats itself, phase %s, op %" PRIu64, hub->id,
+		       kt_agent_phase_name(record->phase), record->op);
+	if (repeats_itself(hub))
 		return false;
 	(void)snprintf(why, SIM_WHY, "%s: its active credential is not the current one", hub->id);
 	if (!kt_fingerprint_eq(&d->current->fp, &record->active.fp))

@@ -843,6 +843,12 @@ static void a_committed_once_more_sends_promoted_once_more(void **state)
 	hub_committed(h, KT_LINK_AGENT, 100, HUB_NEW);
 	hub_committed(h, KT_LINK_AGENT, 99, HUB_OLD);
 	TRACE_NOTHING(&h->trace);
+	hub_noted(h, KT_LINK_AGENT, 99, KT_MESSAGE_PROMOTED);
+	hub_pass(h, 60000);
+	TRACE_EXPECT(&h->trace, "send agent promoted", "send agent promoted");
+	hub_noted(h, KT_LINK_AGENT, 100, KT_MESSAGE_PROMOTED);
+	hub_pass(h, 3600000);
+	TRACE_NOTHING(&h->trace); /* it was noted: once more is enough */
 }
 
 static void no_promoted_before_the_hooks_have_run(void **state)
