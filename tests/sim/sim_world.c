@@ -168,7 +168,8 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
 		sim->per_mille[SIM_HUB_ENOMEM] = 60;
-		sim->per_mille[SIM_TICKET] = 200;
+		sim->per_mille[SIM_TICKET] = 600;
+		sim->per_mille[SIM_WRONG_TICKET] = 500;
 		break;
 	case FOCUS_CLAIMS: /* enrolment in the middle of everything */
 		sim->per_mille[SIM_TICKET] = 700;
@@ -413,7 +414,7 @@ static unsigned some_target(struct sim *sim, enum sim_fault command)
 	if (command == SIM_REVOKE || command == SIM_DELETE)
 		return SIM_HUBS / 2 + (unsigned)sim_below(&sim->chance, SIM_HUBS / 2);
 	if (command == SIM_TICKET && sim->options.seed % 8 == FOCUS_CLAIMS)
-		return (unsigned)sim_below(&sim->chance, SIM_HUBS / 2); /* one after the other */
+		return sim_chance(&sim->chance, 600) ? 0 : 1; /* one after the other */
 	return (unsigned)sim_below(&sim->chance, SIM_HUBS);
 }
 
@@ -438,8 +439,10 @@ static void trouble(struct sim *sim)
 	}
 	if (sim->options.seed % 8 == FOCUS_LINKS && sim_chance(&sim->chance, 350))
 		kind = SIM_STRANGE;
-	if (sim->options.seed % 8 == FOCUS_DISKS && sim_chance(&sim->chance, 200))
-		kind = sim_chance(&sim->chance, 700) ? SIM_HUB_KILL : SIM_INDEX_DAMAGED;
+	if (sim->options.seed % 8 == FOCUS_DISKS && sim_chance(&sim->chance, 250))
+		kind = sim_chance(&sim->chance, 600)   ? SIM_HUB_KILL
+		       : sim_chance(&sim->chance, 500) ? SIM_INDEX_DAMAGED
+						       : SIM_TICKET;
 	if (sim->options.seed % 8 == FOCUS_CLAIMS && sim_chance(&sim->chance, 200))
 		kind = SIM_TICKET;
 	if (sim->options.seed % 8 == FOCUS_APPS && sim_chance(&sim->chance, 300))
