@@ -388,6 +388,12 @@ static void on_noted(struct kt_agent *agent, enum kt_link link, const struct kt_
 		      &input);
 }
 
+static bool is_over(enum kt_reason reason)
+{
+	return reason == KT_REASON_OP_UNKNOWN || reason == KT_REASON_OP_STALE ||
+	       reason == KT_REASON_OP_CLOSED;
+}
+
 /* The commit is not on record any more (a restored registry): nobody there can note its end. */
 static bool is_promoted_in_vain(const struct kt_agent_record *record,
 				const struct kt_msg_reject *reject)
@@ -415,8 +421,7 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 		return;
 	}
 	/* the hello says what the hub has in hand, and whether it is so still is asked for */
-	if ((reject->reason == KT_REASON_OP_UNKNOWN || reject->reason == KT_REASON_OP_CLOSED) &&
-	    reject->op == kt_agent_record(agent)->op)
+	if (is_over(reject->reason) && reject->op == kt_agent_record(agent)->op)
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);
 	for (unsigned i = 0; i < KT_REPEAT_COUNT; i++) {
 		struct kt_repeat *repeat = &agent->repeat[i];

@@ -902,6 +902,18 @@ static void a_final_reject_ends_the_repeats_and_keeps_the_key(void **state)
 	assert_string_equal(status.last_reason, "op.closed");
 }
 
+static void who_is_told_that_a_newer_op_is_there_asks_for_it(void **state)
+{
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	h->trace.count = 0;
+	hub_reject(h, KT_LINK_AGENT, KT_REASON_OP_STALE, 0, 200);
+	hub_pass(h, 10000);
+	TRACE_EXPECT(&h->trace, "send agent hello");
+}
+
 static void a_session_that_the_plugin_does_not_know_begins_again(void **state)
 {
 	struct hub *h = *state;
@@ -1127,6 +1139,7 @@ int main(void)
 		T(no_promoted_before_the_hooks_have_run),
 		T(a_reject_puts_the_repeat_off_by_as_long_as_it_says),
 		T(a_final_reject_ends_the_repeats_and_keeps_the_key),
+		T(who_is_told_that_a_newer_op_is_there_asks_for_it),
 		T(a_session_that_the_plugin_does_not_know_begins_again),
 		T(a_hook_that_fails_is_reported_and_tried_again),
 		T(hooks_are_run_again_after_a_restart_in_the_middle),
