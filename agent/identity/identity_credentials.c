@@ -100,18 +100,27 @@ static bool is_of_device(const struct kt_cert *leaf, const struct kt_agent_recor
  * The copy that is lost may have said CERT, and the server may have committed since: then the old
  * credential, which is all that phase KEY tries, is refused for good. A certificate for the key
  * that the record names was verified before it was written, and CERT tries both: so it is tried.
+ * The copy is written anew and this is the only time to see it: a read that failed is repeated, and
+ * for want of memory (KT_ERR_NOMEM) there is no start.
  */
-static void adopt_certificate(struct kt_identity_store *store, struct kt_agent_record *next)
+static enum kt_err adopt_certificate(struct kt_identity_store *store, struct kt_agent_record *next)
 {
+	enum usable usable = USABLE_UNKNOWN;
 	enum kt_err unknown = KT_ERR_OK;
 	struct kt_cert leaf;
 
-	if (!store->is_alone || next->phase != KT_AGENT_KEY || next->pending.op == 0 ||
-	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_OTHER ||
-	    !is_of_device(&leaf, next) || !kt_cert_generation(&leaf, &next->pending.generation))
-		return;
-	next->pending.fp = leaf.fingerprint;
-	next->phase = KT_AGENT_CERT;
+	if (!store->is_alone || next->phase != KT_AGENT_KEY || next->pending.op == 0)
+		return KT_ERR_OK;
+	for (int i = 0; i < 2 && usable == USABLE_UNKNOWN; i++)
+		usable = what_is_usable(store, &next->pending, &leaf, &unknown);
+	if (usable == USABLE_UNKNOWN && unknown == KT_ERR_NOMEM)
+		return unknown;
+	if (usable == USABLE_OTHER && is_of_device(&leaf, next) &&
+	    kt_cert_generation(&leaf, &next->pending.generation)) {
+		next->pending.fp = leaf.fingerprint;
+		next->phase = KT_AGENT_CERT;
+	}
+	return KT_ERR_OK;
 }
 
 /*
@@ -153,8 +162,13 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 	enum kt_err err = KT_ERR_CORRUPT;
 	enum usable active = what_is_usable(store, &next.active, &leaf, &err);
 	enum usable pending = USABLE_NOT;
+	bool is_adopted;
 
-	adopt_certificate(store, &next);
+	if (adopt_certificate(store, &next) != KT_ERR_OK) {
+		kt_identity_say_err(why, "read the credentials in", store->state_dir, KT_ERR_NOMEM);
+		return KT_ERR_NOMEM;
+	}
+	is_adopted = next.phase != store->record.phase;
 	end_lost_claim(store, &next);
 	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
 		pending = what_is_usable(store, &next.pending, &leaf, &err);
@@ -180,7 +194,8 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 					store->state_dir);
 		return err;
 	}
-	if (kt_identity_save(store, &next) != KT_ERR_OK)
+	err = kt_identity_save(store, &next);
+	if (err != KT_ERR_OK)
 		kt_identity_say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
-	return KT_ERR_OK;
+	return is_adopted ? err : KT_ERR_OK; /* an adoption has no second time */
 }

@@ -50,6 +50,7 @@ enum {
 	X(HUB_EIO, "hub: EIO")                                                                     \
 	X(HUB_ENOSPC, "hub: ENOSPC")                                                               \
 	X(HUB_ENOMEM, "hub: ENOMEM")                                                               \
+	X(HUB_START_ENOMEM, "hub: ENOMEM in a start")                                              \
 	X(HUB_CLOCK, "hub: clock jumps")                                                           \
 	X(HUB_SPOILT, "hub: a copy of the record cannot be read")                                  \
 	X(HOOK_FAILS, "hub: a hook fails")                                                         \
@@ -61,6 +62,7 @@ enum {
 	X(SERVER_CLOCK, "server: clock jumps")                                                     \
 	X(SERVER_RELOAD, "SIGHUP")                                                                 \
 	X(KICK_REFUSED, "broker cannot take a kick")                                               \
+	X(PROMOTED_REFUSED, "ledger gives up at a promoted")                                       \
 	X(QUEUE_FULL, "workers' queue full")                                                       \
 	X(SLOW_DISK, "ledger late")                                                                \
 	X(INDEX_OLD, "index of a backup")                                                          \
@@ -200,6 +202,7 @@ struct sim_hub {
 	size_t app_cert_len;
 	struct kt_fingerprint app_fp;
 	uint64_t to_wipe; /* directory of the key that goes before `promoted` */
+	uint64_t over_op; /* a reject said that it is closed, or that none knows it; 0: none did */
 };
 
 struct sim_backup {

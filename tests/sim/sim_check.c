@@ -804,10 +804,9 @@ static bool is_settled(struct sim *sim, const struct sim_hub *hub, char why[stat
 	if (record->phase != KT_AGENT_STABLE &&
 	    (record->phase == KT_AGENT_NEW || record->op == d->last_committed_op))
 		return false;
-	(void)snprintf(why, SIM_WHY,
-		       "%s: nobody told it that its op is closed, phase %s, op %" PRIu64, hub->id,
-		       kt_agent_phase_name(record->phase), record->op);
-	if (record->phase == KT_AGENT_KEY && !kt_rollover_is_claim(record) &&
+	(void)snprintf(why, SIM_WHY, "%s: it was told that its op is over, and did not ask",
+		       hub->id);
+	if (record->phase == KT_AGENT_KEY && hub->over_op != 0 && hub->over_op == record->op &&
 	    !hub->agent->old_first)
 		return false;
 	(void)snprintf(why, SIM_WHY, "%s: it repeats itself, phase %s, op %" PRIu64, hub->id,

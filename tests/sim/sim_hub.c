@@ -446,6 +446,7 @@ void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 	hub->fail_in = 0;
 	hub->life++;
 	hub->app_cert_len = 0;
+	hub->over_op = 0;
 	for (unsigned i = 0; i < SIM_CONNS; i++) {
 		struct sim_conn *conn = &sim->conns[i];
 
@@ -505,6 +506,7 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 	hub->life++;
 	spoil(sim, hub);
 	begin(sim, hub);
+	sim_enter(sim, SIM_HUB_START_ENOMEM);
 	is_disturbed = hub->die_in > 0 || hub->fail_in > 0 || !sim->is_calm;
 	hub->why[0] = '\0';
 	err = open_process(sim, hub);

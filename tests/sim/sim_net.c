@@ -565,6 +565,22 @@ static bool is_too_strange(const struct sim *sim, const struct sim_conn *conn,
 	       note->op > kt_identity_record(hub->store)->op;
 }
 
+static void hear_what_is_over(const struct sim *sim, struct sim_hub *hub,
+			      const struct sim_event *event)
+{
+	const struct sim_note *note = sim_noted(sim, event->text, event->len);
+
+	if (note == NULL || note->is_strange || !hub->is_up)
+		return;
+	if (note->type == KT_MESSAGE_WELCOME)
+		hub->over_op = 0;
+	else if (note->type == KT_MESSAGE_REJECT &&
+		 note->op == kt_identity_record(hub->store)->op &&
+		 (note->reason == KT_REASON_OP_UNKNOWN || note->reason == KT_REASON_OP_STALE ||
+		  note->reason == KT_REASON_OP_CLOSED))
+		hub->over_op = note->op;
+}
+
 void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 {
 	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
@@ -578,6 +594,7 @@ void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 		message.link = conn->link;
 		message.text = (uint8_t *)event->text;
 		message.text_len = event->len;
+		hear_what_is_over(sim, &sim->hubs[conn->owner], event);
 		sim_hub_link_event(sim, &sim->hubs[conn->owner], &message);
 	}
 }

@@ -108,6 +108,8 @@ static enum kt_err port_append(void *ctx, const struct kt_record *record,
 	struct kt_store_item *item = NULL;
 	enum kt_err err = gate(sim, "append") != 0 ? KT_ERR_NOMEM : KT_ERR_OK;
 
+	if (record->kind == KT_RECORD_PROMOTED && sim_fault(sim, SIM_PROMOTED_REFUSED))
+		err = KT_ERR_NOMEM;
 	sim_check_change(sim, record);
 	if (err == KT_ERR_OK)
 		err = kt_store_item_new(record, &item);

@@ -18,6 +18,9 @@ enum {
 	HELP_MS = 600000, /* at the latest */
 	LOSSES = 350,	  /* in a thousand messages */
 	LOSSES_MS = 40000,
+	START_ENOMEM = 500,
+	SPOILT_ROUNDS = 3,
+	SPOILT_MS = 6000,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
 	FOCUS_APPS = 0, /* seeds modulo 8 */
@@ -115,22 +118,56 @@ int64_t sim_some_ms(struct sim *sim, int64_t max_ms)
 /* How often, in a thousand occasions, at the most. Occasions differ: a call, a message, a trouble.
  */
 static const unsigned usual[SIM_FAULT_COUNT] = {
-	[SIM_LOSE] = 80,	 [SIM_DUPLICATE] = 80,	    [SIM_DELAY] = 80,
-	[SIM_CUT] = 400,	 [SIM_NO_CONNECT] = 80,	    [SIM_ANSWER_LOST] = 80,
-	[SIM_LATE_DOWN] = 150,	 [SIM_HUB_POWER] = 12,	    [SIM_HUB_KILL] = 200,
-	[SIM_HUB_EIO] = 12,	 [SIM_HUB_ENOSPC] = 12,	    [SIM_HUB_ENOMEM] = 15,
-	[SIM_HUB_CLOCK] = 150,	 [SIM_HOOK_FAILS] = 200,    [SIM_SERVER_POWER] = 4,
-	[SIM_SERVER_KILL] = 120, [SIM_SERVER_EIO] = 3,	    [SIM_SERVER_ENOSPC] = 3,
-	[SIM_SERVER_ENOMEM] = 8, [SIM_SERVER_CLOCK] = 150,  [SIM_SERVER_RELOAD] = 200,
-	[SIM_QUEUE_FULL] = 20,	 [SIM_SLOW_DISK] = 100,	    [SIM_INDEX_OLD] = 60,
-	[SIM_INDEX_LOST] = 60,	 [SIM_INDEX_DAMAGED] = 60,  [SIM_LEDGER_OLD] = 60,
-	[SIM_LEDGER_CUT] = 60,	 [SIM_ACCEPT] = 500,	    [SIM_BOTH_OLD] = 20,
-	[SIM_CLONE] = 60,	 [SIM_ROTATE] = 1000,	    [SIM_CANCEL] = 250,
-	[SIM_REVOKE] = 50,	 [SIM_QUARANTINE] = 100,    [SIM_RELEASE] = 150,
-	[SIM_DELETE] = 25,	 [SIM_CHALLENGE] = 150,	    [SIM_TICKET] = 60,
-	[SIM_WAKE_APP] = 300,	 [SIM_STRANGE] = 1000,	    [SIM_SLOW_WORKER] = 40,
-	[SIM_WELCOME] = 20,	 [SIM_INDEX_FOREIGN] = 300, [SIM_LEDGER_DAMAGED] = 60,
-	[SIM_HUB_SPOILT] = 50,	 [SIM_WRONG_TICKET] = 200,  [SIM_KICK_REFUSED] = 50,
+	[SIM_LOSE] = 80,
+	[SIM_DUPLICATE] = 80,
+	[SIM_DELAY] = 80,
+	[SIM_CUT] = 400,
+	[SIM_NO_CONNECT] = 80,
+	[SIM_ANSWER_LOST] = 80,
+	[SIM_LATE_DOWN] = 150,
+	[SIM_HUB_POWER] = 12,
+	[SIM_HUB_KILL] = 200,
+	[SIM_HUB_EIO] = 12,
+	[SIM_HUB_ENOSPC] = 12,
+	[SIM_HUB_ENOMEM] = 15,
+	[SIM_HUB_CLOCK] = 150,
+	[SIM_HOOK_FAILS] = 200,
+	[SIM_SERVER_POWER] = 4,
+	[SIM_SERVER_KILL] = 120,
+	[SIM_SERVER_EIO] = 3,
+	[SIM_SERVER_ENOSPC] = 3,
+	[SIM_SERVER_ENOMEM] = 8,
+	[SIM_SERVER_CLOCK] = 150,
+	[SIM_SERVER_RELOAD] = 200,
+	[SIM_QUEUE_FULL] = 20,
+	[SIM_SLOW_DISK] = 100,
+	[SIM_INDEX_OLD] = 60,
+	[SIM_INDEX_LOST] = 60,
+	[SIM_INDEX_DAMAGED] = 60,
+	[SIM_LEDGER_OLD] = 60,
+	[SIM_LEDGER_CUT] = 60,
+	[SIM_ACCEPT] = 500,
+	[SIM_BOTH_OLD] = 20,
+	[SIM_CLONE] = 60,
+	[SIM_ROTATE] = 1000,
+	[SIM_CANCEL] = 250,
+	[SIM_REVOKE] = 50,
+	[SIM_QUARANTINE] = 100,
+	[SIM_RELEASE] = 150,
+	[SIM_DELETE] = 25,
+	[SIM_CHALLENGE] = 150,
+	[SIM_TICKET] = 60,
+	[SIM_WAKE_APP] = 300,
+	[SIM_STRANGE] = 1000,
+	[SIM_SLOW_WORKER] = 40,
+	[SIM_WELCOME] = 20,
+	[SIM_INDEX_FOREIGN] = 300,
+	[SIM_LEDGER_DAMAGED] = 60,
+	[SIM_HUB_SPOILT] = 50,
+	[SIM_WRONG_TICKET] = 200,
+	[SIM_KICK_REFUSED] = 50,
+	[SIM_PROMOTED_REFUSED] = 5,
+	[SIM_HUB_START_ENOMEM] = 30,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -140,7 +177,7 @@ static void focus(struct sim *sim)
 	case FOCUS_APPS: /* the hubs' own programs, while the ledger gives up */
 		sim->per_mille[SIM_WAKE_APP] = 1000;
 		sim->per_mille[SIM_HOOK_FAILS] = 300;
-		sim->per_mille[SIM_SERVER_EIO] = 12;
+		sim->per_mille[SIM_PROMOTED_REFUSED] = 80;
 		sim->per_mille[SIM_DELAY] = 200;
 		break;
 	case FOCUS_MUTE: /* something between hub and broker hides every refusal */
@@ -167,7 +204,7 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_HUB_POWER] = 40;
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
-		sim->per_mille[SIM_HUB_ENOMEM] = 60;
+		sim->per_mille[SIM_HUB_START_ENOMEM] = 300;
 		sim->per_mille[SIM_TICKET] = 600;
 		sim->per_mille[SIM_WRONG_TICKET] = 500;
 		break;
@@ -177,7 +214,8 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_LOSE] = 200;
 		sim->per_mille[SIM_DELAY] = 200;
 		sim->per_mille[SIM_DUPLICATE] = 200;
-		sim->per_mille[SIM_SLOW_WORKER] = 150;
+		sim->per_mille[SIM_SLOW_WORKER] = 300;
+		sim->per_mille[SIM_LATE_DOWN] = 700;
 		break;
 	case FOCUS_CLONES: /* two hubs with one identity, and slow workers */
 		sim->per_mille[SIM_CLONE] = 500;
@@ -598,6 +636,7 @@ static bool end_with_losses(struct sim *sim)
 
 	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
 		sim->per_mille[i] = i == SIM_LOSE ? LOSSES : 0;
+	sim->per_mille[SIM_HUB_START_ENOMEM] = START_ENOMEM;
 	for (unsigned i = 0; i < SIM_HUBS; i++)
 		(void)sim_operator_say(sim, SIM_ROTATE, i);
 	while (sim->now_ms < from_ms + LOSSES_MS) {
@@ -609,6 +648,33 @@ static bool end_with_losses(struct sim *sim)
 		for (unsigned i = 0; i < SIM_HUBS; i++) {
 			if (sim->hubs[i].is_up && sim_chance(&sim->chance, 700))
 				sim_hub_stop(sim, &sim->hubs[i], true);
+		}
+	}
+	return true;
+}
+
+/*
+ * Hubs get one ticket after the other, are killed, and lose a copy of their record; nothing else
+ * happens that would mend it. False: an invariant is broken.
+ */
+static bool end_with_spoilt_claims(struct sim *sim)
+{
+	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
+		sim->per_mille[i] = 0;
+	sim->per_mille[SIM_WRONG_TICKET] = 500;
+	sim->per_mille[SIM_HUB_SPOILT] = 700;
+	for (unsigned round = 0; round < SPOILT_ROUNDS; round++) {
+		int64_t until_ms = sim->now_ms + 200 + sim_some_ms(sim, SPOILT_MS);
+
+		for (unsigned i = 0; i < SIM_HUBS; i++) {
+			if (round + 1 < SPOILT_ROUNDS)
+				(void)sim_operator_say(sim, SIM_TICKET, i);
+			else if (sim->hubs[i].is_up)
+				sim_hub_stop(sim, &sim->hubs[i], true);
+		}
+		while (sim->now_ms < until_ms) {
+			if (!step(sim))
+				return false;
 		}
 	}
 	return true;
@@ -724,6 +790,8 @@ static void run_phases(struct sim *sim)
 			return;
 	}
 	if (sim->options.seed % 8 == FOCUS_LOSSES && !end_with_losses(sim))
+		return;
+	if (sim->options.seed % 8 == FOCUS_DISKS && !end_with_spoilt_claims(sim))
 		return;
 	if (!press_on(sim))
 		return;

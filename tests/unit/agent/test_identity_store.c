@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "bytes.h"
+#include "failing_alloc.h"
 #include "identity_world.h"
 #include "jws.h"
 #include "temp_dir.h"
@@ -360,6 +361,41 @@ static void with_the_newer_copy_unreadable_its_certificate_is_a_candidate(void *
 	good_disk(w);
 	assert_int_equal(world_open(w), KT_ERR_OK);
 	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+}
+
+/* Once overlooked it would be for good: the lost copy is written anew. */
+static void for_want_of_memory_a_candidate_is_not_overlooked(void **state)
+{
+	struct world *w = *state;
+	char older[16];
+	char newer[16];
+	uint8_t *bytes;
+	size_t len = 0;
+	enum kt_err err = KT_ERR_NOMEM;
+	size_t refused = 0;
+
+	world_stable(w);
+	(void)world_with_cert(w, SECOND);
+	(void)snprintf(older, sizeof(older), "%s", oldest_of(w));
+	(void)snprintf(newer, sizeof(newer), "%s", newest_of(w));
+	bytes = read_file(world_at(w, older).s, &len);
+	world_close(w);
+	for (size_t n = 1;; n++) {
+		world_put(w, older, bytes, len, 0600);
+		(void)unlink(world_at(w, newer).s);
+		failing_alloc_set(n);
+		err = world_open(w);
+		if (!failing_alloc_end())
+			break;
+		if (err == KT_ERR_OK)
+			assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_CERT);
+		else
+			refused++;
+		world_close(w);
+	}
+	assert_int_equal(err, KT_ERR_OK);
+	assert_in_range(refused, 3, 1000);
+	free(bytes);
 }
 
 /* Without doubt the record says what is there: KEY, and the server gives the certificate again. */
@@ -995,6 +1031,7 @@ int main(void)
 		T(without_a_record_credentials_are_not_guessed_from),
 		T(with_the_older_copy_unreadable_nothing_is_lost),
 		T(with_the_newer_copy_unreadable_its_certificate_is_a_candidate),
+		T(for_want_of_memory_a_candidate_is_not_overlooked),
 		T(a_certificate_beside_a_whole_record_is_no_candidate),
 		T(with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again),
 		T(a_copy_that_is_gone_is_a_lost_one),
