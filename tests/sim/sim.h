@@ -284,6 +284,7 @@ struct sim_server {
 	int64_t active_ms; /* the last thing that happened */
 	char kicks[SIM_CONNS][KT_CLIENT_ID_MAX];
 	size_t kick_count;
+	int64_t kick_refused_ms; /* the last one */
 	/* shadow: the records that are durable, folded by themselves */
 	struct kt_registry *shadow;
 	struct kt_record *records; /* all that were ever appended, by seq - 1 */

@@ -252,9 +252,9 @@ enum kt_err __wrap_kt_key_from_pem(struct kt_crypto *c, const uint8_t *pem, size
 		return __real_kt_key_from_pem(c, pem, len, out);
 	*out = NULL;
 	err = kt_pem_take(&at, "PRIVATE KEY", seed, sizeof(seed), &seed_len);
-	if (err != KT_ERR_OK || seed_len != SEED_LEN)
-		return KT_ERR_INVALID;
-	return key_of(seed, out);
+	if (err == KT_ERR_OK && seed_len != SEED_LEN)
+		err = KT_ERR_INVALID;
+	return err == KT_ERR_OK ? key_of(seed, out) : err;
 }
 
 /* --- signatures --- */

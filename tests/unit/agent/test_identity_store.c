@@ -398,6 +398,32 @@ static void for_want_of_memory_a_candidate_is_not_overlooked(void **state)
 	free(bytes);
 }
 
+/* A ticket is good for this key alone, once it was used. */
+static void for_want_of_memory_the_key_of_an_enrolment_stays(void **state)
+{
+	struct world *w = *state;
+	size_t refused = 0;
+	enum kt_err err;
+
+	(void)world_with_key(w, FIRST);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_NEW);
+	world_close(w);
+	for (size_t n = 1;; n++) {
+		failing_alloc_set(n);
+		err = world_open(w);
+		if (!failing_alloc_end())
+			break;
+		if (err == KT_ERR_OK)
+			assert_int_equal(kt_identity_record(w->store)->pending.dir, FIRST);
+		else
+			refused++;
+		world_close(w);
+	}
+	assert_int_equal(err, KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->pending.dir, FIRST);
+	assert_in_range(refused, 3, 1000);
+}
+
 /* Without doubt the record says what is there: KEY, and the server gives the certificate again. */
 static void a_certificate_beside_a_whole_record_is_no_candidate(void **state)
 {
@@ -1032,6 +1058,7 @@ int main(void)
 		T(with_the_older_copy_unreadable_nothing_is_lost),
 		T(with_the_newer_copy_unreadable_its_certificate_is_a_candidate),
 		T(for_want_of_memory_a_candidate_is_not_overlooked),
+		T(for_want_of_memory_the_key_of_an_enrolment_stays),
 		T(a_certificate_beside_a_whole_record_is_no_candidate),
 		T(with_a_copy_lost_no_directory_goes_and_its_key_is_taken_again),
 		T(a_copy_that_is_gone_is_a_lost_one),
