@@ -18,7 +18,7 @@ enum {
 	DIE_WITHIN = 24, /* calls */
 	FAIL_WITHIN = 10,
 	CALLS_OF_A_START = 150,
-	KICK_AGAIN_MS = 5000,
+	KICK_AGAIN_MS = 60000,
 	ROW_BEFORE = 64, /* bytes around a fingerprint that are of its row */
 	ROW_AFTER = 192
 };
@@ -73,7 +73,7 @@ static enum kt_err port_kick(void *ctx, const char *client_id)
 	struct sim *sim = ctx;
 	struct sim_server *s = &sim->server;
 
-	/* not twice in a row: the sweep makes it good within a second or two */
+	/* not twice in a row: the sweep makes it good at the next tick */
 	if (gate(sim, "kick") != 0 || (sim->now_ms > s->kick_refused_ms + KICK_AGAIN_MS &&
 				       sim_fault(sim, SIM_KICK_REFUSED))) {
 		sim_trace(sim, "server", "server", "no kick of %s", client_id);
