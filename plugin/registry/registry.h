@@ -52,12 +52,12 @@ struct kt_device { /* read-only outside the registry */
 	const struct kt_credential *current; /* NULL unless ACTIVE */
 	const struct kt_credential *pending; /* NULL unless ISSUED */
 	const uint8_t *pending_der;	     /* certificate of pending */
-	size_t pending_der_len;
 	enum kt_server_phase phase;
 	enum kt_alg op_alg;
 	enum kt_reason failed_reason; /* last `failed`, NONE if none */
 	bool enrolling;		      /* ISSUED by an enrolment, not by a rotation */
 	bool has_registered_key;
+	uint16_t pending_der_len; /* at most KT_CERT_MAX */
 	uint64_t op; /* highest op ever used for this device; the open one unless IDLE */
 	struct kt_nonce op_nonce;
 	int64_t op_deadline_us;	    /* OPEN and ISSUED: when it is given up; 0 = never */

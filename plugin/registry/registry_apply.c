@@ -214,7 +214,7 @@ static void apply_issue(struct change *c)
 	d->phase = KT_SERVER_ISSUED;
 	c->row->der = c->der;
 	d->pending_der = c->der;
-	d->pending_der_len = rec->der.len;
+	d->pending_der_len = (uint16_t)rec->der.len;
 	c->der = NULL; /* moved */
 	if (rec->has_ticket) {
 		struct kt_ticket_row *ticket = kt_row_ticket(c->r, rec->ticket_sha256);

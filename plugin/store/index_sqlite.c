@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include "index_rows.h"
+#include "index_sqlite_row.h"
 
 struct kt_index {
 	sqlite3 *db;
@@ -160,44 +161,9 @@ void kt_index_close(struct kt_index *index)
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Binds one parameter after the other; the first error sticks. */
-struct row_out {
-	sqlite3_stmt *stmt;
-	int at;
-	int rc;
-};
-
-static void put_i64(struct row_out *row, int64_t value)
+static enum kt_err put_done(struct kt_index *index, struct kt_row_out *row)
 {
-	row->at++;
-	if (row->rc == SQLITE_OK)
-		row->rc = sqlite3_bind_int64(row->stmt, row->at, value);
-}
-
-static void put_u64(struct row_out *row, uint64_t value)
-{
-	put_i64(row, (int64_t)value);
-}
-
-/* Borrowed until the statement is reset. */
-static void put_text(struct row_out *row, const char *value)
-{
-	row->at++;
-	if (row->rc == SQLITE_OK)
-		row->rc = sqlite3_bind_text(row->stmt, row->at, value, -1, NULL);
-}
-
-static void put_blob(struct row_out *row, const uint8_t *bytes, size_t len)
-{
-	row->at++;
-	if (row->rc != SQLITE_OK)
-		return;
-	row->rc = bytes == NULL ? sqlite3_bind_null(row->stmt, row->at)
-				: sqlite3_bind_blob(row->stmt, row->at, bytes, (int)len, NULL);
-}
-
-static enum kt_err put_done(struct kt_index *index, struct row_out *row)
-{
+	kt_put_digest(row);
 	if (row->rc == SQLITE_OK)
 		row->rc = sqlite3_step(row->stmt);
 	(void)sqlite3_reset(row->stmt); /* its code repeats the step's */
@@ -207,81 +173,81 @@ static enum kt_err put_done(struct kt_index *index, struct row_out *row)
 static enum kt_err write_device(struct kt_index *index, const struct kt_device_image *image)
 {
 	const struct kt_device *d = &image->d;
-	struct row_out row = {.stmt = index->put[KT_INDEX_PUT_DEVICE]};
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_DEVICE]};
 
-	put_i64(&row, image->row);
-	put_text(&row, d->id.s);
-	put_text(&row, d->group);
-	put_text(&row, kt_device_state_name(d->state));
-	put_i64(&row, d->quarantined);
-	put_i64(&row, d->frozen);
-	put_i64(&row, d->wipe);
-	put_i64(&row, d->generation);
-	put_text(&row, kt_server_phase_name(d->phase));
-	put_i64(&row, d->enrolling);
-	put_u64(&row, d->op);
-	put_blob(&row, d->op_nonce.b, sizeof(d->op_nonce.b));
-	put_text(&row, kt_alg_name(d->op_alg));
-	put_i64(&row, d->op_deadline_us);
-	put_u64(&row, d->last_committed_op);
-	put_u64(&row, d->promoted_op);
-	put_u64(&row, d->closed_op);
-	put_text(&row, kt_reason_name(d->failed_reason));
-	put_u64(&row, d->failed_op);
-	put_blob(&row, d->has_registered_key ? d->registered_key.b : NULL,
-		 sizeof(d->registered_key.b));
-	put_i64(&row, d->created_us);
-	put_i64(&row, d->committed_us);
-	put_i64(&row, d->revoked_us);
-	put_u64(&row, d->changed_seq);
-	put_i64(&row, d->adopted);
-	put_i64(&row, d->proven_generation);
-	put_blob(&row, image->der, d->pending_der_len);
+	kt_put_i64(&row, image->row);
+	kt_put_text(&row, d->id.s);
+	kt_put_text(&row, d->group);
+	kt_put_text(&row, kt_device_state_name(d->state));
+	kt_put_i64(&row, d->quarantined);
+	kt_put_i64(&row, d->frozen);
+	kt_put_i64(&row, d->wipe);
+	kt_put_i64(&row, d->generation);
+	kt_put_text(&row, kt_server_phase_name(d->phase));
+	kt_put_i64(&row, d->enrolling);
+	kt_put_u64(&row, d->op);
+	kt_put_blob(&row, d->op_nonce.b, sizeof(d->op_nonce.b));
+	kt_put_text(&row, kt_alg_name(d->op_alg));
+	kt_put_i64(&row, d->op_deadline_us);
+	kt_put_u64(&row, d->last_committed_op);
+	kt_put_u64(&row, d->promoted_op);
+	kt_put_u64(&row, d->closed_op);
+	kt_put_text(&row, kt_reason_name(d->failed_reason));
+	kt_put_u64(&row, d->failed_op);
+	kt_put_blob(&row, d->has_registered_key ? d->registered_key.b : NULL,
+		    sizeof(d->registered_key.b));
+	kt_put_i64(&row, d->created_us);
+	kt_put_i64(&row, d->committed_us);
+	kt_put_i64(&row, d->revoked_us);
+	kt_put_u64(&row, d->changed_seq);
+	kt_put_i64(&row, d->adopted);
+	kt_put_i64(&row, d->proven_generation);
+	kt_put_blob(&row, image->der, d->pending_der_len);
 	return put_done(index, &row);
 }
 
 static enum kt_err write_credential(struct kt_index *index, const struct kt_credential_image *image)
 {
 	const struct kt_credential *c = &image->c;
-	struct row_out row = {.stmt = index->put[KT_INDEX_PUT_CREDENTIAL]};
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_CREDENTIAL]};
 
-	put_i64(&row, image->row);
-	put_i64(&row, image->device_row);
-	put_blob(&row, c->fp.b, sizeof(c->fp.b));
-	put_blob(&row, c->key_id.b, sizeof(c->key_id.b));
-	put_i64(&row, c->generation);
-	put_text(&row, kt_credential_status_name(c->status));
-	put_i64(&row, c->not_after_s);
-	put_u64(&row, c->op);
-	put_u64(&row, c->superseded_by);
-	put_u64(&row, c->changed_seq);
+	kt_put_i64(&row, image->row);
+	kt_put_i64(&row, image->device_row);
+	kt_put_blob(&row, c->fp.b, sizeof(c->fp.b));
+	kt_put_blob(&row, c->key_id.b, sizeof(c->key_id.b));
+	kt_put_i64(&row, c->generation);
+	kt_put_text(&row, kt_credential_status_name(c->status));
+	kt_put_i64(&row, c->not_after_s);
+	kt_put_u64(&row, c->op);
+	kt_put_u64(&row, c->superseded_by);
+	kt_put_u64(&row, c->changed_seq);
 	return put_done(index, &row);
 }
 
 static enum kt_err write_ticket(struct kt_index *index, const struct kt_ticket_row *image)
 {
 	const struct kt_ticket_entry *t = &image->t;
-	struct row_out row = {.stmt = index->put[KT_INDEX_PUT_TICKET]};
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_TICKET]};
 
-	put_i64(&row, image->row);
-	put_blob(&row, t->sha256, sizeof(t->sha256));
-	put_text(&row, t->device.s);
-	put_text(&row, t->group);
-	put_text(&row, t->pattern);
-	put_i64(&row, t->expires_us);
-	put_i64(&row, t->used);
-	put_blob(&row, t->used_by.b, sizeof(t->used_by.b));
-	put_text(&row, t->used_for.s);
+	kt_put_i64(&row, image->row);
+	kt_put_blob(&row, t->sha256, sizeof(t->sha256));
+	kt_put_text(&row, t->device.s);
+	kt_put_text(&row, t->group);
+	kt_put_text(&row, t->pattern);
+	kt_put_i64(&row, t->expires_us);
+	kt_put_i64(&row, t->used);
+	kt_put_blob(&row, t->used_by.b, sizeof(t->used_by.b));
+	kt_put_text(&row, t->used_for.s);
 	return put_done(index, &row);
 }
 
 static enum kt_err write_denied(struct kt_index *index, const struct kt_denied_row *image)
 {
-	struct row_out row = {.stmt = index->put[KT_INDEX_PUT_DENIED]};
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_DENIED]};
 
-	put_i64(&row, image->row);
-	put_blob(&row, image->key_id.b, sizeof(image->key_id.b));
-	put_i64(&row, image->denied);
+	kt_put_i64(&row, image->row);
+	kt_put_blob(&row, image->key_id.b, sizeof(image->key_id.b));
+	kt_put_i64(&row, image->denied);
 	return put_done(index, &row);
 }
 
@@ -303,13 +269,13 @@ static enum kt_err write_batch(struct kt_index *index, const struct kt_index_bat
 static enum kt_err write_meta(struct kt_index *index, const struct kt_index_batch *last,
 			      uint64_t seq, const uint8_t head[static 32])
 {
-	struct row_out row = {.stmt = index->put[KT_INDEX_PUT_META]};
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_META]};
 
-	put_u64(&row, seq);
-	put_blob(&row, head, 32);
-	put_i64(&row, last->time_us);
-	put_text(&row, last->trust_domain);
-	put_u64(&row, last->restore_seq);
+	kt_put_u64(&row, seq);
+	kt_put_blob(&row, head, 32);
+	kt_put_i64(&row, last->time_us);
+	kt_put_text(&row, last->trust_domain);
+	kt_put_u64(&row, last->restore_seq);
 	return put_done(index, &row);
 }
 
@@ -339,137 +305,65 @@ enum kt_err kt_index_clear(struct kt_index *index)
 	return run(index, "BEGIN IMMEDIATE;"
 			  "DELETE FROM device; DELETE FROM credential; DELETE FROM ticket;"
 			  "DELETE FROM denied; DELETE FROM meta;"
-			  "INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0);"
+			  "INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 0);"
 			  "COMMIT");
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Reads one column after the other; a wrong type, length or name sticks as is_bad. */
-struct row_in {
-	sqlite3_stmt *stmt;
-	int at;
-	bool is_bad;
-};
+static const char meta_sql[] =
+	"SELECT ledger_seq, ledger_head, time_us, trust_domain, restore_seq, digest FROM meta";
 
-static int64_t get_i64(struct row_in *row, int64_t min, int64_t max)
+static enum kt_err read_device(struct kt_registry *registry, struct kt_row_in *row)
 {
-	int column = row->at++;
-	int64_t value = sqlite3_column_int64(row->stmt, column);
-
-	if (sqlite3_column_type(row->stmt, column) != SQLITE_INTEGER || value < min || value > max)
-		row->is_bad = true;
-	return value;
-}
-
-static uint64_t get_u64(struct row_in *row)
-{
-	return (uint64_t)get_i64(row, INT64_MIN, INT64_MAX);
-}
-
-static uint32_t get_u32(struct row_in *row)
-{
-	return (uint32_t)get_i64(row, 0, UINT32_MAX);
-}
-
-static bool get_bool(struct row_in *row)
-{
-	return get_i64(row, 0, 1) == 1;
-}
-
-static const char *get_string(struct row_in *row)
-{
-	int column = row->at++;
-	const char *text = (const char *)sqlite3_column_text(row->stmt, column);
-
-	if (sqlite3_column_type(row->stmt, column) == SQLITE_TEXT && text != NULL &&
-	    strlen(text) == (size_t)sqlite3_column_bytes(row->stmt, column))
-		return text;
-	row->is_bad = true;
-	return "";
-}
-
-/* @out holds @cap bytes, zeroed. */
-static void get_text(struct row_in *row, char *out, size_t cap)
-{
-	const char *text = get_string(row);
-
-	if (strlen(text) < cap)
-		memcpy(out, text, strlen(text) + 1);
-	else
-		row->is_bad = true;
-}
-
-/* Exactly @len bytes; NULL leaves @out alone and gives false. */
-static bool get_blob(struct row_in *row, uint8_t *out, size_t len)
-{
-	int column = row->at++;
-	const void *bytes = sqlite3_column_blob(row->stmt, column);
-
-	if (sqlite3_column_type(row->stmt, column) == SQLITE_NULL)
-		return false;
-	if (bytes == NULL || (size_t)sqlite3_column_bytes(row->stmt, column) != len) {
-		row->is_bad = true;
-		return false;
-	}
-	memcpy(out, bytes, len);
-	return true;
-}
-
-static void get_hash(struct row_in *row, uint8_t out[static 32])
-{
-	if (!get_blob(row, out, 32))
-		row->is_bad = true;
-}
-
-static enum kt_err read_device(struct kt_registry *registry, struct row_in *row)
-{
-	struct kt_device_image image = {.row = get_u32(row)};
+	struct kt_device_image image = {.row = kt_get_u32(row)};
 	struct kt_device *d = &image.d;
 	const char *state;
 	const char *phase;
+	size_t der_len;
 	enum kt_err err;
 
-	get_text(row, d->id.s, sizeof(d->id.s));
-	get_text(row, d->group, sizeof(d->group));
-	state = get_string(row);
+	kt_get_text(row, d->id.s, sizeof(d->id.s));
+	kt_get_text(row, d->group, sizeof(d->group));
+	state = kt_get_string(row);
 	while (d->state <= KT_DEVICE_DELETED && strcmp(kt_device_state_name(d->state), state) != 0)
 		d->state++;
-	d->quarantined = get_bool(row);
-	d->frozen = get_bool(row);
-	d->wipe = get_bool(row);
-	d->generation = get_u32(row);
-	phase = get_string(row);
+	d->quarantined = kt_get_bool(row);
+	d->frozen = kt_get_bool(row);
+	d->wipe = kt_get_bool(row);
+	d->generation = kt_get_u32(row);
+	phase = kt_get_string(row);
 	while (d->phase <= KT_SERVER_ISSUED && strcmp(kt_server_phase_name(d->phase), phase) != 0)
 		d->phase++;
-	d->enrolling = get_bool(row);
-	d->op = get_u64(row);
-	if (!get_blob(row, d->op_nonce.b, sizeof(d->op_nonce.b)))
+	d->enrolling = kt_get_bool(row);
+	d->op = kt_get_u64(row);
+	if (!kt_get_blob(row, d->op_nonce.b, sizeof(d->op_nonce.b)))
 		row->is_bad = true;
-	d->op_alg = kt_alg_from_name(get_string(row));
-	d->op_deadline_us = get_i64(row, 0, INT64_MAX);
-	d->last_committed_op = get_u64(row);
-	d->promoted_op = get_u64(row);
-	d->closed_op = get_u64(row);
-	d->failed_reason = kt_reason_from_name(get_string(row));
-	d->failed_op = get_u64(row);
-	d->has_registered_key = get_blob(row, d->registered_key.b, sizeof(d->registered_key.b));
-	d->created_us = get_i64(row, 0, INT64_MAX);
-	d->committed_us = get_i64(row, 0, INT64_MAX);
-	d->revoked_us = get_i64(row, 0, INT64_MAX);
-	d->changed_seq = get_u64(row);
-	d->adopted = get_bool(row);
-	d->proven_generation = get_u32(row);
-	d->pending_der_len = (size_t)sqlite3_column_bytes(row->stmt, row->at);
-	if (d->pending_der_len > KT_CERT_MAX)
+	d->op_alg = kt_alg_from_name(kt_get_string(row));
+	d->op_deadline_us = kt_get_i64(row, 0, INT64_MAX);
+	d->last_committed_op = kt_get_u64(row);
+	d->promoted_op = kt_get_u64(row);
+	d->closed_op = kt_get_u64(row);
+	d->failed_reason = kt_reason_from_name(kt_get_string(row));
+	d->failed_op = kt_get_u64(row);
+	d->has_registered_key = kt_get_blob(row, d->registered_key.b, sizeof(d->registered_key.b));
+	d->created_us = kt_get_i64(row, 0, INT64_MAX);
+	d->committed_us = kt_get_i64(row, 0, INT64_MAX);
+	d->revoked_us = kt_get_i64(row, 0, INT64_MAX);
+	d->changed_seq = kt_get_u64(row);
+	d->adopted = kt_get_bool(row);
+	d->proven_generation = kt_get_u32(row);
+	der_len = (size_t)sqlite3_column_bytes(row->stmt, row->at);
+	if (der_len > KT_CERT_MAX)
 		return KT_ERR_CORRUPT;
-	if (d->pending_der_len > 0) {
-		image.der = malloc(d->pending_der_len);
+	if (der_len > 0) {
+		image.der = malloc(der_len);
 		if (image.der == NULL)
 			return KT_ERR_NOMEM;
-		if (!get_blob(row, image.der, d->pending_der_len))
+		if (!kt_get_blob(row, image.der, der_len))
 			row->is_bad = true;
 	}
+	d->pending_der_len = (uint16_t)der_len;
 	if (row->is_bad || d->state > KT_DEVICE_DELETED || d->phase > KT_SERVER_ISSUED)
 		err = KT_ERR_CORRUPT;
 	else
@@ -478,77 +372,78 @@ static enum kt_err read_device(struct kt_registry *registry, struct row_in *row)
 	return err;
 }
 
-static enum kt_err read_credential(struct kt_registry *registry, struct row_in *row)
+static enum kt_err read_credential(struct kt_registry *registry, struct kt_row_in *row)
 {
-	struct kt_credential_image image = {.row = get_u32(row)};
+	struct kt_credential_image image = {.row = kt_get_u32(row)};
 	struct kt_credential *c = &image.c;
 
-	image.device_row = get_u32(row);
-	get_hash(row, c->fp.b);
-	get_hash(row, c->key_id.b);
-	c->generation = get_u32(row);
-	if (!kt_credential_status_from_name(get_string(row), &c->status))
+	image.device_row = kt_get_u32(row);
+	kt_get_hash(row, c->fp.b);
+	kt_get_hash(row, c->key_id.b);
+	c->generation = kt_get_u32(row);
+	if (!kt_credential_status_from_name(kt_get_string(row), &c->status))
 		row->is_bad = true;
-	c->not_after_s = get_i64(row, 0, INT64_MAX);
-	c->op = get_u64(row);
-	c->superseded_by = get_u64(row);
-	c->changed_seq = get_u64(row);
+	c->not_after_s = kt_get_i64(row, 0, INT64_MAX);
+	c->op = kt_get_u64(row);
+	c->superseded_by = kt_get_u64(row);
+	c->changed_seq = kt_get_u64(row);
 	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_credential(registry, &image);
 }
 
-static enum kt_err read_ticket(struct kt_registry *registry, struct row_in *row)
+static enum kt_err read_ticket(struct kt_registry *registry, struct kt_row_in *row)
 {
-	struct kt_ticket_row image = {.row = get_u32(row)};
+	struct kt_ticket_row image = {.row = kt_get_u32(row)};
 	struct kt_ticket_entry *t = &image.t;
 
-	get_hash(row, t->sha256);
-	get_text(row, t->device.s, sizeof(t->device.s));
-	get_text(row, t->group, sizeof(t->group));
-	get_text(row, t->pattern, sizeof(t->pattern));
-	t->expires_us = get_i64(row, 0, INT64_MAX);
-	t->used = get_bool(row);
-	get_hash(row, t->used_by.b);
-	get_text(row, t->used_for.s, sizeof(t->used_for.s));
+	kt_get_hash(row, t->sha256);
+	kt_get_text(row, t->device.s, sizeof(t->device.s));
+	kt_get_text(row, t->group, sizeof(t->group));
+	kt_get_text(row, t->pattern, sizeof(t->pattern));
+	t->expires_us = kt_get_i64(row, 0, INT64_MAX);
+	t->used = kt_get_bool(row);
+	kt_get_hash(row, t->used_by.b);
+	kt_get_text(row, t->used_for.s, sizeof(t->used_for.s));
 	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_ticket(registry, &image);
 }
 
-static enum kt_err read_denied(struct kt_registry *registry, struct row_in *row)
+static enum kt_err read_denied(struct kt_registry *registry, struct kt_row_in *row)
 {
-	struct kt_denied_row image = {.row = get_u32(row)};
+	struct kt_denied_row image = {.row = kt_get_u32(row)};
 
-	get_hash(row, image.key_id.b);
-	image.denied = get_bool(row);
+	kt_get_hash(row, image.key_id.b);
+	image.denied = kt_get_bool(row);
 	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_denied(registry, &image);
 }
 
-static enum kt_err read_meta(struct kt_registry *registry, struct row_in *row)
+static enum kt_err read_meta(struct kt_registry *registry, struct kt_row_in *row)
 {
 	uint8_t head[32];
 
-	registry->seq = get_u64(row);
-	get_hash(row, head);
-	registry->time_us = get_i64(row, 0, INT64_MAX);
-	get_text(row, registry->trust_domain, sizeof(registry->trust_domain));
-	registry->restore_seq = get_u64(row);
+	registry->seq = kt_get_u64(row);
+	kt_get_hash(row, head);
+	registry->time_us = kt_get_i64(row, 0, INT64_MAX);
+	kt_get_text(row, registry->trust_domain, sizeof(registry->trust_domain));
+	registry->restore_seq = kt_get_u64(row);
 	return row->is_bad ? KT_ERR_CORRUPT : KT_ERR_OK;
 }
 
 static enum kt_err read_all(struct kt_index *index, struct kt_registry *registry, const char *sql,
-			    enum kt_err (*read)(struct kt_registry *registry, struct row_in *row))
+			    enum kt_err (*read)(struct kt_registry *registry,
+						struct kt_row_in *row))
 {
 	sqlite3_stmt *stmt = NULL;
 	enum kt_err err =
 		from_sqlite(index->db, sqlite3_prepare_v2(index->db, sql, -1, &stmt, NULL));
 
 	while (err == KT_ERR_OK) {
-		struct row_in row = {.stmt = stmt};
+		struct kt_row_in row = {.stmt = stmt};
 		int rc = sqlite3_step(stmt);
 
 		if (rc == SQLITE_DONE)
 			break;
 		err = from_sqlite(index->db, rc);
 		if (err == KT_ERR_OK)
-			err = read(registry, &row);
+			err = kt_row_is_whole(stmt) ? read(registry, &row) : KT_ERR_CORRUPT;
 	}
 	(void)sqlite3_finalize(stmt); /* its code repeats the step's */
 	return err;
@@ -557,23 +452,22 @@ static enum kt_err read_all(struct kt_index *index, struct kt_registry *registry
 enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq, uint8_t head[static 32])
 {
 	sqlite3_stmt *stmt = NULL;
-	struct row_in row = {0};
+	struct kt_row_in row = {0};
 	enum kt_err err;
 	int rc;
 
 	*seq = 0;
 	memset(head, 0, 32);
-	rc = sqlite3_prepare_v2(index->db, "SELECT ledger_seq, ledger_head FROM meta", -1, &stmt,
-				NULL);
+	rc = sqlite3_prepare_v2(index->db, meta_sql, -1, &stmt, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
 	err = from_sqlite(index->db, rc);
 	if (err == KT_ERR_OK && rc == SQLITE_ROW) {
 		row.stmt = stmt;
-		*seq = get_u64(&row);
-		get_hash(&row, head);
+		*seq = kt_get_u64(&row);
+		kt_get_hash(&row, head);
 	}
-	if (err == KT_ERR_OK && (rc != SQLITE_ROW || row.is_bad))
+	if (err == KT_ERR_OK && (rc != SQLITE_ROW || row.is_bad || !kt_row_is_whole(stmt)))
 		err = KT_ERR_CORRUPT;
 	(void)sqlite3_finalize(stmt); /* its code repeats the step's */
 	return err;
@@ -583,10 +477,9 @@ enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
 {
 	static const struct {
 		const char *sql;
-		enum kt_err (*read)(struct kt_registry *registry, struct row_in *row);
+		enum kt_err (*read)(struct kt_registry *registry, struct kt_row_in *row);
 	} tables[] = {
-		{"SELECT ledger_seq, ledger_head, time_us, trust_domain, restore_seq FROM meta",
-		 read_meta},
+		{meta_sql, read_meta},
 		{"SELECT * FROM device ORDER BY row", read_device},
 		{"SELECT * FROM credential ORDER BY row", read_credential},
 		{"SELECT * FROM ticket ORDER BY row", read_ticket},

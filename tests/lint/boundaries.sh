@@ -20,7 +20,7 @@ cjson/*|common/json.c
 wolfssl/openssl/*|
 wolfssl/ssl.h|
 wolfssl/*|common/crypto/crypto_wolfssl*.[ch]
-sqlite3.h|plugin/store/index_sqlite.c
+sqlite3.h|plugin/store/index_sqlite*.[ch]
 systemd/*|agent/*
 '
 

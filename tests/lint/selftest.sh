@@ -75,7 +75,7 @@ include agent/agent.c '#include "MQTTAsync.h"' 'belongs into agent/transport/tra
 include common/b.c '#include <cjson/cJSON.h>' 'belongs into common/json.c'
 include common/message/jws.c '#include <wolfssl/wolfcrypt/ecc.h>' 'belongs into common/crypto/crypto_wolfssl'
 include common/crypto/crypto_wolfssl.c '#include <wolfssl/openssl/ssl.h>' 'no file at all'
-include plugin/registry/registry.c '#include <sqlite3.h>' 'belongs into plugin/store/index_sqlite.c'
+include plugin/registry/registry.c '#include <sqlite3.h>' 'belongs into plugin/store/index_sqlite'
 include plugin/core/core.c '#include <systemd/sd-daemon.h>' 'belongs into agent'
 include plugin/core/core.c '#include HEADER' 'hides a dependency'
 

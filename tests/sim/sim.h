@@ -236,7 +236,8 @@ struct sim_ghost_device { /* what the world was told about a device */
 	bool is_behind; /* its hello named a newer op: that must be said before it is served */
 	unsigned alarms;
 	unsigned suspicions;
-	unsigned refusals; /* of credentials that the registry knows as ended */
+	uint8_t ticket[32]; /* hash of the last one that was seen */
+	unsigned refusals;  /* of credentials that the registry knows as ended */
 	struct sim_ghost_commit commit[SIM_GHOST_COMMITS]; /* the last ones */
 	unsigned commit_count;
 };
@@ -483,6 +484,9 @@ void sim_check_step(struct sim *sim);
 void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		      const struct kt_connect *connect, enum kt_answer answer);
 void sim_check_to_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note);
+/* After a start of @hub; @before: what its disk said, zeros for nothing. */
+void sim_check_opened(struct sim *sim, const struct sim_hub *hub,
+		      const struct kt_agent_record *before);
 void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const struct sim_note *note);
 /* Of the registry, whether or not its record will be written. */
 void sim_check_change(struct sim *sim, const struct kt_record *record);

@@ -345,6 +345,33 @@ static bool has_durable_file(const struct sim_hub *hub, uint64_t dir, const char
 	return bytes != NULL && len > 0;
 }
 
+static bool has_file(const struct sim_hub *hub, uint64_t dir, const char *name)
+{
+	char path[128];
+	size_t len = 0;
+	char *bytes;
+
+	(void)snprintf(path, sizeof(path), "/hub/identity/%" PRIu64 "/%s", dir, name);
+	bytes = fake_fs_content(hub->disk.fs, path, &len);
+	free(bytes);
+	return bytes != NULL && len > 0;
+}
+
+void sim_check_opened(struct sim *sim, const struct sim_hub *hub,
+		      const struct kt_agent_record *before)
+{
+	const struct kt_agent_record *record = kt_identity_record(hub->store);
+
+	if (record->phase != KT_AGENT_KEY || record->pending.dir == 0)
+		return;
+	if (before->phase == KT_AGENT_CERT && before->pending.dir == record->pending.dir &&
+	    has_file(hub, record->pending.dir, "identity.pem"))
+		sim_break(sim, "I1", "%s gave a certificate up in a start, with its file there",
+			  hub->id);
+	if (kt_rollover_is_claim(record) && !has_file(hub, record->pending.dir, "key.pem"))
+		sim_break(sim, "LV", "%s goes on to enrol with a key that is gone", hub->id);
+}
+
 /* A key that was to be wiped. */
 static bool is_there_still(const struct sim_hub *hub, uint64_t dir)
 {
@@ -421,6 +448,10 @@ void sim_check_from_hub(struct sim *sim, const struct sim_conn *conn, const stru
 			  kt_message_type_name(note->type), hub->id, why);
 	if (note->type == KT_MESSAGE_PROMOTED)
 		check_reloaded(sim, hub, note);
+	/* else the next enrolment would put the newest aside, for the one that it confirms */
+	if (note->type == KT_MESSAGE_CONFIRM &&
+	    kt_rollover_has_aside(kt_identity_record(hub->store)))
+		sim_break(sim, "I1", "%s confirms while it holds two older credentials", hub->id);
 }
 
 /* --- I4, and what operators asked --- */

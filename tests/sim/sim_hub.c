@@ -498,6 +498,7 @@ static void spoil(struct sim *sim, struct sim_hub *hub)
 
 void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 {
+	struct kt_agent_record before;
 	bool is_disturbed;
 	enum kt_err err;
 
@@ -505,6 +506,8 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 		return;
 	hub->life++;
 	spoil(sim, hub);
+	if (!sim_hub_durable_record(hub, &before))
+		memset(&before, 0, sizeof(before));
 	begin(sim, hub);
 	sim_enter(sim, SIM_HUB_START_ENOMEM);
 	is_disturbed = hub->die_in > 0 || hub->fail_in > 0 || !sim->is_calm;
@@ -516,6 +519,7 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 		hub->is_up = true;
 		hub->tick_at_ms = 0;
 		kt_agent_start(hub->agent, now_of(sim, hub));
+		sim_check_opened(sim, hub, &before);
 		sim_hub_after(sim, hub);
 		if (hub->is_up)
 			load_app(sim, hub);

@@ -89,15 +89,26 @@ bool sim_operator_say(struct sim *sim, enum sim_fault command, unsigned hub)
 	return true;
 }
 
-/* An answer that comes late may bring a ticket that a newer one has made void. */
-static bool is_void(const struct sim *sim, const struct kt_ticket *ticket)
+static bool is_open(const struct sim *sim, const uint8_t hash[static 32])
 {
-	const struct kt_ticket_entry *entry;
+	const struct kt_ticket_entry *entry = kt_registry_find_ticket(sim->server.shadow, hash);
+
+	return entry != NULL && !entry->used;
+}
+
+/* An answer that comes late may bring a ticket that a newer one has made void. */
+static bool is_void(struct sim *sim, unsigned slot, const struct kt_ticket *ticket)
+{
+	uint8_t *last = sim->devices[slot].ticket;
 	uint8_t hash[32];
+	bool is_good;
 
 	kt_sha256(ticket->secret, sizeof(ticket->secret), hash);
-	entry = kt_registry_find_ticket(sim->server.shadow, hash);
-	return entry == NULL || entry->used;
+	is_good = is_open(sim, hash);
+	if (is_good && is_open(sim, last) && memcmp(hash, last, sizeof(hash)) != 0)
+		sim_break(sim, "I4", "two tickets of %s are good", sim->devices[slot].id);
+	memcpy(last, hash, sizeof(hash));
+	return !is_good;
 }
 
 /* A ticket in an answer: goes to the hub by hand. */
@@ -107,6 +118,7 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 	struct sim_hub *hub = &sim->hubs[slot];
 	char text[KT_TICKET_MAX];
 	struct kt_ticket ticket;
+	bool is_useless;
 	bool is_wrong;
 	size_t len;
 
@@ -121,10 +133,11 @@ static void take_ticket(struct sim *sim, unsigned slot, const char *json)
 		sim_break(sim, "X", "a ticket that does not decode");
 		return;
 	}
+	is_useless = is_void(sim, slot, &ticket);
 	is_wrong = sim_fault(sim, SIM_WRONG_TICKET);
 	if (is_wrong)
 		ticket.secret[0] ^= 1;
-	if (is_wrong || is_void(sim, &ticket))
+	if (is_wrong || is_useless)
 		sim->devices[slot].may_forget = true;
 	sim_hub_take_ticket(sim, hub, &ticket);
 	sim->devices[slot].needs_ticket = is_wrong;

@@ -34,7 +34,7 @@ void take_rotated(struct kt_registry *registry, const char *device, uint32_t n);
 struct kt_registry *registry_begun(void);
 
 /*
- * A story with every kind of record, always the same: ledger-v1.kt and index-v2.sqlite hold it.
+ * A story with every kind of record, always the same: ledger-v1.kt and index-v3.sqlite hold it.
  * At its end hub-1 is active with two generations, hub-2's pending enrolment was lost by a restore,
  * hub-3 is revoked, hub-5 adopted, hub-6 has a pending enrolment, hub-9 is deleted, one group
  * ticket is open and one key denied.

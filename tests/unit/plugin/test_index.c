@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "bytes.h"
 #include "records.h"
 #include "registry_dump.h"
 #include "registry_internal.h"
@@ -296,6 +297,7 @@ static void an_unwritable_place_is_a_system_error(void **state)
 
 #define V1 KT_VECTORS "/formats/index-v1.sqlite"
 #define V2 KT_VECTORS "/formats/index-v2.sqlite"
+#define V3 KT_VECTORS "/formats/index-v3.sqlite"
 
 static void copy_vector(const char *from, const char *to)
 {
@@ -310,26 +312,26 @@ static void copy_vector(const char *from, const char *to)
 	put_file(to, bytes, len, 0);
 }
 
-static void reads_version_2_and_refuses_version_3(void **state)
+static void reads_version_3_and_refuses_version_4(void **state)
 {
-	static const uint8_t version_3[] = {0, 0, 0, 3};
+	static const uint8_t version_4[] = {0, 0, 0, 4};
 	const struct place *place = *state;
 	struct kt_registry *r = story(STORY_COUNT);
 	struct kt_index *index = NULL;
 
-	copy_vector(V2, place->path);
+	copy_vector(V3, place->path);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	loads_as(index, r);
 	kt_index_close(index);
-	copy_vector(V2, place->path);
-	put_file(place->path, version_3, sizeof(version_3), 60); /* user_version */
+	copy_vector(V3, place->path);
+	put_file(place->path, version_4, sizeof(version_4), 60); /* user_version */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_VERSION);
 	assert_null(index);
 	kt_registry_free(r);
 }
 
-/* It can be made anew from the ledger: nothing is migrated. */
-static void version_1_is_to_be_rebuilt(void **state)
+/* They can be made anew from the ledger: nothing is migrated. */
+static void versions_1_and_2_are_to_be_rebuilt(void **state)
 {
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
@@ -337,6 +339,44 @@ static void version_1_is_to_be_rebuilt(void **state)
 	copy_vector(V1, place->path);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 	assert_null(index);
+	copy_vector(V2, place->path);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
+	assert_null(index);
+}
+
+/* SQLite does not notice most of them: the digests do. */
+static void no_changed_bit_is_believed(void **state)
+{
+	const struct place *place = *state;
+	struct kt_registry *r = story(STORY_COUNT);
+	size_t len = 0;
+	size_t noticed = 0;
+	uint8_t *bytes;
+
+	copy_vector(V3, place->path);
+	bytes = read_file(place->path, &len);
+	for (size_t i = 0; i < len; i += 11) {
+		struct kt_registry *loaded = NULL;
+		struct kt_index *index = NULL;
+		uint8_t head[32];
+		uint64_t seq;
+
+		bytes[i] ^= (uint8_t)(1 << i % 8);
+		put_file(place->path, bytes, len, 0);
+		bytes[i] ^= (uint8_t)(1 << i % 8);
+		assert_int_equal(kt_registry_new(&loaded), KT_ERR_OK);
+		if (kt_index_open(kt_fs_posix(), place->path, &index) != KT_ERR_OK ||
+		    kt_index_head(index, &seq, head) != KT_ERR_OK ||
+		    kt_index_load(index, loaded) != KT_ERR_OK)
+			noticed++;
+		else
+			loads_as(index, r);
+		kt_index_close(index);
+		kt_registry_free(loaded);
+	}
+	assert_in_range(noticed, len / 11 / 16, len / 11);
+	free(bytes);
+	kt_registry_free(r);
 }
 
 static void another_application_s_file_is_not_ours(void **state)
@@ -345,7 +385,7 @@ static void another_application_s_file_is_not_ours(void **state)
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
 
-	copy_vector(V2, place->path);
+	copy_vector(V3, place->path);
 	put_file(place->path, other, sizeof(other), 68); /* application_id */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 }
@@ -366,8 +406,9 @@ int main(void)
 		T(damaged_pages_are_corrupt),
 		T(two_openers_are_one_too_many),
 		T(an_unwritable_place_is_a_system_error),
-		T(reads_version_2_and_refuses_version_3),
-		T(version_1_is_to_be_rebuilt),
+		T(reads_version_3_and_refuses_version_4),
+		T(versions_1_and_2_are_to_be_rebuilt),
+		T(no_changed_bit_is_believed),
 		T(another_application_s_file_is_not_ours),
 	};
 
