@@ -236,8 +236,9 @@ struct sim_ghost_device { /* what the world was told about a device */
 	bool is_behind; /* its hello named a newer op: that must be said before it is served */
 	unsigned alarms;
 	unsigned suspicions;
-	uint8_t ticket[32]; /* hash of the last one that was seen */
-	unsigned refusals;  /* of credentials that the registry knows as ended */
+	uint64_t promoted_op; /* that the plugin has in memory */
+	uint8_t ticket[32];   /* hash of the last one that was seen */
+	unsigned refusals;    /* of credentials that the registry knows as ended */
 	struct sim_ghost_commit commit[SIM_GHOST_COMMITS]; /* the last ones */
 	unsigned commit_count;
 };
@@ -480,6 +481,8 @@ void sim_operator_heard(struct sim *sim, unsigned slot, const char *json);
 struct sim_note *sim_note(struct sim *sim, const char *text, size_t len,
 			  const struct kt_message *message);
 const struct sim_note *sim_noted(const struct sim *sim, const char *text, size_t len);
+/* After a call into the core, and after a start. */
+void sim_check_promoted(struct sim *sim, bool is_start);
 void sim_check_step(struct sim *sim);
 void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		      const struct kt_connect *connect, enum kt_answer answer);

@@ -779,6 +779,23 @@ static void check_session(struct sim *sim, struct sim_conn *conn)
 		sim_break(sim, "I3", "%s lives on after its revoke", conn->client_id);
 }
 
+/* I5: whatever was under way at `promoted` has its grace, also where the ledger did not take it. */
+void sim_check_promoted(struct sim *sim, bool is_start)
+{
+	for (unsigned i = 0; i < SIM_HUBS; i++) {
+		struct sim_ghost_device *device = &sim->devices[i];
+		const struct kt_device *d =
+			kt_registry_find_device(sim->server.registry, device->id);
+		uint64_t op = d == NULL ? 0 : d->promoted_op;
+
+		if (!is_start && op > device->promoted_op &&
+		    d->promoted_ms != sim_server_now(sim).mono_ms)
+			sim_break(sim, "I5", "what is under way at promoted of %s is an alarm",
+				  device->id);
+		device->promoted_op = op;
+	}
+}
+
 void sim_check_step(struct sim *sim)
 {
 	for (unsigned i = 0; i < SIM_HUBS; i++)

@@ -514,12 +514,13 @@ void sim_hub_start(struct sim *sim, struct sim_hub *hub)
 	hub->why[0] = '\0';
 	err = open_process(sim, hub);
 	if (err == KT_ERR_OK)
+		sim_check_opened(sim, hub, &before);
+	if (err == KT_ERR_OK)
 		err = make_agent(sim, hub);
 	if (err == KT_ERR_OK) {
 		hub->is_up = true;
 		hub->tick_at_ms = 0;
 		kt_agent_start(hub->agent, now_of(sim, hub));
-		sim_check_opened(sim, hub, &before);
 		sim_hub_after(sim, hub);
 		if (hub->is_up)
 			load_app(sim, hub);

@@ -581,10 +581,26 @@ static void hear_what_is_over(const struct sim *sim, struct sim_hub *hub,
 		hub->over_op = note->op;
 }
 
+/* Rule 5: over a session of the key that the rotate names as current. */
+static void check_obeyed(struct sim *sim, const struct sim_conn *conn, uint64_t op_before,
+			 const struct sim_event *event)
+{
+	const struct sim_note *note = sim_noted(sim, event->text, event->len);
+	const struct sim_hub *hub = &sim->hubs[conn->owner];
+
+	if (note != NULL && note->type == KT_MESSAGE_ROTATE && hub->is_up &&
+	    note->op != op_before && kt_identity_record(hub->store)->op == note->op &&
+	    !kt_fingerprint_eq(&note->fp, &conn->fp))
+		sim_break(sim, "R5", "%s obeys a rotate for another key than its session's",
+			  hub->id);
+}
+
 void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 {
 	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
 	struct kt_link_event message = {.kind = KT_LINK_MESSAGE};
+	struct sim_hub *hub;
+	uint64_t op = 0;
 
 	if (conn == NULL || !conn->at_client)
 		return;
@@ -594,7 +610,11 @@ void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 		message.link = conn->link;
 		message.text = (uint8_t *)event->text;
 		message.text_len = event->len;
-		hear_what_is_over(sim, &sim->hubs[conn->owner], event);
-		sim_hub_link_event(sim, &sim->hubs[conn->owner], &message);
+		hub = &sim->hubs[conn->owner];
+		if (hub->is_up)
+			op = kt_identity_record(hub->store)->op;
+		hear_what_is_over(sim, hub, event);
+		sim_hub_link_event(sim, hub, &message);
+		check_obeyed(sim, conn, op, event);
 	}
 }

@@ -261,6 +261,7 @@ void sim_server_after(struct sim *sim)
 		return;
 	}
 	s->fail_in = 0;
+	sim_check_promoted(sim, false);
 	carry_out_kicks(sim);
 	plan_tick(sim);
 }
@@ -598,6 +599,7 @@ void sim_server_start(struct sim *sim)
 	s->active_ms = sim->now_ms;
 	s->tick_at_ms = 0;
 	compare_fold(sim);
+	sim_check_promoted(sim, true);
 	s->is_index_damaged = false;
 	sim_trace(sim, "server", "server", "up, seq %" PRIu64, s->durable_seq);
 	plan_tick(sim);

@@ -204,6 +204,7 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_HUB_POWER] = 40;
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
+		sim->per_mille[SIM_HUB_ENOMEM] = 60;
 		sim->per_mille[SIM_HUB_START_ENOMEM] = 300;
 		sim->per_mille[SIM_TICKET] = 600;
 		sim->per_mille[SIM_WRONG_TICKET] = 500;
