@@ -50,6 +50,7 @@ enum {
 	X(HUB_EIO, "hub: EIO")                                                                     \
 	X(HUB_ENOSPC, "hub: ENOSPC")                                                               \
 	X(HUB_ENOMEM, "hub: ENOMEM")                                                               \
+	X(HUB_KEY_EIO, "hub: EIO where a key is there already")                                    \
 	X(HUB_START_ENOMEM, "hub: ENOMEM in a start")                                              \
 	X(HUB_CLOCK, "hub: clock jumps")                                                           \
 	X(HUB_SPOILT, "hub: a copy of the record cannot be read")                                  \

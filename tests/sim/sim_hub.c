@@ -16,6 +16,7 @@ enum {
 	START_WALL_S = 1800000000,
 	DIE_WITHIN = 40, /* calls */
 	FAIL_WITHIN = 16,
+	KEY_CALLS = 6,
 	PEM_CERTS_MAX = 4
 };
 
@@ -138,11 +139,48 @@ static enum kt_err port_save(void *ctx, const struct kt_agent_record *record)
 	return DISK(hub)->save(DISK(hub)->ctx, record);
 }
 
+/* The key that lies there, NULL if none does or it is being wiped. For the caller to free. */
+static char *key_of(const struct sim_hub *hub, uint64_t dir, size_t *len)
+{
+	char path[128];
+	char *bytes;
+
+	(void)snprintf(path, sizeof(path), STATE_DIR "/identity/%" PRIu64 "/key.pem", dir);
+	bytes = fake_fs_content(hub->disk.fs, path, len);
+	if (bytes != NULL && (*len == 0 || bytes[0] == '\0')) {
+		free(bytes);
+		return NULL;
+	}
+	return bytes;
+}
+
+/* I5: the server may know the key that is there; another one for its op would freeze the hub. */
 static enum kt_err port_new_key(void *ctx, uint64_t dir, enum kt_alg alg)
 {
 	struct sim_hub *hub = ctx;
+	size_t before_len = 0;
+	size_t after_len = 0;
+	char *before;
+	char *after;
+	enum kt_err err;
 
-	return DISK(hub)->new_key(DISK(hub)->ctx, dir, alg);
+	sim_pause(true);
+	before = key_of(hub, dir, &before_len);
+	sim_pause(false);
+	if (before != NULL && sim_fault(world, SIM_HUB_KEY_EIO)) {
+		hub->fail_in = 1 + (unsigned)sim_below(&world->chance, KEY_CALLS);
+		hub->fail_err = EIO;
+	}
+	err = DISK(hub)->new_key(DISK(hub)->ctx, dir, alg);
+	sim_pause(true);
+	after = key_of(hub, dir, &after_len);
+	if (before != NULL && !hub->is_dying &&
+	    (after == NULL || after_len != before_len || memcmp(before, after, after_len) != 0))
+		sim_break(world, "I5", "%s makes a key anew that is there", hub->id);
+	free(before);
+	free(after);
+	sim_pause(false);
+	return err;
 }
 
 static enum kt_err port_csr(void *ctx, uint64_t dir, const char *common_name, const char *challenge,

@@ -19,8 +19,9 @@ enum {
 	LOSSES = 350,	  /* in a thousand messages */
 	LOSSES_MS = 40000,
 	START_ENOMEM = 500,
-	SPOILT_ROUNDS = 3,
-	SPOILT_MS = 6000,
+	SPOILT_TICKETS = 4,
+	SPOILT_MS = 21000,
+	SPOILT_SOON_MS = 600,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
 	FOCUS_APPS = 0, /* seeds modulo 8 */
@@ -168,6 +169,7 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_KICK_REFUSED] = 50,
 	[SIM_PROMOTED_REFUSED] = 5,
 	[SIM_HUB_START_ENOMEM] = 30,
+	[SIM_HUB_KEY_EIO] = 200,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -655,20 +657,23 @@ static bool end_with_losses(struct sim *sim)
 }
 
 /*
- * Hubs get one ticket after the other, are killed, and lose a copy of their record; nothing else
- * happens that would mend it. False: an invariant is broken.
+ * Hubs get one ticket after the other, before the claim by the last one has an answer: every second
+ * one finds the agent down and starts it at once. Then they are killed and lose a copy of their
+ * record; nothing else happens that would mend it. False: an invariant is broken.
  */
 static bool end_with_spoilt_claims(struct sim *sim)
 {
 	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
 		sim->per_mille[i] = 0;
 	sim->per_mille[SIM_WRONG_TICKET] = 500;
-	sim->per_mille[SIM_HUB_SPOILT] = 700;
-	for (unsigned round = 0; round < SPOILT_ROUNDS; round++) {
-		int64_t until_ms = sim->now_ms + 200 + sim_some_ms(sim, SPOILT_MS);
+	for (unsigned round = 0; round <= SPOILT_TICKETS; round++) {
+		bool is_last = round == SPOILT_TICKETS;
+		int64_t until_ms = sim->now_ms + 100 +
+				   (is_last ? SPOILT_MS : sim_some_ms(sim, SPOILT_SOON_MS));
 
+		sim->per_mille[SIM_HUB_SPOILT] = is_last ? 700 : 0;
 		for (unsigned i = 0; i < SIM_HUBS; i++) {
-			if (round + 1 < SPOILT_ROUNDS)
+			if (!is_last)
 				(void)sim_operator_say(sim, SIM_TICKET, i);
 			else if (sim->hubs[i].is_up)
 				sim_hub_stop(sim, &sim->hubs[i], true);
