@@ -154,6 +154,18 @@ static bool use_aside(struct kt_identity_store *store, struct kt_agent_record *n
 	return true;
 }
 
+static void say_nothing_is_usable(const struct kt_identity_store *store, enum kt_err err,
+				  char why[static KT_IDENTITY_WHY])
+{
+	if (err != KT_ERR_CORRUPT)
+		kt_identity_say_err(why, "read the credentials in", store->state_dir, err);
+	else
+		kt_identity_say(why,
+				"no credential in %s/identity can be used: enrol again with a "
+				"ticket",
+				store->state_dir);
+}
+
 enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 					  char why[static KT_IDENTITY_WHY])
 {
@@ -185,13 +197,7 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 			return KT_ERR_OK;
 		next.pending = (struct kt_slot){0}; /* nothing hangs on it: a new one is made */
 	} else if (!use_aside(store, &next, &err)) {
-		if (err != KT_ERR_CORRUPT)
-			kt_identity_say_err(why, "read the credentials in", store->state_dir, err);
-		else
-			kt_identity_say(why,
-					"no credential in %s/identity can be used: enrol again "
-					"with a ticket",
-					store->state_dir);
+		say_nothing_is_usable(store, err, why);
 		return err;
 	}
 	err = kt_identity_save(store, &next);
