@@ -12,6 +12,7 @@ enum {
 	SOON_MS = 2500,	  /* a few ticks: what goes at once is gone */
 	DRAIN_MS = 44000, /* superseded_drain, and an idle tick */
 	DRAIN_MIN_MS = 29000,
+	KICK_LATE_MS = 12000,
 	GIVEN_UP_MS = 12000, /* an idle tick */
 	SITE_TOPICS_COUNT = 2
 };
@@ -745,6 +746,13 @@ static void check_lockout(struct sim *sim, const struct sim_hub *hub)
 			  hub->id);
 }
 
+/* A kick that the broker could not take is made again at the next tick, which may be an idle one.
+ */
+static int64_t late_kick_ms(const struct sim *sim)
+{
+	return sim->now_ms - sim->server.kick_refused_ms < KICK_LATE_MS ? KICK_LATE_MS : 0;
+}
+
 /* A trial of what was given up ends, too. */
 static void check_given_up(struct sim *sim, struct sim_conn *conn)
 {
@@ -754,7 +762,7 @@ static void check_given_up(struct sim *sim, struct sim_conn *conn)
 		conn->given_up_ms = 0;
 	else if (conn->given_up_ms == 0)
 		conn->given_up_ms = sim->now_ms;
-	else if (sim->now_ms - conn->given_up_ms > GIVEN_UP_MS)
+	else if (sim->now_ms - conn->given_up_ms > GIVEN_UP_MS + late_kick_ms(sim))
 		sim_break(sim, "I2", "%s lives on with a credential that was given up",
 			  conn->client_id);
 }
@@ -763,7 +771,7 @@ static void check_session(struct sim *sim, struct sim_conn *conn)
 {
 	const struct sim_ghost *ghost;
 	const struct sim_ghost_device *device;
-	int64_t patience_ms = conn->kind == SIM_CONN_APP ? DRAIN_MS : SOON_MS;
+	int64_t patience_ms = (conn->kind == SIM_CONN_APP ? DRAIN_MS : SOON_MS) + late_kick_ms(sim);
 
 	if (!conn->is_used || !conn->at_broker || conn->cert_len == 0 ||
 	    conn->kind == SIM_CONN_OPERATOR)
@@ -775,7 +783,7 @@ static void check_session(struct sim *sim, struct sim_conn *conn)
 	device = &sim->devices[sim->hubs[conn->owner].is_clone
 				       ? (unsigned)sim_device_of(sim, sim->hubs[conn->owner].id)
 				       : conn->owner];
-	if (device->is_revoked && sim->now_ms - device->revoked_ms > SOON_MS)
+	if (device->is_revoked && sim->now_ms - device->revoked_ms > SOON_MS + late_kick_ms(sim))
 		sim_break(sim, "I3", "%s lives on after its revoke", conn->client_id);
 }
 

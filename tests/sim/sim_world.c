@@ -169,7 +169,7 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_KICK_REFUSED] = 50,
 	[SIM_PROMOTED_REFUSED] = 5,
 	[SIM_HUB_START_ENOMEM] = 30,
-	[SIM_HUB_KEY_EIO] = 200,
+	[SIM_HUB_KEY_EIO] = 1000,
 };
 
 /* Some runs look into a corner that the others hardly see. */
@@ -207,6 +207,7 @@ static void focus(struct sim *sim)
 		sim->per_mille[SIM_HUB_EIO] = 50;
 		sim->per_mille[SIM_HUB_ENOSPC] = 30;
 		sim->per_mille[SIM_HUB_ENOMEM] = 60;
+		sim->per_mille[SIM_HUB_KEY_EIO] = 500;
 		sim->per_mille[SIM_HUB_START_ENOMEM] = 300;
 		sim->per_mille[SIM_TICKET] = 600;
 		sim->per_mille[SIM_WRONG_TICKET] = 500;
