@@ -438,6 +438,12 @@ void sim_hub_link_event(struct sim *sim, struct sim_hub *hub, struct kt_link_eve
 void sim_hub_after(struct sim *sim, struct sim_hub *hub);
 void sim_hub_clone(struct sim *sim, struct sim_hub *hub);
 void sim_hub_app(struct sim *sim, struct sim_hub *hub);
+/*
+ * What a file of an identity's directory holds, for the caller to free; NULL: it is not there, or
+ * empty, or was wiped.
+ */
+char *sim_hub_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable,
+		   size_t *len);
 /* The record as a start would find it with all that is synced and nothing else. */
 bool sim_hub_durable_record(const struct sim_hub *hub, struct kt_agent_record *out);
 

@@ -139,14 +139,15 @@ static enum kt_err port_save(void *ctx, const struct kt_agent_record *record)
 	return DISK(hub)->save(DISK(hub)->ctx, record);
 }
 
-/* The key that lies there, NULL if none does or it is being wiped. For the caller to free. */
-static char *key_of(const struct sim_hub *hub, uint64_t dir, size_t *len)
+char *sim_hub_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable,
+		   size_t *len)
 {
 	char path[128];
 	char *bytes;
 
-	(void)snprintf(path, sizeof(path), STATE_DIR "/identity/%" PRIu64 "/key.pem", dir);
-	bytes = fake_fs_content(hub->disk.fs, path, len);
+	(void)snprintf(path, sizeof(path), STATE_DIR "/identity/%" PRIu64 "/%s", dir, name);
+	bytes = is_durable ? fake_fs_durable_content(hub->disk.fs, path, len)
+			   : fake_fs_content(hub->disk.fs, path, len);
 	if (bytes != NULL && (*len == 0 || bytes[0] == '\0')) {
 		free(bytes);
 		return NULL;
@@ -165,7 +166,7 @@ static enum kt_err port_new_key(void *ctx, uint64_t dir, enum kt_alg alg)
 	enum kt_err err;
 
 	sim_pause(true);
-	before = key_of(hub, dir, &before_len);
+	before = sim_hub_file(hub, dir, "key.pem", false, &before_len);
 	sim_pause(false);
 	if (before != NULL && sim_fault(world, SIM_HUB_KEY_EIO)) {
 		hub->fail_in = 1 + (unsigned)sim_below(&world->chance, KEY_CALLS);
@@ -173,7 +174,7 @@ static enum kt_err port_new_key(void *ctx, uint64_t dir, enum kt_alg alg)
 	}
 	err = DISK(hub)->new_key(DISK(hub)->ctx, dir, alg);
 	sim_pause(true);
-	after = key_of(hub, dir, &after_len);
+	after = sim_hub_file(hub, dir, "key.pem", false, &after_len);
 	if (before != NULL && !hub->is_dying &&
 	    (after == NULL || after_len != before_len || memcmp(before, after, after_len) != 0))
 		sim_break(world, "I5", "%s makes a key anew that is there", hub->id);

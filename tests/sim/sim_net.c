@@ -554,23 +554,16 @@ void sim_net_to_server(struct sim *sim, struct sim_event *event)
 }
 
 /* It was harmless when it was made; meanwhile it would say that the pending credential is dead. */
-static bool is_too_strange(const struct sim *sim, const struct sim_conn *conn,
-			   const struct sim_event *event)
+static bool is_too_strange(const struct sim_hub *hub, const struct sim_note *note)
 {
-	const struct sim_note *note = sim_noted(sim, event->text, event->len);
-	const struct sim_hub *hub = &sim->hubs[conn->owner];
-
-	return note != NULL && note->is_strange && note->type == KT_MESSAGE_ROTATE && hub->is_up &&
+	return note->is_strange && note->type == KT_MESSAGE_ROTATE && hub->is_up &&
 	       kt_identity_record(hub->store)->phase == KT_AGENT_CERT &&
 	       note->op > kt_identity_record(hub->store)->op;
 }
 
-static void hear_what_is_over(const struct sim *sim, struct sim_hub *hub,
-			      const struct sim_event *event)
+static void hear_what_is_over(struct sim_hub *hub, const struct sim_note *note)
 {
-	const struct sim_note *note = sim_noted(sim, event->text, event->len);
-
-	if (note == NULL || note->is_strange || !hub->is_up)
+	if (note->is_strange || !hub->is_up)
 		return;
 	if (note->type == KT_MESSAGE_WELCOME)
 		hub->over_op = 0;
@@ -582,39 +575,45 @@ static void hear_what_is_over(const struct sim *sim, struct sim_hub *hub,
 }
 
 /* Rule 5: over a session of the key that the rotate names as current. */
-static void check_obeyed(struct sim *sim, const struct sim_conn *conn, uint64_t op_before,
-			 const struct sim_event *event)
+static void check_obeyed(struct sim *sim, const struct sim_hub *hub, uint64_t op_before,
+			 const struct kt_fingerprint *session_fp, const struct sim_note *note)
 {
-	const struct sim_note *note = sim_noted(sim, event->text, event->len);
-	const struct sim_hub *hub = &sim->hubs[conn->owner];
-
-	if (note != NULL && note->type == KT_MESSAGE_ROTATE && hub->is_up &&
-	    note->op != op_before && kt_identity_record(hub->store)->op == note->op &&
-	    !kt_fingerprint_eq(&note->fp, &conn->fp))
+	if (note->type == KT_MESSAGE_ROTATE && hub->is_up && note->op != op_before &&
+	    kt_identity_record(hub->store)->op == note->op &&
+	    !kt_fingerprint_eq(&note->fp, session_fp))
 		sim_break(sim, "R5", "%s obeys a rotate for another key than its session's",
 			  hub->id);
+}
+
+static void to_link(struct sim *sim, const struct sim_conn *conn, struct sim_event *event)
+{
+	struct kt_link_event message = {.kind = KT_LINK_MESSAGE,
+					.link = conn->link,
+					.text = (uint8_t *)event->text,
+					.text_len = event->len};
+	const struct sim_note *found = sim_noted(sim, event->text, event->len);
+	const struct sim_note note = found == NULL ? (struct sim_note){0} : *found;
+	const struct kt_fingerprint session_fp = conn->fp;
+	struct sim_hub *hub = &sim->hubs[conn->owner];
+	uint64_t op = hub->is_up ? kt_identity_record(hub->store)->op : 0;
+
+	if (found != NULL && is_too_strange(hub, &note))
+		return;
+	if (found != NULL)
+		hear_what_is_over(hub, &note);
+	sim_hub_link_event(sim, hub, &message);
+	if (found != NULL)
+		check_obeyed(sim, hub, op, &session_fp, &note);
 }
 
 void sim_net_to_hub(struct sim *sim, struct sim_event *event)
 {
 	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
-	struct kt_link_event message = {.kind = KT_LINK_MESSAGE};
-	struct sim_hub *hub;
-	uint64_t op = 0;
 
 	if (conn == NULL || !conn->at_client)
 		return;
-	if (conn->kind == SIM_CONN_OPERATOR) {
+	if (conn->kind == SIM_CONN_OPERATOR)
 		sim_operator_heard(sim, conn->owner, event->text);
-	} else if (conn->kind == SIM_CONN_LINK && !is_too_strange(sim, conn, event)) {
-		message.link = conn->link;
-		message.text = (uint8_t *)event->text;
-		message.text_len = event->len;
-		hub = &sim->hubs[conn->owner];
-		if (hub->is_up)
-			op = kt_identity_record(hub->store)->op;
-		hear_what_is_over(sim, hub, event);
-		sim_hub_link_event(sim, hub, &message);
-		check_obeyed(sim, conn, op, event);
-	}
+	else if (conn->kind == SIM_CONN_LINK)
+		to_link(sim, conn, event);
 }
