@@ -125,17 +125,18 @@ static enum kt_err adopt_certificate(struct kt_identity_store *store, struct kt_
 
 /*
  * Another ticket's enrolment had taken this one's place, as only the lost copy said, and its key is
- * deleted: what had been put aside for it takes its place again.
+ * deleted: what had been put aside for it takes its place again. True: so it was.
  */
-static void end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
+static bool end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
 {
 	enum kt_err unknown = KT_ERR_OK;
 	struct kt_cert leaf;
 
 	if (next->phase != KT_AGENT_KEY || next->pending.op != 0 ||
 	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_NOT)
-		return;
+		return false;
 	kt_rollover_end_claim(next);
+	return true;
 }
 
 /* Of three credentials the one that an enrolment had put aside is all that can be used. */
@@ -175,13 +176,14 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 	enum usable active = what_is_usable(store, &next.active, &leaf, &err);
 	enum usable pending = USABLE_NOT;
 	bool is_adopted;
+	bool is_changed;
 
 	if (adopt_certificate(store, &next) != KT_ERR_OK) {
 		kt_identity_say_err(why, "read the credentials in", store->state_dir, KT_ERR_NOMEM);
 		return KT_ERR_NOMEM;
 	}
 	is_adopted = next.phase != store->record.phase;
-	end_lost_claim(store, &next);
+	is_changed = end_lost_claim(store, &next) || is_adopted;
 	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
 		pending = what_is_usable(store, &next.pending, &leaf, &err);
 	if (pending == USABLE_OTHER)
@@ -190,7 +192,7 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 		next.phase = KT_AGENT_KEY;
 		memset(&next.pending.fp, 0, sizeof(next.pending.fp));
 	} else if (active == USABLE_CREDENTIAL || pending == USABLE_CREDENTIAL) {
-		if (next.phase == store->record.phase)
+		if (!is_changed)
 			return KT_ERR_OK;
 	} else if (next.phase == KT_AGENT_NEW && pending != USABLE_UNKNOWN) {
 		if (next.pending.dir == 0 || pending == USABLE_KEY)

@@ -497,11 +497,9 @@ void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 			  .kind = SIM_EV_HUB_START, .slot = hub->slot, .number = hub->life});
 }
 
-/*
- * As it is on the medium, too. Not of a claim: an enrolment that the medium forgets needs another
- * ticket.
+/* As it is on the medium, too. With a credential: of a first enrolment alone nothing is promised.
  */
-static bool is_copy_good(const struct sim_hub *hub, const char *path)
+static bool is_copy_good(const struct sim_hub *hub, const char *path, bool *is_claim)
 {
 	const struct kt_fs *fs = fake_fs_table(hub->disk.fs);
 	struct kt_agent_record record;
@@ -513,25 +511,35 @@ static bool is_copy_good(const struct sim_hub *hub, const char *path)
 		       fs->read(fs->ctx, fd, bytes, len) == (ssize_t)len &&
 		       memcmp(bytes, durable, len) == 0 &&
 		       kt_agent_record_decode(bytes, len, &record) == KT_ERR_OK &&
-		       !kt_rollover_is_claim(&record);
+		       record.phase != KT_AGENT_NEW &&
+		       (record.active.dir != 0 || !kt_rollover_is_claim(&record));
 
 	if (fd >= 0)
 		(void)fs->close(fs->ctx, fd);
 	free(durable);
+	*is_claim = is_good && kt_rollover_is_claim(&record);
 	return is_good;
 }
 
-/* The medium loses one of two good copies: of one alone nothing is promised. */
+/*
+ * The medium loses one of two good copies: of one alone nothing is promised, nor of a claim beside
+ * what it led to.
+ */
 static void spoil(struct sim *sim, struct sim_hub *hub)
 {
 	const char *path = record_copies[sim_below(&sim->chance, 2)];
+	bool is_claim[2];
 
-	if (!is_copy_good(hub, record_copies[0]) || !is_copy_good(hub, record_copies[1]) ||
+	if (!is_copy_good(hub, record_copies[0], &is_claim[0]) ||
+	    !is_copy_good(hub, record_copies[1], &is_claim[1]) || is_claim[0] != is_claim[1] ||
 	    !sim_fault(sim, SIM_HUB_SPOILT))
 		return;
 	(void)fake_fs_spoil(hub->disk.fs, path);
-	if (hub->slot < SIM_HUBS)
+	if (hub->slot < SIM_HUBS) {
 		sim->devices[hub->slot].may_forget = true;
+		if (is_claim[0]) /* forgotten, it needs another ticket */
+			sim->devices[hub->slot].needs_ticket = true;
+	}
 	sim_trace(sim, hub->id, hub->id, "%s CANNOT BE READ any more", path);
 }
 

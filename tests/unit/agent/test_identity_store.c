@@ -843,6 +843,24 @@ static void a_claim_whose_key_is_gone_is_given_up(void **state)
 	assert_int_equal(kt_identity_record(w->store)->pending.dir, SECOND);
 }
 
+static void a_rotation_s_key_put_aside_for_a_claim_whose_key_is_gone_is_taken_up(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+
+	world_stable(w);
+	next = world_with_key(w, SECOND);
+	next.pending.op = next.op;
+	next.retired = next.pending;
+	next.pending = (struct kt_slot){.dir = 13, .alg = KT_ALG_ES256};
+	assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+	assert_int_equal(world_open(w), KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_KEY);
+	assert_int_equal(kt_identity_record(w->store)->pending.dir, SECOND);
+	assert_int_equal(kt_identity_record(w->store)->pending.op, next.op);
+	assert_int_equal(kt_identity_record(w->store)->retired.dir, 0);
+}
+
 static void a_key_in_use_cannot_be_wiped(void **state)
 {
 	struct world *w = *state;
@@ -1079,6 +1097,7 @@ int main(void)
 		T(a_key_is_made_once),
 		T(a_key_that_cannot_be_read_is_not_made_anew),
 		T(a_claim_whose_key_is_gone_is_given_up),
+		T(a_rotation_s_key_put_aside_for_a_claim_whose_key_is_gone_is_taken_up),
 		T(what_was_put_aside_counts_where_nothing_else_can_be_used),
 		T(a_key_in_use_cannot_be_wiped),
 		T(a_wiped_key_is_overwritten),
