@@ -48,6 +48,10 @@ enum kt_index_put {
 	KT_INDEX_PUT_COUNT
 };
 
+/* The head of an index that is empty yet; the last value is the digest of the others. */
+#define KT_INDEX_FIRST_META                                                                        \
+	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 5401896054858137803);"
+
 extern const char kt_index_schema[];
 extern const char *const kt_index_put_text[KT_INDEX_PUT_COUNT];
 

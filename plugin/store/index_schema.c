@@ -12,8 +12,7 @@ const char kt_index_schema[] =
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY, ledger_seq INTEGER NOT NULL,"
 	" ledger_head BLOB NOT NULL, time_us INTEGER NOT NULL, trust_domain TEXT NOT NULL,"
 	" restore_seq INTEGER NOT NULL,"
-	" digest INTEGER NOT NULL);"
-	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 0);"
+	" digest INTEGER NOT NULL);" KT_INDEX_FIRST_META
 	"CREATE TABLE device(row INTEGER PRIMARY KEY, id TEXT NOT NULL, device_group TEXT NOT NULL,"
 	" state TEXT NOT NULL, quarantined INTEGER NOT NULL, frozen INTEGER NOT NULL,"
 	" wipe INTEGER NOT NULL, generation INTEGER NOT NULL, phase TEXT NOT NULL,"

@@ -304,9 +304,7 @@ enum kt_err kt_index_clear(struct kt_index *index)
 {
 	return run(index, "BEGIN IMMEDIATE;"
 			  "DELETE FROM device; DELETE FROM credential; DELETE FROM ticket;"
-			  "DELETE FROM denied; DELETE FROM meta;"
-			  "INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 0);"
-			  "COMMIT");
+			  "DELETE FROM denied; DELETE FROM meta;" KT_INDEX_FIRST_META "COMMIT");
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

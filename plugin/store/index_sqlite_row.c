@@ -27,7 +27,6 @@ bool kt_row_is_whole(sqlite3_stmt *stmt)
 {
 	int last = sqlite3_column_count(stmt) - 1;
 	uint64_t digest = 0;
-	uint64_t is;
 
 	for (int i = 0; i < last; i++) {
 		int type = sqlite3_column_type(stmt, i);
@@ -42,8 +41,7 @@ bool kt_row_is_whole(sqlite3_stmt *stmt)
 			digest_value(&digest, type, bytes, (size_t)sqlite3_column_bytes(stmt, i));
 		}
 	}
-	is = (uint64_t)sqlite3_column_int64(stmt, last);
-	return is == digest || (is == 0 && sqlite3_column_int64(stmt, 0) == 0);
+	return (uint64_t)sqlite3_column_int64(stmt, last) == digest;
 }
 
 /* --- writing --- */

@@ -29,10 +29,7 @@ void kt_put_blob(struct kt_row_out *row, const uint8_t *bytes, size_t len);
 /* The last parameter. */
 void kt_put_digest(struct kt_row_out *row);
 
-/*
- * Is the last column of the row that @stmt stands on the digest of those before it? Or 0, of the
- * row of an index that is empty yet, whose first column is 0.
- */
+/* Is the last column of the row that @stmt stands on the digest of those before it? */
 bool kt_row_is_whole(sqlite3_stmt *stmt);
 
 /* Reads one column after the other; a wrong type, length or name sticks as is_bad. */
