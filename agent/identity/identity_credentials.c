@@ -97,46 +97,59 @@ static bool is_of_device(const struct kt_cert *leaf, const struct kt_agent_recor
 }
 
 /*
+ * As what_is_usable(), for what is decided once and for good: a read that failed is repeated, and
+ * for want of memory (KT_ERR_NOMEM) there is no start.
+ */
+static enum kt_err look_well(struct kt_identity_store *store, const struct kt_slot *slot,
+			     struct kt_cert *leaf, enum usable *usable)
+{
+	enum kt_err unknown = KT_ERR_OK;
+
+	*usable = USABLE_UNKNOWN;
+	for (int i = 0; i < 2 && *usable == USABLE_UNKNOWN; i++)
+		*usable = what_is_usable(store, slot, leaf, &unknown);
+	return *usable == USABLE_UNKNOWN && unknown == KT_ERR_NOMEM ? unknown : KT_ERR_OK;
+}
+
+/*
  * The copy that is lost may have said CERT, and the server may have committed since: then the old
  * credential, which is all that phase KEY tries, is refused for good. A certificate for the key
  * that the record names was verified before it was written, and CERT tries both: so it is tried.
- * The copy is written anew and this is the only time to see it: a read that failed is repeated, and
- * for want of memory (KT_ERR_NOMEM) there is no start.
+ * The copy is written anew and this is the only time to see it.
  */
 static enum kt_err adopt_certificate(struct kt_identity_store *store, struct kt_agent_record *next)
 {
-	enum usable usable = USABLE_UNKNOWN;
-	enum kt_err unknown = KT_ERR_OK;
+	enum usable usable;
 	struct kt_cert leaf;
+	enum kt_err err;
 
 	if (!store->is_alone || next->phase != KT_AGENT_KEY || next->pending.op == 0)
 		return KT_ERR_OK;
-	for (int i = 0; i < 2 && usable == USABLE_UNKNOWN; i++)
-		usable = what_is_usable(store, &next->pending, &leaf, &unknown);
-	if (usable == USABLE_UNKNOWN && unknown == KT_ERR_NOMEM)
-		return unknown;
+	err = look_well(store, &next->pending, &leaf, &usable);
 	if (usable == USABLE_OTHER && is_of_device(&leaf, next) &&
 	    kt_cert_generation(&leaf, &next->pending.generation)) {
 		next->pending.fp = leaf.fingerprint;
 		next->phase = KT_AGENT_CERT;
 	}
-	return KT_ERR_OK;
+	return err;
 }
 
 /*
  * Another ticket's enrolment had taken this one's place, as only the lost copy said, and its key is
- * deleted: what had been put aside for it takes its place again. True: so it was.
+ * deleted: what had been put aside for it takes its place again.
  */
-static bool end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
+static enum kt_err end_lost_claim(struct kt_identity_store *store, struct kt_agent_record *next)
 {
-	enum kt_err unknown = KT_ERR_OK;
+	enum usable usable;
 	struct kt_cert leaf;
+	enum kt_err err;
 
-	if (next->phase != KT_AGENT_KEY || next->pending.op != 0 ||
-	    what_is_usable(store, &next->pending, &leaf, &unknown) != USABLE_NOT)
-		return false;
-	kt_rollover_end_claim(next);
-	return true;
+	if (next->phase != KT_AGENT_KEY || next->pending.op != 0)
+		return KT_ERR_OK;
+	err = look_well(store, &next->pending, &leaf, &usable);
+	if (usable == USABLE_NOT)
+		kt_rollover_end_claim(next);
+	return err;
 }
 
 /* Of three credentials the one that an enrolment had put aside is all that can be used. */
@@ -175,15 +188,15 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 	enum kt_err err = KT_ERR_CORRUPT;
 	enum usable active = what_is_usable(store, &next.active, &leaf, &err);
 	enum usable pending = USABLE_NOT;
-	bool is_adopted;
 	bool is_changed;
 
-	if (adopt_certificate(store, &next) != KT_ERR_OK) {
+	if (adopt_certificate(store, &next) != KT_ERR_OK ||
+	    end_lost_claim(store, &next) != KT_ERR_OK) {
 		kt_identity_say_err(why, "read the credentials in", store->state_dir, KT_ERR_NOMEM);
 		return KT_ERR_NOMEM;
 	}
-	is_adopted = next.phase != store->record.phase;
-	is_changed = end_lost_claim(store, &next) || is_adopted;
+	is_changed =
+		next.phase != store->record.phase || next.pending.dir != store->record.pending.dir;
 	if (next.phase == KT_AGENT_NEW || next.phase == KT_AGENT_CERT)
 		pending = what_is_usable(store, &next.pending, &leaf, &err);
 	if (pending == USABLE_OTHER)
@@ -205,5 +218,6 @@ enum kt_err kt_identity_check_credentials(struct kt_identity_store *store,
 	err = kt_identity_save(store, &next);
 	if (err != KT_ERR_OK)
 		kt_identity_say_err(why, "repair the record in", store->state_dir, KT_ERR_SYS);
-	return is_adopted ? err : KT_ERR_OK; /* an adoption has no second time */
+	/* an adoption has no second time, and a claim without its key must not go on */
+	return is_changed ? err : KT_ERR_OK;
 }

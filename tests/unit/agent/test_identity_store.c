@@ -861,6 +861,36 @@ static void a_rotation_s_key_put_aside_for_a_claim_whose_key_is_gone_is_taken_up
 	assert_int_equal(kt_identity_record(w->store)->retired.dir, 0);
 }
 
+/* It must not go on, either: it would keep rotations out for as long as the agent runs. */
+static void for_want_of_memory_a_claim_whose_key_is_gone_is_no_start(void **state)
+{
+	struct world *w = *state;
+	struct kt_agent_record next;
+	size_t refused = 0;
+	enum kt_err err;
+
+	world_stable(w);
+	for (size_t n = 1;; n++) {
+		next = *kt_identity_record(w->store);
+		next.phase = KT_AGENT_KEY;
+		next.pending = (struct kt_slot){.dir = 12, .alg = KT_ALG_ES256};
+		assert_int_equal(kt_identity_save(w->store, &next), KT_ERR_OK);
+		world_close(w);
+		failing_alloc_set(n);
+		err = world_open(w);
+		if (!failing_alloc_end())
+			break;
+		if (err != KT_ERR_OK) {
+			refused++;
+			assert_int_equal(world_open(w), KT_ERR_OK);
+		}
+		assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+	}
+	assert_int_equal(err, KT_ERR_OK);
+	assert_int_equal(kt_identity_record(w->store)->phase, KT_AGENT_STABLE);
+	assert_in_range(refused, 3, 1000);
+}
+
 static void a_key_in_use_cannot_be_wiped(void **state)
 {
 	struct world *w = *state;
@@ -1098,6 +1128,7 @@ int main(void)
 		T(a_key_that_cannot_be_read_is_not_made_anew),
 		T(a_claim_whose_key_is_gone_is_given_up),
 		T(a_rotation_s_key_put_aside_for_a_claim_whose_key_is_gone_is_taken_up),
+		T(for_want_of_memory_a_claim_whose_key_is_gone_is_no_start),
 		T(what_was_put_aside_counts_where_nothing_else_can_be_used),
 		T(a_key_in_use_cannot_be_wiped),
 		T(a_wiped_key_is_overwritten),
