@@ -52,6 +52,7 @@ enum kt_index_put {
 #define KT_INDEX_FIRST_META                                                                        \
 	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 5401896054858137803);"
 
+enum { KT_INDEX_TABLES = 5 };
 extern const char kt_index_schema[];
 extern const char *const kt_index_put_text[KT_INDEX_PUT_COUNT];
 

@@ -63,6 +63,24 @@ static enum kt_err ask(struct kt_index *index, const char *sql, const char *text
 	return err;
 }
 
+/*
+ * Are the tables as they were made? SQLite reads a damaged word as another column: what is written
+ * would then go astray, and nothing say so.
+ */
+static enum kt_err check_schema(struct kt_index *index)
+{
+	char *sql = sqlite3_mprintf("SELECT count(*) = %d AND sum(instr(%Q, sql || ';') > 0) = %d"
+				    " FROM sqlite_master",
+				    KT_INDEX_TABLES, kt_index_schema, KT_INDEX_TABLES);
+	int64_t is_whole = 0;
+	enum kt_err err = KT_ERR_NOMEM;
+
+	if (sql != NULL)
+		err = ask(index, sql, NULL, &is_whole);
+	sqlite3_free(sql);
+	return err == KT_ERR_OK && is_whole == 0 ? KT_ERR_CORRUPT : err;
+}
+
 /* A fresh file gets the schema; an older or foreign one is rebuilt, a newer one left alone. */
 static enum kt_err check_version(struct kt_index *index)
 {
@@ -87,7 +105,7 @@ static enum kt_err check_version(struct kt_index *index)
 		return KT_ERR_CORRUPT;
 	if (version > KT_INDEX_VERSION)
 		return KT_ERR_VERSION;
-	return version == KT_INDEX_VERSION ? KT_ERR_OK : KT_ERR_CORRUPT;
+	return version == KT_INDEX_VERSION ? check_schema(index) : KT_ERR_CORRUPT;
 }
 
 static enum kt_err set_up(struct kt_index *index)

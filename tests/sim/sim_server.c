@@ -20,7 +20,8 @@ enum {
 	CALLS_OF_A_START = 150,
 	KICK_AGAIN_MS = 60000,
 	ROW_BEFORE = 64, /* bytes around a fingerprint that are of its row */
-	ROW_AFTER = 192
+	ROW_AFTER = 192,
+	TABLE_TEXTS = 2000
 };
 
 struct kt_now sim_server_now(const struct sim *sim)
@@ -841,14 +842,16 @@ static void free_backup(struct sim_backup *b)
 	memset(b, 0, sizeof(*b));
 }
 
+/* Of what the disk has: what a failed sync left in the cache alone is no part of a backup. */
 static void take_backup(struct sim *sim, struct sim_backup *b)
 {
-	struct sim_server *s = &sim->server;
+	const struct sim_server *s = &sim->server;
+	const struct fake_fs *fs = s->disk.fs;
 
 	free_backup(b);
-	b->ledger = fake_fs_content(s->disk.fs, LEDGER_DIR "/ledger.kt", &b->ledger_len);
-	b->index = fake_fs_content(s->disk.fs, STATE_DIR "/index.sqlite", &b->index_len);
-	b->wal = fake_fs_content(s->disk.fs, STATE_DIR "/index.sqlite-wal", &b->wal_len);
+	b->ledger = fake_fs_durable_content(fs, LEDGER_DIR "/ledger.kt", &b->ledger_len);
+	b->index = fake_fs_durable_content(fs, STATE_DIR "/index.sqlite", &b->index_len);
+	b->wal = fake_fs_durable_content(fs, STATE_DIR "/index.sqlite-wal", &b->wal_len);
 	b->is_used = b->ledger != NULL && b->index != NULL;
 	b->seq = s->durable_seq;
 	b->index_seq = s->index_seq;
@@ -951,24 +954,42 @@ static bool checkpoint(struct sim *sim)
 }
 
 /* A bit in the row of some credential: what SQLite reads may make sense all the same. */
-static void change_row(struct sim *sim)
+static char *some_row(struct sim *sim, size_t *len)
 {
-	struct sim_server *s = &sim->server;
+	const struct sim_server *s = &sim->server;
 	const struct sim_hub *hub = &sim->hubs[sim_below(&sim->chance, SIM_HUBS)];
 	const struct kt_device *d = kt_registry_find_device(s->shadow, hub->id);
 	char *bytes = s->newest.index;
 	char *at = NULL;
-	size_t offset;
 
+	*len = ROW_AFTER;
 	if (d != NULL && d->current != NULL)
 		at = memmem(bytes, s->newest.index_len, &d->current->fp, sizeof(d->current->fp));
+	return at == NULL || at - bytes < ROW_BEFORE ? at : at - ROW_BEFORE;
+}
+
+/* A letter of what says how the tables are made: a type may become another. */
+static char *some_table(const struct sim *sim, size_t *len)
+{
+	static const char table[] = "CREATE TABLE ";
+	const struct sim_server *s = &sim->server;
+
+	*len = TABLE_TEXTS;
+	return memmem(s->newest.index, s->newest.index_len, table, strlen(table));
+}
+
+static void change_bit(struct sim *sim)
+{
+	struct sim_server *s = &sim->server;
+	size_t len = 0;
+	char *at = sim_chance(&sim->chance, 300) ? some_table(sim, &len) : some_row(sim, &len);
+
 	if (at == NULL)
 		return;
-	offset = (size_t)(at - bytes) + sim_below(&sim->chance, ROW_AFTER);
-	offset -= offset < ROW_BEFORE ? 0 : ROW_BEFORE;
-	if (offset < s->newest.index_len)
-		bytes[offset] ^= (char)(1 << sim_below(&sim->chance, 8));
-	put_file(sim, STATE_DIR "/index.sqlite", bytes, s->newest.index_len);
+	at += sim_below(&sim->chance, len);
+	if (at < s->newest.index + s->newest.index_len)
+		*at ^= (char)(1 << sim_below(&sim->chance, 8));
+	put_file(sim, STATE_DIR "/index.sqlite", s->newest.index, s->newest.index_len);
 }
 
 static void damage_index(struct sim *sim)
@@ -978,7 +999,7 @@ static void damage_index(struct sim *sim)
 	char *bytes;
 
 	if (sim_chance(&sim->chance, 500) && checkpoint(sim)) {
-		change_row(sim);
+		change_bit(sim);
 		return;
 	}
 	len = s->newest.index_len;

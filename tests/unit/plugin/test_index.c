@@ -379,6 +379,38 @@ static void no_changed_bit_is_believed(void **state)
 	kt_registry_free(r);
 }
 
+/* SQLite takes "INTEGERxPRIMARY KEY" for a type: no later write of the head would find its row. */
+static void no_changed_byte_of_a_table_s_text_is_taken(void **state)
+{
+	static const char text[] = "CREATE TABLE ";
+	const struct place *place = *state;
+	struct kt_index *index = NULL;
+	size_t len = 0;
+	size_t changed = 0;
+	uint8_t *bytes;
+	uint8_t *end;
+
+	copy_vector(V3, place->path);
+	bytes = read_file(place->path, &len);
+	end = bytes + len;
+	for (uint8_t *at = memmem(bytes, len, text, strlen(text)); at != NULL;
+	     at = memmem(at, (size_t)(end - at), text, strlen(text))) {
+		for (; *at != ')'; at++, changed++) {
+			*at ^= 0x1e;
+			put_file(place->path, bytes, len, 0);
+			*at ^= 0x1e;
+			assert_int_not_equal(kt_index_open(kt_fs_posix(), place->path, &index),
+					     KT_ERR_OK);
+			assert_null(index);
+		}
+	}
+	assert_in_range(changed, 5 * 60, 5 * 1000);
+	put_file(place->path, bytes, len, 0);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
+	kt_index_close(index);
+	free(bytes);
+}
+
 static void another_application_s_file_is_not_ours(void **state)
 {
 	static const uint8_t other[] = {1, 2, 3, 4};
@@ -409,6 +441,7 @@ int main(void)
 		T(reads_version_3_and_refuses_version_4),
 		T(versions_1_and_2_are_to_be_rebuilt),
 		T(no_changed_bit_is_believed),
+		T(no_changed_byte_of_a_table_s_text_is_taken),
 		T(another_application_s_file_is_not_ours),
 	};
 
