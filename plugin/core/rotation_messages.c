@@ -193,21 +193,32 @@ static enum says what_it_says(const struct kt_msg_hello *hello, uint64_t op)
 }
 
 /*
+ * The highest that could have been given to @device: with the clock of then, and one after the
+ * other where the clock is behind the device's last op.
+ */
+static uint64_t latest_op(const struct kt_core *core, const struct kt_device *device)
+{
+	const int64_t ledger_us = kt_registry_time_us(core->registry);
+	const int64_t time_us = core->now.wall_us > ledger_us ? core->now.wall_us : ledger_us;
+
+	return time_us < 0 || device->op > (uint64_t)time_us ? device->op : (uint64_t)time_us;
+}
+
+/*
  * An op higher than ours: either nonsense, or we are older than the device (a ledger that was
  * restored from a backup). False: refused.
  */
 static bool settle_newer_op(struct kt_core *core, struct kt_session *session, uint64_t op)
 {
 	const struct kt_device *device = session->device;
-	const int64_t ledger_us = kt_registry_time_us(core->registry);
-	const int64_t latest_us = core->now.wall_us > ledger_us ? core->now.wall_us : ledger_us;
+	const uint64_t latest_us = latest_op(core, device);
 	const enum kt_reason refusal =
 		kt_rotation_step(kt_rotation_phase(device), KT_ROTATION_BEHIND).refusal;
 	struct kt_rotation_words words;
 	struct kt_record record;
 	enum kt_reason reason;
 
-	if (latest_us < 0 || op > (uint64_t)latest_us + DAY_US) {
+	if (op > latest_us + DAY_US) {
 		kt_core_reject(core, session, KT_REASON_OP_RANGE, 0, op);
 		return false;
 	}

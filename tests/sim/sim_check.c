@@ -584,6 +584,8 @@ void sim_check_ack(struct sim *sim, enum sim_fault command, unsigned hub, bool i
 				  device->id);
 		return;
 	}
+	if (d->enrolling)
+		return; /* the answer comes late: what is there was issued since */
 	device->is_revoked = true;
 	device->revoked_ms = sim->now_ms;
 }

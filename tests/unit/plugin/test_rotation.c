@@ -867,6 +867,30 @@ static void an_op_from_the_future_is_refused(void **state)
 	assert_int_equal(f->logged[KT_EVENT_REGISTRY_BEHIND], 0);
 }
 
+/* The clock was far ahead when its ops were given, and the ledger is older than the last of them.
+ */
+static void an_op_of_a_clock_that_was_ahead_is_no_nonsense(void **state)
+{
+	struct fake *f = *state;
+	const uint64_t day_us = UINT64_C(86400000000);
+	const uint64_t ahead = (uint64_t)f->now.wall_us + 18250 * day_us;
+	const struct kt_record raise = {.seq = kt_registry_seq(f->registry) + 1,
+					.time_us = f->now.wall_us,
+					.kind = KT_RECORD_OP_RAISE,
+					.device = hub(f)->id,
+					.op = ahead};
+
+	assert_int_equal(kt_registry_apply(f->registry, &raise), KT_ERR_OK);
+	f->now.wall_us += INT64_C(1000000) * KT_NEWS_EVERY_S;
+	(void)fake_connect(f, AGENT, "hub-17:agent", NULL, LEAF);
+	assert_null(hello_answer(f, AGENT, KT_PHASE_KEY, ahead + day_us + 1));
+	assert_rejected(f, "hub-17:agent", "op.range");
+	assert_int_equal(hub(f)->op, ahead);
+	assert_non_null(strstr(hello_answer(f, AGENT, KT_PHASE_KEY, ahead + day_us),
+			       "welcome next=closed"));
+	assert_int_equal(hub(f)->op, ahead + day_us);
+}
+
 static void a_newer_op_raises_ours_and_closes_what_is_open(void **state)
 {
 	struct fake *f = *state;
@@ -1048,6 +1072,7 @@ int main(void)
 		T(also_to_a_device_that_has_forgotten_that_it_asked),
 		T(hello_is_answered_by_phase_and_op),
 		T(an_op_from_the_future_is_refused),
+		T(an_op_of_a_clock_that_was_ahead_is_no_nonsense),
 		T(a_newer_op_raises_ours_and_closes_what_is_open),
 		T(an_old_key_is_rotated_when_its_hub_says_hello),
 		T(a_key_that_grows_old_in_session_is_rotated_there),
