@@ -487,6 +487,7 @@ static void accept_rollback(struct sim *sim)
 	forget_what_is_lost(sim);
 	s->is_reconciling = true;
 	s->may_roll_back = false;
+	s->is_ledger_damaged = false; /* in its last line, which was cut */
 	sim_trace(sim, "server", "server", "ROLLBACK ACCEPTED, %" PRIu64 " records", state.seq);
 	free_backup(&s->newest);
 }

@@ -708,7 +708,19 @@ static void be_calm(struct sim *sim)
 	sim_server_after(sim);
 }
 
-/* An enrolment that its hub gave up, or forgot: nobody comes for it any more. */
+static bool has_key(const struct sim_hub *hub, uint64_t dir)
+{
+	size_t len = 0;
+	char *pem = sim_hub_file(hub, dir, "key.pem", false, &len);
+
+	free(pem);
+	return pem != NULL;
+}
+
+/*
+ * An enrolment that its hub gave up, or forgot: nobody comes for it any more. Or a rotation whose
+ * key had to go for a newer one, which only the lost copy of the record knew, and no server.
+ */
 static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 {
 	const struct kt_agent_record *record;
@@ -719,6 +731,9 @@ static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 		return false;
 	d = kt_registry_find_device(sim->server.registry, hub->id);
 	record = kt_identity_record(hub->store);
+	if (d != NULL && d->phase == KT_SERVER_OPEN && record->phase == KT_AGENT_KEY &&
+	    record->op == d->op && !has_key(hub, record->pending.dir))
+		return true;
 	return d != NULL && d->enrolling && d->current != NULL && !kt_rollover_is_claim(record) &&
 	       (record->phase != KT_AGENT_CERT || record->op != d->op);
 }
