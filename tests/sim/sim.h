@@ -444,6 +444,7 @@ void sim_hub_app(struct sim *sim, struct sim_hub *hub);
  */
 char *sim_hub_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable,
 		   size_t *len);
+bool sim_hub_has_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable);
 /* The record as a start would find it with all that is synced and nothing else. */
 bool sim_hub_durable_record(const struct sim_hub *hub, struct kt_agent_record *out);
 

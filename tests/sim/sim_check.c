@@ -334,15 +334,6 @@ void sim_check_to_hub(struct sim *sim, const struct sim_conn *conn, const struct
 			  note->device.s);
 }
 
-static bool has_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable)
-{
-	size_t len = 0;
-	char *bytes = sim_hub_file(hub, dir, name, is_durable, &len);
-
-	free(bytes);
-	return bytes != NULL;
-}
-
 void sim_check_opened(struct sim *sim, const struct sim_hub *hub,
 		      const struct kt_agent_record *before)
 {
@@ -351,10 +342,11 @@ void sim_check_opened(struct sim *sim, const struct sim_hub *hub,
 	if (record->phase != KT_AGENT_KEY || record->pending.dir == 0)
 		return;
 	if (before->phase == KT_AGENT_CERT && before->pending.dir == record->pending.dir &&
-	    has_file(hub, record->pending.dir, "identity.pem", false))
+	    sim_hub_has_file(hub, record->pending.dir, "identity.pem", false))
 		sim_break(sim, "I1", "%s gave a certificate up in a start, with its file there",
 			  hub->id);
-	if (kt_rollover_is_claim(record) && !has_file(hub, record->pending.dir, "key.pem", false))
+	if (kt_rollover_is_claim(record) &&
+	    !sim_hub_has_file(hub, record->pending.dir, "key.pem", false))
 		sim_break(sim, "LV", "%s goes on to enrol with a key that is gone", hub->id);
 }
 
@@ -373,15 +365,15 @@ static bool is_kept(const struct sim_hub *hub, const struct sim_note *note,
 	case KT_MESSAGE_CSR:
 		return record.op >= note->op &&
 		       (record.pending.dir == 0 ||
-			has_file(hub, record.pending.dir, "key.pem", true));
+			sim_hub_has_file(hub, record.pending.dir, "key.pem", true));
 	case KT_MESSAGE_CONFIRM:
 		return (record.phase == KT_AGENT_CERT &&
 			kt_fingerprint_eq(&record.pending.fp, &note->fp) &&
-			has_file(hub, record.pending.dir, "identity.pem", true)) ||
+			sim_hub_has_file(hub, record.pending.dir, "identity.pem", true)) ||
 		       kt_fingerprint_eq(&record.active.fp, &note->fp);
 	case KT_MESSAGE_PROMOTED:
 		if (record.step_op == note->op && hub->to_wipe != 0 &&
-		    has_file(hub, hub->to_wipe, "key.pem", true)) {
+		    sim_hub_has_file(hub, hub->to_wipe, "key.pem", true)) {
 			(void)snprintf(why, SIM_WHY / 2, "the old key is still there");
 			return false;
 		}

@@ -155,6 +155,15 @@ char *sim_hub_file(const struct sim_hub *hub, uint64_t dir, const char *name, bo
 	return bytes;
 }
 
+bool sim_hub_has_file(const struct sim_hub *hub, uint64_t dir, const char *name, bool is_durable)
+{
+	size_t len = 0;
+	char *bytes = sim_hub_file(hub, dir, name, is_durable, &len);
+
+	free(bytes);
+	return bytes != NULL;
+}
+
 /* I5: the server may know the key that is there; another one for its op would freeze the hub. */
 static enum kt_err port_new_key(void *ctx, uint64_t dir, enum kt_alg alg)
 {
@@ -497,8 +506,7 @@ void sim_hub_stop(struct sim *sim, struct sim_hub *hub, bool has_power)
 			  .kind = SIM_EV_HUB_START, .slot = hub->slot, .number = hub->life});
 }
 
-/* As it is on the medium, too. With a credential: of a first enrolment alone nothing is promised.
- */
+/* As it is on the medium, too, and with a credential: a first enrolment is promised nothing. */
 static bool is_copy_good(const struct sim_hub *hub, const char *path, bool *is_claim)
 {
 	const struct kt_fs *fs = fake_fs_table(hub->disk.fs);

@@ -708,15 +708,6 @@ static void be_calm(struct sim *sim)
 	sim_server_after(sim);
 }
 
-static bool has_key(const struct sim_hub *hub, uint64_t dir)
-{
-	size_t len = 0;
-	char *pem = sim_hub_file(hub, dir, "key.pem", false, &len);
-
-	free(pem);
-	return pem != NULL;
-}
-
 /*
  * An enrolment that its hub gave up, or forgot: nobody comes for it any more. Or a rotation whose
  * key had to go for a newer one, which only the lost copy of the record knew, and no server.
@@ -731,10 +722,12 @@ static bool is_left_alone(const struct sim *sim, const struct sim_hub *hub)
 		return false;
 	d = kt_registry_find_device(sim->server.registry, hub->id);
 	record = kt_identity_record(hub->store);
-	if (d != NULL && d->phase == KT_SERVER_OPEN && record->phase == KT_AGENT_KEY &&
-	    record->op == d->op && !has_key(hub, record->pending.dir))
+	if (d == NULL)
+		return false;
+	if (d->phase == KT_SERVER_OPEN && record->phase == KT_AGENT_KEY && record->op == d->op &&
+	    !sim_hub_has_file(hub, record->pending.dir, "key.pem", false))
 		return true;
-	return d != NULL && d->enrolling && d->current != NULL && !kt_rollover_is_claim(record) &&
+	return d->enrolling && d->current != NULL && !kt_rollover_is_claim(record) &&
 	       (record->phase != KT_AGENT_CERT || record->op != d->op);
 }
 

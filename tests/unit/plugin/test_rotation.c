@@ -867,8 +867,7 @@ static void an_op_from_the_future_is_refused(void **state)
 	assert_int_equal(f->logged[KT_EVENT_REGISTRY_BEHIND], 0);
 }
 
-/* The clock was far ahead when its ops were given, and the ledger is older than the last of them.
- */
+/* The clock was far ahead when its ops were given, and the ledger has lost the last of them. */
 static void an_op_of_a_clock_that_was_ahead_is_no_nonsense(void **state)
 {
 	struct fake *f = *state;
