@@ -18,6 +18,7 @@ enum {
 	HELP_MS = 600000, /* at the latest */
 	LOSSES = 350,	  /* in a thousand messages */
 	LOSSES_MS = 40000,
+	WELCOMES = 150,
 	START_ENOMEM = 500,
 	SPOILT_TICKETS = 4,
 	SPOILT_MS = 21000,
@@ -630,8 +631,9 @@ static bool set_up(struct sim *sim)
 }
 
 /*
- * Rotations are ordered and the hubs killed in the middle of them; then messages get lost, and
- * nothing else happens that would bring what is missing by itself. False: an invariant is broken.
+ * Rotations are ordered and the hubs killed in the middle of them; then messages get lost, ops
+ * are called closed that are not, and nothing else happens that would bring what is missing by
+ * itself. False: an invariant is broken.
  */
 static bool end_with_losses(struct sim *sim)
 {
@@ -641,6 +643,8 @@ static bool end_with_losses(struct sim *sim)
 	for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
 		sim->per_mille[i] = i == SIM_LOSE ? LOSSES : 0;
 	sim->per_mille[SIM_HUB_START_ENOMEM] = START_ENOMEM;
+	sim->per_mille[SIM_WELCOME] = WELCOMES;
+	sim->only_closed = true;
 	for (unsigned i = 0; i < SIM_HUBS; i++)
 		(void)sim_operator_say(sim, SIM_ROTATE, i);
 	while (sim->now_ms < from_ms + LOSSES_MS) {
