@@ -297,6 +297,7 @@ static void another_role_begins_with_another_session(void **state)
 	assert_topics(f, SHE, KT_RIGHT_DENY);
 	say(f, SHE, STATUS);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_DENIED), 1);
+	assert_null(fake_sent(f, CID, "")); /* who is no operator gets no answer */
 	fake_durable(f);
 	assert_topics(f, SHE, KT_RIGHT_DENY); /* the one of before stays without */
 	assert_int_equal(kt_session_role(fake_session(f, SHE)), KT_ROLE_NONE);
