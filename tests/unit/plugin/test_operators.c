@@ -13,13 +13,15 @@
 #include "fake_ports.h"
 #include "outbox.h"
 
-#define END	  "|1600000000|253402300799"
-#define ROOT	  "spiffe://" FLEET_TD "/operator/root" END
-#define CAROL	  "spiffe://" FLEET_TD "/operator/carol" END
-#define CAROL_TWO "spiffe://" FLEET_TD "/operator/carol" END "|2"
-#define DAVE	  "spiffe://" FLEET_TD "/operator/dave" END
-#define LEAF	  "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
-#define CID	  "op:carol"
+#define END	   "|1600000000|253402300799"
+#define ROOT	   "spiffe://" FLEET_TD "/operator/root" END
+#define CAROL	   "spiffe://" FLEET_TD "/operator/carol" END
+#define CAROL_TWO  "spiffe://" FLEET_TD "/operator/carol" END "|2"
+#define DAVE	   "spiffe://" FLEET_TD "/operator/dave" END
+#define CLAIM	   "spiffe://" FLEET_TD "/claim/batch-7" END
+#define CONTROLLER "spiffe://" FLEET_TD "/controller/7" END
+#define LEAF	   "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
+#define CID	   "op:carol"
 
 enum { BOSS = 16, SHE = 32, ALSO_SHE = 48, HE = 64 };
 
@@ -167,6 +169,12 @@ static void certificate_name_and_client_id_must_all_be_right(void **state)
 	assert_int_equal(fake_connect(f, SHE, CID, "hub-17", CAROL), KT_ANSWER_DENY);
 	assert_int_equal(fake_connect(f, SHE, CID, NULL, NULL), KT_ANSWER_BAD_ID);
 	assert_null(fake_session(f, SHE));
+	/* nor does it make one of a certificate that is for something else */
+	add(f, "7", CONTROLLER, "admin");
+	add(f, "batch-7", CLAIM, "admin");
+	assert_int_equal(fake_connect(f, HE, "op:7", NULL, CONTROLLER), KT_ANSWER_DENY);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_UNKNOWN), 3);
+	assert_int_equal(fake_connect(f, HE, "op:batch-7", NULL, CLAIM), KT_ANSWER_BAD_ID);
 	/* the fingerprint alone is nobody's: it was added under another name */
 	add(f, "dave", CAROL_TWO, "admin");
 	assert_int_equal(fake_connect(f, HE, "op:dave", NULL, CAROL_TWO), KT_ANSWER_DENY);
