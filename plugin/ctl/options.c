@@ -340,41 +340,49 @@ static enum kt_err read_address(const struct parse *parse)
 	return KT_ERR_OK;
 }
 
-/* operator add NAME FINGERPRINT ROLE, operator remove NAME, operator list */
-static enum kt_err check_operator(const struct parse *parse)
+/* NAME FINGERPRINT ROLE, as far as they are there. */
+static enum kt_err check_operator_words(const struct parse *parse)
 {
-	const struct kt_ctl_args *args = parse->args;
-	const char *const *words = args->operands;
-	const bool is_list = strcmp(words[0], "list") == 0;
-	const bool is_add = strcmp(words[0], "add") == 0;
+	const char *const *words = parse->args->operands;
+	const char *hex = parse->args->operand_count > 2 ? kt_ctl_fingerprint(words[2]) : NULL;
 	uint8_t fp[KT_FINGERPRINT_LEN];
 
-	if (!is_list && !is_add && strcmp(words[0], "remove") != 0)
-		return wrong(parse, "usage: keyturnctl operator %s", args->command->operands);
-	if (args->operand_count != (is_list ? 1U : is_add ? 4U : 2U))
-		return wrong(parse, "usage: keyturnctl operator %s",
-			     is_list  ? "list"
-			     : is_add ? "add NAME FINGERPRINT ROLE"
-				      : "remove NAME");
-	if (kt_ctl_has(args, KT_CTL_REMOVED) && !is_list)
-		return wrong(parse, "operator %s does not take --removed", words[0]);
-	if (kt_ctl_has(args, KT_CTL_NOTE) && is_list)
-		return wrong(parse, "operator list does not take --note");
-	if (!is_list && !kt_is_device_id(words[1], strlen(words[1])))
+	if (!kt_is_device_id(words[1], strlen(words[1])))
 		return wrong(parse, "'%s' is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)",
 			     words[1]);
-	if (is_add) {
-		const char *hex = kt_ctl_fingerprint(words[2]);
-
-		if (kt_hex_decode(hex, strlen(hex), fp, sizeof(fp)) != KT_ERR_OK)
-			return wrong(parse, "'%s' is no fingerprint (64 lower-case hex digits)",
-				     words[2]);
-		if (kt_role_from_name(words[3]) == KT_ROLE_NONE)
-			return wrong(parse,
-				     "'%s' is no role (viewer, rotator, enroller, revoker, admin)",
-				     words[3]);
-	}
+	if (hex == NULL)
+		return KT_ERR_OK;
+	if (kt_hex_decode(hex, strlen(hex), fp, sizeof(fp)) != KT_ERR_OK)
+		return wrong(parse, "'%s' is no fingerprint (64 lower-case hex digits)", words[2]);
+	if (kt_role_from_name(words[3]) == KT_ROLE_NONE)
+		return wrong(parse, "'%s' is no role (viewer, rotator, enroller, revoker, admin)",
+			     words[3]);
 	return KT_ERR_OK;
+}
+
+static enum kt_err check_operator(const struct parse *parse)
+{
+	static const struct {
+		const char *verb;
+		const char *usage;
+		size_t words;
+		enum kt_ctl_option not_taken;
+	} verbs[] = {{"add", "add NAME FINGERPRINT ROLE", 4, KT_CTL_REMOVED},
+		     {"remove", "remove NAME", 2, KT_CTL_REMOVED},
+		     {"list", "list", 1, KT_CTL_NOTE}};
+	const struct kt_ctl_args *args = parse->args;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(args->operands[0], verbs[i].verb) != 0)
+			continue;
+		if (args->operand_count != verbs[i].words)
+			return wrong(parse, "usage: keyturnctl operator %s", verbs[i].usage);
+		if (kt_ctl_has(args, verbs[i].not_taken))
+			return wrong(parse, "operator %s does not take --%s", verbs[i].verb,
+				     options[verbs[i].not_taken].name);
+		return verbs[i].words > 1 ? check_operator_words(parse) : KT_ERR_OK;
+	}
+	return wrong(parse, "usage: keyturnctl operator %s", args->command->operands);
 }
 
 static enum kt_err check_local_sense(const struct parse *parse)
