@@ -72,6 +72,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(REGISTRY_RECONCILING, "registry.reconciling", WARN, 0,                                   \
 	  "an older ledger was accepted, newer certificates are taken over")                       \
 	X(REGISTRY_RECONCILED, "registry.reconciled", INFO, 0, "an operator ended reconciling")    \
+	X(OPERATOR_ADDED, "operator.added", WARN, 0, "somebody was made an operator")              \
+	X(OPERATOR_REMOVED, "operator.removed", WARN, 0, "somebody is an operator no more")        \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
 	/* agent */                                                                                \

@@ -55,6 +55,7 @@ enum kt_reason_scope { KT_REASON_SCOPE_PEER, KT_REASON_SCOPE_LOG };
 	X(NOT_FOUND, "not.found", PEER, "there is no such object")                                 \
 	X(STATE, "state", PEER, "not possible in the present state")                               \
 	X(COMMAND_UNKNOWN, "command.unknown", PEER, "no such command")                             \
+	X(ADMIN_LAST, "admin.last", PEER, "the last admin cannot be removed")                      \
 	X(EXPECT, "expect", PEER, "the count is not the expected one")                             \
 	X(DISK, "disk", PEER, "the device could not write its disk")                               \
 	X(HOOK, "hook", PEER, "a hook of the device failed or took too long")                      \

@@ -10,9 +10,9 @@
 
 #include "err.h"
 #include "option_file.h"
+#include "role.h"
 #include "types.h"
 
-enum kt_role { KT_ROLE_NONE, KT_ROLE_VIEWER, KT_ROLE_ADMIN };
 enum kt_operator_kind { KT_OPERATOR_CERT, KT_OPERATOR_UNIX, KT_OPERATOR_USER };
 
 struct kt_operator {

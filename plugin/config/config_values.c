@@ -77,14 +77,6 @@ enum kt_err kt_config_set_wakeup(struct kt_option_parser *parser, const char *va
 	return err;
 }
 
-static enum kt_role role_of(const char *word)
-{
-	if (strcmp(word, "viewer") == 0) {
-		return KT_ROLE_VIEWER;
-	}
-	return strcmp(word, "admin") == 0 ? KT_ROLE_ADMIN : KT_ROLE_NONE;
-}
-
 static bool starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
@@ -164,11 +156,12 @@ enum kt_err kt_config_add_operator(struct kt_option_parser *parser, const char *
 		return err;
 	}
 	if (kt_option_next_word(&rest, word, sizeof(word))) {
-		operator.role = role_of(word);
+		operator.role = kt_role_from_name(word);
 	}
 	if (operator.role == KT_ROLE_NONE || kt_option_next_word(&rest, word, sizeof(word))) {
 		return kt_option_complain(parser, KT_ERR_INVALID,
-					  "operator does not end in one role (viewer or admin)");
+					  "operator does not end in one role (viewer, rotator, "
+					  "enroller, revoker or admin)");
 	}
 	for (size_t i = 0; i < config->operator_count; i++) {
 		if (is_same_operator(&config->operators[i], &operator)) {

@@ -26,6 +26,9 @@ static kt_command_run *const runs[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_REVOKE] = kt_command_revoke,
 	[KT_COMMAND_DELETE_DEVICE] = kt_command_delete_device,
 	[KT_COMMAND_STATUS] = kt_command_status,
+	[KT_COMMAND_ADD_OPERATOR] = kt_command_add_operator,
+	[KT_COMMAND_REMOVE_OPERATOR] = kt_command_remove_operator,
+	[KT_COMMAND_LIST_OPERATORS] = kt_command_list_operators,
 };
 
 struct kt_json_writer *kt_control_data(struct kt_control *c)
@@ -64,6 +67,12 @@ const struct kt_device *kt_control_device(struct kt_control *c)
 	return c->device;
 }
 
+const char *kt_control_note(const struct kt_control *c)
+{
+	const char *note = kt_json_string(c->item, "note");
+	return note != NULL ? note : "";
+}
+
 void kt_control_put_time(struct kt_json_writer *w, const char *name, int64_t time_us)
 {
 	char day[32];
@@ -83,7 +92,7 @@ void kt_control_put_time(struct kt_json_writer *w, const char *name, int64_t tim
 /* Who looks is not worth a line; who changes is. */
 static bool is_worth_a_line(enum kt_command command)
 {
-	return kt_command_role(command) == KT_ROLE_ADMIN;
+	return kt_command_permit(command) != KT_PERMIT_LOOK;
 }
 
 static void log_done(const struct kt_control *c, const struct kt_command_head *head)
@@ -140,7 +149,8 @@ static uint64_t answer_one(struct kt_core *core, const struct kt_session *sessio
 	struct kt_command_head head;
 
 	kt_json_open_object(w, NULL);
-	bool selected = kt_control_select(item, session->role, &head, &c.refusal);
+	/* as it is now: an earlier command of the batch may have ended it */
+	bool selected = kt_control_select(item, kt_session_role(session), &head, &c.refusal);
 	put_head(w, &head);
 	if (selected) {
 		runs[head.command](&c);

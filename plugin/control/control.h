@@ -13,6 +13,7 @@
 #include "err.h"
 #include "json.h"
 #include "reason.h"
+#include "role.h"
 #include "types.h"
 
 enum {
@@ -26,35 +27,39 @@ enum {
 	KT_CONTROL_DETAIL_MAX = 160
 };
 
-/* X(CODE, "name", minimum role) */
+/* X(CODE, "name", what a role must permit: role.h) */
 #define KT_COMMAND_LIST(X)                                                                         \
-	X(CREATE_DEVICE, "createDevice", ADMIN)                                                    \
-	X(CREATE_TICKET, "createTicket", ADMIN)                                                    \
-	X(LIST_DEVICES, "listDevices", VIEWER)                                                     \
-	X(GET_DEVICE, "getDevice", VIEWER)                                                         \
-	X(LIST_PENDING, "listPending", VIEWER)                                                     \
-	X(APPROVE, "approve", ADMIN)                                                               \
-	X(DENY, "deny", ADMIN)                                                                     \
-	X(ROTATE, "rotate", ADMIN)                                                                 \
-	X(CANCEL, "cancel", ADMIN)                                                                 \
-	X(CHALLENGE, "challenge", ADMIN)                                                           \
-	X(QUARANTINE, "quarantine", ADMIN)                                                         \
+	X(CREATE_DEVICE, "createDevice", ENROLL)                                                   \
+	X(CREATE_TICKET, "createTicket", ENROLL)                                                   \
+	X(LIST_DEVICES, "listDevices", LOOK)                                                       \
+	X(GET_DEVICE, "getDevice", LOOK)                                                           \
+	X(LIST_PENDING, "listPending", LOOK)                                                       \
+	X(APPROVE, "approve", ENROLL)                                                              \
+	X(DENY, "deny", ENROLL)                                                                    \
+	X(ROTATE, "rotate", ROTATE)                                                                \
+	X(CANCEL, "cancel", ROTATE)                                                                \
+	X(CHALLENGE, "challenge", ROTATE)                                                          \
+	X(QUARANTINE, "quarantine", REVOKE)                                                        \
 	X(RELEASE, "release", ADMIN)                                                               \
 	X(CONFIRM_CLOCK, "confirmClock", ADMIN)                                                    \
 	X(END_RECONCILE, "endReconcile", ADMIN)                                                    \
-	X(REVOKE, "revoke", ADMIN)                                                                 \
+	X(REVOKE, "revoke", REVOKE)                                                                \
 	X(DELETE_DEVICE, "deleteDevice", ADMIN)                                                    \
-	X(STATUS, "status", VIEWER)
+	X(STATUS, "status", LOOK)                                                                  \
+	X(ADD_OPERATOR, "addOperator", ADMIN)                                                      \
+	X(REMOVE_OPERATOR, "removeOperator", ADMIN)                                                \
+	X(LIST_OPERATORS, "listOperators", LOOK)
 
 enum kt_command {
-#define KT_COMMAND_ENUM(code, name, role) KT_COMMAND_##code,
+#define KT_COMMAND_ENUM(code, name, permit) KT_COMMAND_##code,
 	KT_COMMAND_LIST(KT_COMMAND_ENUM) KT_COMMAND_COUNT
 #undef KT_COMMAND_ENUM
 };
 
 /* "?" outside the list. Static string. */
 const char *kt_command_name(enum kt_command command);
-enum kt_role kt_command_role(enum kt_command command);
+/* ADMIN outside the list. */
+enum kt_permit kt_command_permit(enum kt_command command);
 /* Fields of a command, "command" and "correlationData" included. *count is 0 outside the list. */
 const struct kt_json_rule *kt_command_rules(enum kt_command command, size_t *count);
 
@@ -99,6 +104,11 @@ bool kt_field_key_id(const struct kt_json_value *item, struct kt_key_id *out,
 /* 1-63 of [A-Za-z0-9._-], with @wildcard also '*'; "" if absent. Borrowed. */
 bool kt_field_name(const struct kt_json_value *item, const char *name, bool wildcard,
 		   const char **out, struct kt_refusal *refusal);
+bool kt_field_fingerprint(const struct kt_json_value *item, struct kt_fingerprint *out,
+			  struct kt_refusal *refusal);
+/* An operator's: the form of a device id. */
+bool kt_field_operator(const struct kt_json_value *item, struct kt_device_id *out,
+		       struct kt_refusal *refusal);
 bool kt_field_number(const struct kt_json_value *item, const char *name, const int64_t range[2],
 		     int64_t *out, struct kt_refusal *refusal);
 

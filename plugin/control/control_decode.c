@@ -20,6 +20,10 @@ enum { KEY_ID_DIGITS = 2 * KT_KEY_ID_LEN };
 	{                                                                                          \
 		"device", KT_JSON_STRING, false, KT_DEVICE_ID_MAX                                  \
 	}
+#define FIELD_NAME                                                                                 \
+	{                                                                                          \
+		"name", KT_JSON_STRING, true, KT_DEVICE_ID_MAX                                     \
+	}
 #define FIELD_GROUP                                                                                \
 	{                                                                                          \
 		"group", KT_JSON_STRING, false, 63                                                 \
@@ -72,6 +76,14 @@ static const struct kt_json_rule revoke[] = {COMMON,
 					     {"wipe", KT_JSON_BOOL, false, 0},
 					     FIELD_NOTE};
 static const struct kt_json_rule end_reconcile[] = {COMMON, FIELD_NOTE};
+static const struct kt_json_rule add_operator[] = {COMMON,
+						   FIELD_NAME,
+						   {"fp", KT_JSON_STRING, true, 64},
+						   {"role", KT_JSON_STRING, true, 16},
+						   FIELD_NOTE};
+static const struct kt_json_rule remove_operator[] = {COMMON, FIELD_NAME, FIELD_NOTE};
+static const struct kt_json_rule list_operators[] = {
+	COMMON, FIELD_OFFSET, FIELD_COUNT, {"removed", KT_JSON_BOOL, false, 0}};
 static const struct kt_json_rule no_fields[] = {COMMON};
 
 #define RULES(array)                                                                               \
@@ -100,18 +112,21 @@ static const struct {
 	[KT_COMMAND_REVOKE] = RULES(revoke),
 	[KT_COMMAND_DELETE_DEVICE] = RULES(one_device),
 	[KT_COMMAND_STATUS] = RULES(no_fields),
+	[KT_COMMAND_ADD_OPERATOR] = RULES(add_operator),
+	[KT_COMMAND_REMOVE_OPERATOR] = RULES(remove_operator),
+	[KT_COMMAND_LIST_OPERATORS] = RULES(list_operators),
 };
 
 static const char *const names[KT_COMMAND_COUNT] = {
-#define NAME(code, name, role) [KT_COMMAND_##code] = (name),
+#define NAME(code, name, permit) [KT_COMMAND_##code] = (name),
 	KT_COMMAND_LIST(NAME)
 #undef NAME
 };
 
-static const enum kt_role roles[KT_COMMAND_COUNT] = {
-#define ROLE(code, name, role) [KT_COMMAND_##code] = KT_ROLE_##role,
-	KT_COMMAND_LIST(ROLE)
-#undef ROLE
+static const enum kt_permit permits[KT_COMMAND_COUNT] = {
+#define PERMIT(code, name, permit) [KT_COMMAND_##code] = KT_PERMIT_##permit,
+	KT_COMMAND_LIST(PERMIT)
+#undef PERMIT
 };
 
 static bool is_command(enum kt_command command)
@@ -124,9 +139,9 @@ const char *kt_command_name(enum kt_command command)
 	return is_command(command) ? names[command] : "?";
 }
 
-enum kt_role kt_command_role(enum kt_command command)
+enum kt_permit kt_command_permit(enum kt_command command)
 {
-	return is_command(command) ? roles[command] : KT_ROLE_ADMIN;
+	return is_command(command) ? permits[command] : KT_PERMIT_ADMIN;
 }
 
 const struct kt_json_rule *kt_command_rules(enum kt_command command, size_t *count)
@@ -261,7 +276,7 @@ bool kt_control_select(const struct kt_json_value *item, enum kt_role role,
 		return kt_refuse(refusal, KT_REASON_COMMAND_UNKNOWN, "command",
 				 "names none that there is");
 	}
-	if (role < kt_command_role(head->command)) {
+	if (!kt_role_may(role, kt_command_permit(head->command))) {
 		return kt_refuse(refusal, KT_REASON_DENIED, "", "your role may not do this");
 	}
 	const struct kt_json_rule *rules = kt_command_rules(head->command, &count);
@@ -295,6 +310,36 @@ bool kt_field_key_id(const struct kt_json_value *item, struct kt_key_id *out,
 	if (kt_hex_decode(hex, strlen(hex), out->b, sizeof(out->b)) != KT_ERR_OK) {
 		return kt_refuse(refusal, KT_REASON_JSON_FIELD, "keyId",
 				 "is not 64 lower-case hex digits");
+	}
+	return true;
+}
+
+bool kt_field_fingerprint(const struct kt_json_value *item, struct kt_fingerprint *out,
+			  struct kt_refusal *refusal)
+{
+	const char *hex = kt_json_string(item, "fp");
+	memset(out, 0, sizeof(*out));
+	if (hex == NULL) {
+		return true;
+	}
+	if (kt_hex_decode(hex, strlen(hex), out->b, sizeof(out->b)) != KT_ERR_OK) {
+		return kt_refuse(refusal, KT_REASON_JSON_FIELD, "fp",
+				 "is not 64 lower-case hex digits");
+	}
+	return true;
+}
+
+bool kt_field_operator(const struct kt_json_value *item, struct kt_device_id *out,
+		       struct kt_refusal *refusal)
+{
+	const char *name = kt_json_string(item, "name");
+	memset(out, 0, sizeof(*out));
+	if (name == NULL) {
+		return true;
+	}
+	if (!kt_device_id_set(out, name, strlen(name))) {
+		return kt_refuse(refusal, KT_REASON_JSON_FIELD, "name",
+				 "is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)");
 	}
 	return true;
 }

@@ -168,18 +168,12 @@ void kt_command_challenge(struct kt_control *c)
 	}
 }
 
-static const char *note_of(const struct kt_control *c)
-{
-	const char *note = kt_json_string(c->item, "note");
-	return note != NULL ? note : "";
-}
-
 void kt_command_quarantine(struct kt_control *c)
 {
 	const struct kt_device *device = kt_control_device(c);
 	if (device != NULL) {
-		(void)kt_control_outcome(
-			c, kt_device_quarantine(c->core, device, c->session->actor, note_of(c)));
+		(void)kt_control_outcome(c, kt_device_quarantine(c->core, device, c->session->actor,
+								 kt_control_note(c)));
 	}
 }
 
@@ -203,7 +197,8 @@ void kt_command_confirm_clock(struct kt_control *c)
 
 void kt_command_end_reconcile(struct kt_control *c)
 {
-	(void)kt_control_outcome(c, kt_reconcile_end(c->core, c->session->actor, note_of(c)));
+	(void)kt_control_outcome(c,
+				 kt_reconcile_end(c->core, c->session->actor, kt_control_note(c)));
 }
 
 void kt_command_revoke(struct kt_control *c)
@@ -214,7 +209,7 @@ void kt_command_revoke(struct kt_control *c)
 	}
 	const struct kt_revoke_order order = {.emergency = kt_json_bool(c->item, "emergency"),
 					      .wipe = kt_json_bool(c->item, "wipe"),
-					      .note = note_of(c)};
+					      .note = kt_control_note(c)};
 	(void)kt_control_outcome(c, kt_device_revoke(c->core, device, c->session->actor, &order));
 }
 

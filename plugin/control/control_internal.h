@@ -33,6 +33,17 @@ const struct kt_device *kt_control_device(struct kt_control *c);
 /* Whole seconds and microseconds since 1970 as "2026-11-22T12:00:00.000000Z"; nothing for 0. */
 void kt_control_put_time(struct kt_json_writer *w, const char *name, int64_t time_us);
 
+/* What the command says beside it, "" if nothing. */
+const char *kt_control_note(const struct kt_control *c);
+
+/* A page of a list, as the command asks for it; false and a refusal. */
+struct kt_control_page {
+	int64_t offset;
+	int64_t count;
+};
+bool kt_control_page(struct kt_control *c, struct kt_control_page *out);
+bool kt_control_is_on_page(const struct kt_control_page *page, int64_t index);
+
 /* control_device.c */
 kt_command_run kt_command_create_device;
 kt_command_run kt_command_create_ticket;
@@ -48,6 +59,10 @@ kt_command_run kt_command_revoke;
 kt_command_run kt_command_delete_device;
 /* control_rotate.c */
 kt_command_run kt_command_rotate;
+/* control_operator.c */
+kt_command_run kt_command_add_operator;
+kt_command_run kt_command_remove_operator;
+kt_command_run kt_command_list_operators;
 /* control_report.c */
 kt_command_run kt_command_list_devices;
 kt_command_run kt_command_get_device;

@@ -46,21 +46,16 @@ static bool state_filter(struct kt_control *c, const char **out)
 			 "is none of new, active, revoked, deleted, quarantined, frozen, adopted");
 }
 
-struct page {
-	int64_t offset;
-	int64_t count;
-};
-
-static bool page_of(struct kt_control *c, struct page *out)
+bool kt_control_page(struct kt_control *c, struct kt_control_page *out)
 {
 	static const int64_t offsets[2] = {0, INT32_MAX};
 	static const int64_t counts[2] = {1, KT_CONTROL_PAGE_MAX};
-	*out = (struct page){.offset = 0, .count = KT_CONTROL_PAGE_MAX};
+	*out = (struct kt_control_page){.offset = 0, .count = KT_CONTROL_PAGE_MAX};
 	return kt_field_number(c->item, "offset", offsets, &out->offset, &c->refusal) &&
 	       kt_field_number(c->item, "count", counts, &out->count, &c->refusal);
 }
 
-static bool is_on_page(const struct page *page, int64_t index)
+bool kt_control_is_on_page(const struct kt_control_page *page, int64_t index)
 {
 	return index >= page->offset && index < page->offset + page->count;
 }
@@ -85,11 +80,11 @@ static void put_summary(struct kt_core *core, struct kt_json_writer *w,
 
 void kt_command_list_devices(struct kt_control *c)
 {
-	struct page page;
+	struct kt_control_page page;
 	const char *state = "";
 	size_t cursor = 0;
 	int64_t total = 0;
-	if (!page_of(c, &page) || !state_filter(c, &state)) {
+	if (!kt_control_page(c, &page) || !state_filter(c, &state)) {
 		return;
 	}
 	kt_json_open_array(kt_control_data(c), "devices");
@@ -102,7 +97,7 @@ void kt_command_list_devices(struct kt_control *c)
 		if (!is_listed(device, state)) {
 			continue;
 		}
-		if (is_on_page(&page, total)) {
+		if (kt_control_is_on_page(&page, total)) {
 			kt_json_open_object(c->writer, NULL);
 			put_summary(c->core, c->writer, device);
 			kt_json_close_object(c->writer);
@@ -228,15 +223,15 @@ void kt_command_get_device(struct kt_control *c)
 
 void kt_command_list_pending(struct kt_control *c)
 {
-	struct page page;
+	struct kt_control_page page;
 	struct kt_claim claim;
 	size_t total = 0;
-	if (!page_of(c, &page)) {
+	if (!kt_control_page(c, &page)) {
 		return;
 	}
 	kt_json_open_array(kt_control_data(c), "pending");
 	for (; kt_enroll_claim_at(c->core, total, &claim); total++) {
-		if (!is_on_page(&page, (int64_t)total)) {
+		if (!kt_control_is_on_page(&page, (int64_t)total)) {
 			continue;
 		}
 		kt_json_open_object(c->writer, NULL);

@@ -135,8 +135,7 @@ void kt_command_rotate(struct kt_control *c)
 	bool one = kt_json_member(c->item, "device") != NULL;
 	bool list = kt_json_member(c->item, "devices") != NULL;
 	bool all = kt_json_member(c->item, "all") != NULL;
-	const char *note = kt_json_string(c->item, "note");
-	note = note != NULL ? note : "";
+	const char *note = kt_control_note(c);
 
 	if ((int)one + (int)list + (int)all != 1) {
 		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "device",

@@ -312,6 +312,48 @@ static void set_operator(struct kt_admission *out, enum kt_role role, const char
 	(void)snprintf(out->username, sizeof(out->username), "%.*s", KT_ACTOR_MAX, out->actor);
 }
 
+/* A role rests on a record that is on disk; one that ends it is in force before. */
+static void connect_ledger_operator(const struct kt_access *access,
+				    const struct kt_connect *connect,
+				    const struct kt_operator_entry *entry, struct kt_admission *out)
+{
+	if (entry->changed_seq > access->durable_seq) {
+		refuse(out, KT_ANSWER_NO_ANSWER, KT_REASON_CERT_UNDURABLE);
+		return;
+	}
+	set_operator(out, entry->role, entry->name.s);
+	out->operator_entry = entry;
+	let_in(access, connect, out);
+}
+
+/* False: the certificate is no operator's, neither by the configuration nor by the ledger. */
+static bool connect_operator(const struct kt_access *access, const struct kt_connect *connect,
+			     const struct kt_client_name *name, const char *uri,
+			     struct kt_admission *out)
+{
+	const struct kt_operator *configured = find_cert_operator(access->config, uri, &out->fp);
+	const struct kt_operator_entry *entry = NULL;
+	const char *own_name;
+
+	if (kt_uri_decode(uri, access->config->trust_domain, &own_name) != KT_URI_OPERATOR)
+		return false;
+	if (configured == NULL)
+		entry = kt_registry_find_operator(access->registry, own_name);
+	if (configured == NULL && (entry == NULL || !kt_fingerprint_eq(&entry->fp, &out->fp)))
+		return false;
+	if (configured == NULL && entry->is_removed) {
+		refuse(out, KT_ANSWER_DENY, KT_REASON_CERT_REVOKED);
+	} else if (name->kind != KT_CLIENT_OPERATOR) {
+		refuse(out, KT_ANSWER_BAD_ID, KT_REASON_CLIENTID);
+	} else if (configured != NULL) {
+		set_operator(out, configured->role, own_name);
+		let_in(access, connect, out);
+	} else {
+		connect_ledger_operator(access, connect, entry, out);
+	}
+	return true;
+}
+
 static void connect_claimant(const struct kt_access *access, const struct kt_connect *connect,
 			     const char *batch, struct kt_admission *out)
 {
@@ -355,7 +397,6 @@ static void leave_to_others(const struct kt_access *access, const struct kt_conn
 static void connect_stranger(const struct kt_access *access, const struct kt_connect *connect,
 			     const struct kt_client_name *name, struct kt_admission *out)
 {
-	const struct kt_operator *operator_entry;
 	const char *uri_name;
 	enum kt_uri_kind uri_kind;
 	struct kt_cert cert;
@@ -369,15 +410,10 @@ static void connect_stranger(const struct kt_access *access, const struct kt_con
 		refuse(out, KT_ANSWER_DENY, KT_REASON_CERT_DATES);
 		return;
 	}
-	operator_entry = find_cert_operator(access->config, cert.uri, &out->fp);
+	if (connect_operator(access, connect, name, cert.uri, out))
+		return;
 	uri_kind = kt_uri_decode(cert.uri, access->config->trust_domain, &uri_name);
-	if (operator_entry != NULL && uri_kind == KT_URI_OPERATOR) {
-		set_operator(out, operator_entry->role, uri_name);
-		if (name->kind != KT_CLIENT_OPERATOR)
-			refuse(out, KT_ANSWER_BAD_ID, KT_REASON_CLIENTID);
-		else
-			let_in(access, connect, out);
-	} else if (uri_kind == KT_URI_CLAIM) {
+	if (uri_kind == KT_URI_CLAIM) {
 		if (name->kind != KT_CLIENT_CLAIM)
 			refuse(out, KT_ANSWER_BAD_ID, KT_REASON_CLIENTID);
 		else

@@ -43,6 +43,7 @@ struct kt_admission { /* the verdict */
 	enum kt_reason reason; /* of a refusal */
 	enum kt_session_kind kind;
 	enum kt_role role;
+	const struct kt_operator_entry *operator_entry; /* that the role is from; NULL: none */
 	const struct kt_device *device;
 	const struct kt_credential
 		*credential; /* also of a refused one that we know: clone signals */

@@ -62,7 +62,7 @@ static bool is_quarantined(const struct kt_access *access, const struct kt_devic
 static void who_of_session(const struct kt_access *access, const struct kt_session *session,
 			   struct who *out)
 {
-	out->role = session->role;
+	out->role = kt_session_role(session);
 	out->device = session->device;
 	out->is_late = session->gone;
 	switch (session->kind) {

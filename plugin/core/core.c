@@ -183,6 +183,9 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 		return false;
 	session->kind = admission->kind;
 	session->role = admission->role;
+	session->operator_entry = admission->operator_entry;
+	if (admission->operator_entry != NULL)
+		session->operator_seq = admission->operator_entry->changed_seq;
 	session->credential = admission->credential;
 	session->rotate_only = admission->rotate_only;
 	session->not_after_s = admission->not_after_s;
@@ -311,7 +314,7 @@ void kt_core_control(struct kt_core *core, struct kt_now now, uintptr_t client,
 	const struct kt_field fields[] = {{"client", session == NULL ? NULL : session->client_id}};
 
 	enter(core, now);
-	if (session == NULL || session->gone || session->role == KT_ROLE_NONE)
+	if (session == NULL || session->gone || kt_session_role(session) == KT_ROLE_NONE)
 		kt_core_refused(core, KT_EVENT_COMMAND_REFUSED, KT_REASON_DENIED, fields, 1);
 	else
 		kt_control_batch(core, session, payload);

@@ -58,7 +58,8 @@ struct kt_acl_event {
 enum kt_right kt_core_acl(struct kt_core *core, struct kt_now now,
 			  const struct kt_acl_event *event);
 
-/* $CONTROL/keyturn/v1: an operator's batch. Authorised from the session table and nothing else. */
+/* $CONTROL/keyturn/v1: an operator's batch. Authorised by the session and, for an operator of the
+ * ledger, by what the registry says of him now (kt_session_role); by nothing in the payload. */
 void kt_core_control(struct kt_core *core, struct kt_now now, uintptr_t client,
 		     struct kt_bytes payload);
 /* $CONTROL/keyturn/v1/dev: a device's or claimant's message. */

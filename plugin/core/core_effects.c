@@ -26,7 +26,7 @@ static bool takes_rights_away(enum kt_record_kind kind)
 {
 	return kind == KT_RECORD_REVOKE || kind == KT_RECORD_DELETE ||
 	       kind == KT_RECORD_QUARANTINE || kind == KT_RECORD_FREEZE || kind == KT_RECORD_DENY ||
-	       kind == KT_RECORD_OP_CLOSE;
+	       kind == KT_RECORD_OP_CLOSE || kind == KT_RECORD_OPERATOR_REMOVE;
 }
 
 static void journal_failed(struct kt_core *core)

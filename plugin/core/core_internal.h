@@ -140,6 +140,20 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const char *group,
 				   const struct kt_key_id *key_id, const char *actor);
 struct kt_outcome kt_clock_confirm(struct kt_core *core, const char *actor);
+/* core_operator.c: EXISTS: the ledger or the configuration has the name. */
+struct kt_new_operator {
+	struct kt_device_id name; /* of that form, and good */
+	struct kt_fingerprint fp;
+	enum kt_role role;
+};
+struct kt_outcome kt_operator_add(struct kt_core *core, const struct kt_new_operator *new_operator,
+				  const char *actor, const char *note);
+/*
+ * NOT_FOUND; STATE: it stands in the configuration; ADMIN_LAST. Its rights end now, its sessions
+ * too, but for @asker, who is told first.
+ */
+struct kt_outcome kt_operator_remove(struct kt_core *core, const char *name,
+				     const struct kt_session *asker, const char *note);
 /* adoption.c: ends reconciling; STATE if it is not on. */
 struct kt_outcome kt_reconcile_end(struct kt_core *core, const char *actor, const char *note);
 /* challenge.c: STATE if the device has no live :agent session. */

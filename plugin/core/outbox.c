@@ -6,6 +6,12 @@
 
 #include "secmem.h"
 
+/*
+ * What is published leaves with the broker's next flush, which is after the tick of this turn: two
+ * full ticks later it is on the wire.
+ */
+enum { ON_THE_WIRE_TICKS = 3 };
+
 enum effect_kind { EFFECT_SEND, EFFECT_REPLY, EFFECT_EVENT, EFFECT_KICK };
 
 struct effect { /* waits for @after_seq */
@@ -125,24 +131,26 @@ static void publish_sealed(struct kt_core *core, const struct seal *seal)
 	err = core->ports.broker->publish(core->ports.broker->ctx, session->client_id, topic,
 					  (struct kt_bytes){(const uint8_t *)seal->text, seal->len},
 					  false);
-	/*
-	 * The notice leaves with the broker's next flush, which is after the tick of this turn: two
-	 * full ticks later it is on the wire.
-	 */
 	if (seal->type == KT_MESSAGE_REVOKED)
 		kt_outbox_plan_kick(core, session, KT_REASON_REVOKED,
-				    core->tick + (err == KT_ERR_OK ? 3 : 1), INT64_MAX);
+				    core->tick + (err == KT_ERR_OK ? ON_THE_WIRE_TICKS : 1),
+				    INT64_MAX);
 }
 
 static void publish_reply(struct kt_core *core, uint64_t number, const char *json)
 {
-	const struct kt_session *session = addressee(core, number);
+	struct kt_session *session = addressee(core, number);
 
+	if (session == NULL)
+		return;
 	/* the answer cannot be told but by this client; lost, its tool runs into a timeout */
-	if (session != NULL)
-		(void)core->ports.broker->publish(
-			core->ports.broker->ctx, session->client_id, KT_TOPIC_CONTROL_RESPONSE,
-			(struct kt_bytes){(const uint8_t *)json, strlen(json)}, false);
+	(void)core->ports.broker->publish(
+		core->ports.broker->ctx, session->client_id, KT_TOPIC_CONTROL_RESPONSE,
+		(struct kt_bytes){(const uint8_t *)json, strlen(json)}, false);
+	/* who has removed himself: that it is done is the last thing that he is told */
+	if (session->kick_at_tick != 0)
+		kt_outbox_plan_kick(core, session, session->kick_reason,
+				    core->tick + ON_THE_WIRE_TICKS, INT64_MAX);
 }
 
 static void publish_event(struct kt_core *core, enum kt_event event, const char *json)

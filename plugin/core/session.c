@@ -307,3 +307,12 @@ size_t kt_sessions_count(const struct kt_sessions *sessions)
 {
 	return sessions->count;
 }
+
+enum kt_role kt_session_role(const struct kt_session *session)
+{
+	const struct kt_operator_entry *entry = session->operator_entry;
+
+	if (entry != NULL && (entry->is_removed || entry->changed_seq != session->operator_seq))
+		return KT_ROLE_NONE;
+	return session->role;
+}

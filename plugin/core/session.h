@@ -48,7 +48,10 @@ struct kt_session {
 	int64_t not_after_s;	/* ends with its certificate */
 	int64_t drain_until_ms; /* DEVICE on a superseded credential; 0: not draining */
 	/* OPERATOR, OTHER with a user role */
-	enum kt_role role;
+	enum kt_role role; /* as given at the door; kt_session_role says what it is worth */
+	/* OPERATOR of the ledger, else NULL: borrowed from the registry, and as it was then */
+	const struct kt_operator_entry *operator_entry;
+	uint64_t operator_seq;
 	char actor[KT_ACTOR_MAX + 1]; /* "op:<name>", "op:unix", "device:<id>", "claim:<batch>" */
 	/* OTHER: its user name, "" if it is none that a device could have */
 	char username[KT_DEVICE_ID_MAX + 1];
@@ -109,6 +112,8 @@ struct kt_session *kt_sessions_next(struct kt_sessions *sessions, size_t *cursor
 void kt_sessions_mark_gone(struct kt_sessions *sessions, uintptr_t client);
 /* Erases what is gone. Once a tick, before anything else. */
 void kt_sessions_sweep(struct kt_sessions *sessions);
+/* What the session may now: nothing once the record that it rests on is not the last one. */
+enum kt_role kt_session_role(const struct kt_session *session);
 size_t kt_sessions_count(const struct kt_sessions *sessions);
 
 #endif

@@ -58,6 +58,17 @@ enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl);
 /* The data as it is. */
 enum kt_ctl_exit kt_ctl_print_data(const struct kt_ctl *ctl, const struct kt_json_value *data);
 
+/* Writes the fields of one command. */
+typedef void kt_ctl_put_fields(struct kt_json_writer *w, const struct kt_ctl *ctl);
+/* One command in a batch of its own; @fields may be NULL. @answer is to be cleared in any case. */
+enum kt_ctl_exit kt_ctl_send_one(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields,
+				 struct kt_answer *answer);
+/* The same, and says what became of it: "<subject>: <done>", its data, or its error. */
+enum kt_ctl_exit kt_ctl_run_one(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields,
+				const char *subject);
+/* --note, if it is given. */
+kt_ctl_put_fields kt_ctl_put_note;
+
 /* Connects, once. */
 enum kt_ctl_exit kt_ctl_connect(struct kt_ctl *ctl);
 /* Explains an error of the transport after a wait of @wait_ms; the exit code for it. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "confirm.h"
 #include "print.h"
 
 /* --- what is common --------------------------------------------------------------------------- */
@@ -136,11 +137,9 @@ static enum kt_ctl_exit report_each(const struct kt_ctl *ctl, const struct kt_an
 	return code;
 }
 
-typedef void put_fields(struct kt_json_writer *w, const struct kt_ctl *ctl);
-
 /* @command for each device on the command line, in one batch. */
-static enum kt_ctl_exit order_each(struct kt_ctl *ctl, const char *command, put_fields *fields,
-				   struct kt_answer *answer)
+static enum kt_ctl_exit order_each(struct kt_ctl *ctl, const char *command,
+				   kt_ctl_put_fields *fields, struct kt_answer *answer)
 {
 	struct kt_batch batch;
 	enum kt_ctl_exit code = kt_batch_begin(ctl, &batch);
@@ -161,7 +160,7 @@ static enum kt_ctl_exit order_each(struct kt_ctl *ctl, const char *command, put_
 	return code;
 }
 
-static enum kt_ctl_exit run_each(struct kt_ctl *ctl, const char *command, put_fields *fields)
+static enum kt_ctl_exit run_each(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields)
 {
 	struct kt_answer answer;
 	enum kt_ctl_exit code = order_each(ctl, command, fields, &answer);
@@ -175,7 +174,7 @@ static enum kt_ctl_exit run_each(struct kt_ctl *ctl, const char *command, put_fi
 	return code;
 }
 
-static void put_note(struct kt_json_writer *w, const struct kt_ctl *ctl)
+void kt_ctl_put_note(struct kt_json_writer *w, const struct kt_ctl *ctl)
 {
 	put_option(w, ctl, "note", KT_CTL_NOTE);
 }
@@ -189,7 +188,7 @@ static void put_revoke(struct kt_json_writer *w, const struct kt_ctl *ctl)
 {
 	put_flag(w, ctl, "emergency", KT_CTL_EMERGENCY);
 	put_flag(w, ctl, "wipe", KT_CTL_WIPE);
-	put_note(w, ctl);
+	kt_ctl_put_note(w, ctl);
 }
 
 enum kt_ctl_exit kt_ctl_cancel(struct kt_ctl *ctl)
@@ -199,7 +198,7 @@ enum kt_ctl_exit kt_ctl_cancel(struct kt_ctl *ctl)
 
 enum kt_ctl_exit kt_ctl_quarantine(struct kt_ctl *ctl)
 {
-	return run_each(ctl, "quarantine", put_note);
+	return run_each(ctl, "quarantine", kt_ctl_put_note);
 }
 
 enum kt_ctl_exit kt_ctl_release(struct kt_ctl *ctl)
@@ -209,49 +208,16 @@ enum kt_ctl_exit kt_ctl_release(struct kt_ctl *ctl)
 
 /* --- what cannot be undone -------------------------------------------------------------------- */
 
-/* One device is named once more, several are counted: a slip of the hand does neither. */
-static enum kt_ctl_exit confirm(const struct kt_ctl *ctl, const char *what)
-{
-	const struct kt_ctl_args *args = ctl->args;
-	char line[KT_DEVICE_ID_MAX + 3];
-	char want[KT_DEVICE_ID_MAX + 1];
-
-	if (kt_ctl_has(args, KT_CTL_YES))
-		return KT_CTL_EXIT_OK;
-	if (!ctl->env->has_terminal) {
-		kt_print(
-			ctl->env->err,
-			"keyturnctl: %s cannot be undone, and nobody can be asked here: give --yes",
-			args->command->name);
-		return KT_CTL_EXIT_USAGE;
-	}
-	if (args->operand_count == 1)
-		(void)snprintf(want, sizeof(want), "%s", args->operands[0]);
-	else
-		(void)snprintf(want, sizeof(want), "%zu", args->operand_count);
-	kt_print(ctl->env->err, "%s %s. To go on, type %s once more:", what,
-		 args->operand_count == 1 ? args->operands[0] : "these devices",
-		 args->operand_count == 1 ? "its id" : "how many there are");
-	(void)fflush(ctl->env->err);
-	if (fgets(line, sizeof(line), ctl->env->in) == NULL)
-		line[0] = '\0';
-	line[strcspn(line, "\r\n")] = '\0';
-	if (strcmp(line, want) == 0)
-		return KT_CTL_EXIT_OK;
-	kt_print(ctl->env->err, "keyturnctl: not confirmed, nothing was done");
-	return KT_CTL_EXIT_USAGE;
-}
-
 enum kt_ctl_exit kt_ctl_revoke(struct kt_ctl *ctl)
 {
-	const enum kt_ctl_exit code = confirm(ctl, "This revokes");
+	const enum kt_ctl_exit code = kt_ctl_confirm(ctl, "This revokes");
 
 	return code != KT_CTL_EXIT_OK ? code : run_each(ctl, "revoke", put_revoke);
 }
 
 enum kt_ctl_exit kt_ctl_delete_device(struct kt_ctl *ctl)
 {
-	const enum kt_ctl_exit code = confirm(ctl, "This deletes, for good,");
+	const enum kt_ctl_exit code = kt_ctl_confirm(ctl, "This deletes, for good,");
 
 	return code != KT_CTL_EXIT_OK ? code : run_each(ctl, "deleteDevice", NULL);
 }
@@ -332,11 +298,12 @@ static bool is_rotation(const struct kt_json_value *row)
 
 /* Of one device that was named the data is its row, of several it has rows: as many as were meant,
  * or nobody knows what was done. */
-static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
+static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data,
+			  int64_t expect)
 {
 	const struct kt_ctl_args *args = ctl->args;
 	const struct kt_json_value *rows = kt_json_member(data, "devices");
-	const size_t meant = args->operand_count > 0 ? args->operand_count : (size_t)args->expect;
+	const size_t meant = args->operand_count > 0 ? args->operand_count : (size_t)expect;
 
 	if (args->operand_count == 1)
 		return is_rotation(data);
@@ -363,12 +330,13 @@ static enum kt_ctl_exit report_rotation(const struct kt_ctl *ctl, const struct k
 	return KT_CTL_EXIT_OK;
 }
 
-static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data)
+static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data,
+					 int64_t expect)
 {
 	const struct kt_json_value *rows = kt_json_member(data, "devices");
 	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
-	if (!are_rotations(ctl, data))
+	if (!are_rotations(ctl, data, expect))
 		return kt_ctl_not_understood(ctl);
 	if (ctl->args->operand_count == 1)
 		code = report_rotation(ctl, data);
@@ -381,7 +349,7 @@ static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct 
 	return code;
 }
 
-static void put_selection(struct kt_json_writer *w, const struct kt_ctl *ctl)
+static void put_selection(struct kt_json_writer *w, const struct kt_ctl *ctl, int64_t expect)
 {
 	const struct kt_ctl_args *args = ctl->args;
 	const int64_t count = (int64_t)args->operand_count;
@@ -396,12 +364,11 @@ static void put_selection(struct kt_json_writer *w, const struct kt_ctl *ctl)
 			kt_json_put_string(w, NULL, args->operands[i]);
 		kt_json_close_array(w);
 	}
-	/* who names devices has counted them; --expect says it once more */
-	kt_json_put_number(w, "expect", args->expect >= 0 ? args->expect : count);
-	put_note(w, ctl);
+	kt_json_put_number(w, "expect", expect);
+	kt_ctl_put_note(w, ctl);
 }
 
-enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
+static enum kt_ctl_exit order_rotation(struct kt_ctl *ctl, int64_t expect)
 {
 	const char *subject = ctl->args->operand_count == 1 ? ctl->args->operands[0] : "";
 	struct kt_answer answer = {0};
@@ -409,7 +376,7 @@ enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
 	enum kt_ctl_exit code = kt_batch_begin(ctl, &batch);
 
 	if (code == KT_CTL_EXIT_OK) {
-		put_selection(kt_batch_add(&batch, "rotate"), ctl);
+		put_selection(kt_batch_add(&batch, "rotate"), ctl, expect);
 		kt_batch_end(&batch);
 		code = kt_batch_exchange(&batch, &answer);
 	}
@@ -417,16 +384,28 @@ enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
 		const struct kt_reply reply = kt_answer_reply(&answer, 0);
 
 		code = reply.error != NULL ? kt_ctl_report_error(ctl, subject, &reply)
-					   : report_rotations(ctl, reply.data);
+					   : report_rotations(ctl, reply.data, expect);
 	}
 	kt_answer_clear(&answer);
 	kt_batch_free(&batch);
 	return code;
 }
 
+/* Who names devices has counted them, and --expect says it once more; all are counted here. */
+enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
+{
+	const struct kt_ctl_args *args = ctl->args;
+	int64_t expect = args->expect >= 0 ? args->expect : (int64_t)args->operand_count;
+	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
+
+	if (kt_ctl_has(args, KT_CTL_ALL) && args->expect < 0)
+		code = kt_ctl_confirm_all(ctl, &expect);
+	return code == KT_CTL_EXIT_OK ? order_rotation(ctl, expect) : code;
+}
+
 /* --- one command ------------------------------------------------------------------------------ */
 
-static enum kt_ctl_exit send_one(struct kt_ctl *ctl, const char *command, put_fields *fields,
+enum kt_ctl_exit kt_ctl_send_one(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields,
 				 struct kt_answer *answer)
 {
 	struct kt_batch batch;
@@ -445,11 +424,11 @@ static enum kt_ctl_exit send_one(struct kt_ctl *ctl, const char *command, put_fi
 	return code;
 }
 
-static enum kt_ctl_exit run_one(struct kt_ctl *ctl, const char *command, put_fields *fields,
+enum kt_ctl_exit kt_ctl_run_one(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields,
 				const char *subject)
 {
 	struct kt_answer answer;
-	enum kt_ctl_exit code = send_one(ctl, command, fields, &answer);
+	enum kt_ctl_exit code = kt_ctl_send_one(ctl, command, fields, &answer);
 
 	if (code == KT_CTL_EXIT_OK)
 		code = report_one(ctl, &answer, subject);
@@ -478,27 +457,27 @@ static void put_key(struct kt_json_writer *w, const struct kt_ctl *ctl)
 
 enum kt_ctl_exit kt_ctl_create_device(struct kt_ctl *ctl)
 {
-	return run_one(ctl, "createDevice", put_new_device, ctl->args->operands[0]);
+	return kt_ctl_run_one(ctl, "createDevice", put_new_device, ctl->args->operands[0]);
 }
 
 enum kt_ctl_exit kt_ctl_approve(struct kt_ctl *ctl)
 {
-	return run_one(ctl, "approve", put_approval, ctl->args->operands[1]);
+	return kt_ctl_run_one(ctl, "approve", put_approval, ctl->args->operands[1]);
 }
 
 enum kt_ctl_exit kt_ctl_deny(struct kt_ctl *ctl)
 {
-	return run_one(ctl, "deny", put_key, ctl->args->operands[0]);
+	return kt_ctl_run_one(ctl, "deny", put_key, ctl->args->operands[0]);
 }
 
 enum kt_ctl_exit kt_ctl_confirm_clock(struct kt_ctl *ctl)
 {
-	return run_one(ctl, "confirmClock", NULL, "");
+	return kt_ctl_run_one(ctl, "confirmClock", NULL, "");
 }
 
 enum kt_ctl_exit kt_ctl_reconcile(struct kt_ctl *ctl)
 {
-	return run_one(ctl, "endReconcile", put_note, "");
+	return kt_ctl_run_one(ctl, "endReconcile", kt_ctl_put_note, "");
 }
 
 /* --- tickets ---------------------------------------------------------------------------------- */
@@ -538,7 +517,7 @@ enum kt_ctl_exit kt_ctl_create_ticket(struct kt_ctl *ctl)
 	const char *subject = ctl->args->operand_count == 1 ? ctl->args->operands[0]
 							    : ctl->args->values[KT_CTL_GROUP];
 	struct kt_answer answer;
-	enum kt_ctl_exit code = send_one(ctl, "createTicket", put_ticket, &answer);
+	enum kt_ctl_exit code = kt_ctl_send_one(ctl, "createTicket", put_ticket, &answer);
 
 	if (code == KT_CTL_EXIT_OK) {
 		const struct kt_reply reply = kt_answer_reply(&answer, 0);

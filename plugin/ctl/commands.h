@@ -20,7 +20,12 @@ kt_ctl_command_run kt_ctl_confirm_clock;
 kt_ctl_command_run kt_ctl_reconcile;
 kt_ctl_command_run kt_ctl_revoke;
 kt_ctl_command_run kt_ctl_delete_device;
+/* operator_command.c */
+kt_ctl_command_run kt_ctl_operator;
+/* Behind "sha256:", if that is there. */
+const char *kt_ctl_fingerprint(const char *word);
 /* reports.c */
+kt_ctl_command_run kt_ctl_list_operators;
 kt_ctl_command_run kt_ctl_list;
 kt_ctl_command_run kt_ctl_pending;
 kt_ctl_command_run kt_ctl_show;

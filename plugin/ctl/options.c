@@ -8,6 +8,7 @@
 #include "encoding.h"
 #include "option_file.h"
 #include "print.h"
+#include "role.h"
 
 #define BIT(option) (UINT64_C(1) << KT_CTL_##option)
 /* What every command takes. */
@@ -41,7 +42,7 @@ static const struct kt_ctl_command commands[] = {
 	{"deny", "KEY_ID", "refuse a waiting key for good", "denied", kt_ctl_deny, 0,
 	 KT_CTL_TAKES_KEY, 1, 1},
 	{"rotate", "[DEVICE...]", "order new keys and certificates", "rotation ordered",
-	 kt_ctl_rotate, BIT(ALL) | BIT(EXPECT) | BIT(NOTE), KT_CTL_TAKES_DEVICES, 0,
+	 kt_ctl_rotate, BIT(ALL) | BIT(EXPECT) | BIT(YES) | BIT(NOTE), KT_CTL_TAKES_DEVICES, 0,
 	 KT_CTL_ROTATE_MAX},
 	{"cancel", "DEVICE...", "close a rotation that is not finished", "cancelled", kt_ctl_cancel,
 	 0, KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
@@ -58,6 +59,8 @@ static const struct kt_ctl_command commands[] = {
 	 KT_CTL_BATCH_MAX},
 	{"delete-device", "DEVICE...", "end a device for good", "deleted", kt_ctl_delete_device,
 	 BIT(YES), KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
+	{"operator", "add|remove|list [WORD...]", "who may command", "done", kt_ctl_operator,
+	 BIT(NOTE) | BIT(REMOVED), KT_CTL_TAKES_WORDS, 1, 4},
 	{"status", "", "the plugin, its ledger, and how many of what", "", kt_ctl_status, 0,
 	 KT_CTL_TAKES_NOTHING, 0, 0},
 	{"events", "", "print the next event, or all from now on", "", kt_ctl_events, BIT(FOLLOW),
@@ -337,6 +340,51 @@ static enum kt_err read_address(const struct parse *parse)
 	return KT_ERR_OK;
 }
 
+/* NAME FINGERPRINT ROLE, as far as they are there. */
+static enum kt_err check_operator_words(const struct parse *parse)
+{
+	const char *const *words = parse->args->operands;
+	const char *hex = parse->args->operand_count > 2 ? kt_ctl_fingerprint(words[2]) : NULL;
+	uint8_t fp[KT_FINGERPRINT_LEN];
+
+	if (!kt_is_device_id(words[1], strlen(words[1])))
+		return wrong(parse, "'%s' is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)",
+			     words[1]);
+	if (hex == NULL)
+		return KT_ERR_OK;
+	if (kt_hex_decode(hex, strlen(hex), fp, sizeof(fp)) != KT_ERR_OK)
+		return wrong(parse, "'%s' is no fingerprint (64 lower-case hex digits)", words[2]);
+	if (kt_role_from_name(words[3]) == KT_ROLE_NONE)
+		return wrong(parse, "'%s' is no role (viewer, rotator, enroller, revoker, admin)",
+			     words[3]);
+	return KT_ERR_OK;
+}
+
+static enum kt_err check_operator(const struct parse *parse)
+{
+	static const struct {
+		const char *verb;
+		const char *usage;
+		size_t words;
+		enum kt_ctl_option not_taken;
+	} verbs[] = {{"add", "add NAME FINGERPRINT ROLE", 4, KT_CTL_REMOVED},
+		     {"remove", "remove NAME", 2, KT_CTL_REMOVED},
+		     {"list", "list", 1, KT_CTL_NOTE}};
+	const struct kt_ctl_args *args = parse->args;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(args->operands[0], verbs[i].verb) != 0)
+			continue;
+		if (args->operand_count != verbs[i].words)
+			return wrong(parse, "usage: keyturnctl operator %s", verbs[i].usage);
+		if (kt_ctl_has(args, verbs[i].not_taken))
+			return wrong(parse, "operator %s does not take --%s", verbs[i].verb,
+				     options[verbs[i].not_taken].name);
+		return verbs[i].words > 1 ? check_operator_words(parse) : KT_ERR_OK;
+	}
+	return wrong(parse, "usage: keyturnctl operator %s", args->command->operands);
+}
+
 static enum kt_err check_local_sense(const struct parse *parse)
 {
 	const struct kt_ctl_args *args = parse->args;
@@ -346,6 +394,8 @@ static enum kt_err check_local_sense(const struct parse *parse)
 	if ((is_audit && strcmp(args->operands[0], "verify") != 0) ||
 	    (command->run == kt_ctl_reconcile && strcmp(args->operands[0], "end") != 0))
 		return wrong(parse, "usage: keyturnctl %s %s", command->name, command->operands);
+	if (command->run == kt_ctl_operator)
+		return check_operator(parse);
 	if (is_audit && args->operand_count > 1 && kt_ctl_has(args, KT_CTL_LEDGER_DIR))
 		return wrong(parse, "audit verify: a directory or --ledger-dir, not both");
 	if (command->run == kt_ctl_restore && args->operand_count == 0 &&
@@ -364,8 +414,6 @@ static enum kt_err check_sense(const struct parse *parse)
 	if (args->command->run == kt_ctl_rotate) {
 		if (all == (args->operand_count > 0))
 			return wrong(parse, "rotate: name devices, or --all");
-		if (all && args->expect < 0)
-			return wrong(parse, "--all needs --expect: say how many devices you mean");
 	}
 	if (args->command->run == kt_ctl_create_ticket) {
 		const bool group = kt_ctl_has(args, KT_CTL_GROUP);

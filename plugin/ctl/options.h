@@ -47,13 +47,14 @@ enum {
 	X(STATE, "state", "STATE",                                                                 \
 	  "only new, active, revoked, deleted, quarantined, frozen or adopted devices")            \
 	X(NOTE, "note", "TEXT", "why, for the ledger")                                             \
-	X(ALL, "all", NULL, "all active devices; with --expect")                                   \
+	X(ALL, "all", NULL, "all active devices; with --expect, --yes or an answer")               \
 	X(EXPECT, "expect", "NUMBER", "how many devices are meant: any other number is refused")   \
 	X(WAIT, "wait", NULL, "wait for the outcome; exit 5 if a device did not answer")           \
 	X(FREEZE, "freeze", NULL, "end the freeze of its rotation instead")                        \
 	X(EMERGENCY, "emergency", NULL, "end the sessions at once, without a notice")              \
 	X(WIPE, "wipe", NULL, "ask the device to delete its keys")                                 \
 	X(FOLLOW, "follow", NULL, "go on until interrupted")                                       \
+	X(REMOVED, "removed", NULL, "those who are none any more instead")                         \
 	X(CONFIG_FILE, "config", "FILE",                                                           \
 	  "the plugin's configuration (default /etc/keyturn/keyturn.conf)")                        \
 	X(LEDGER_DIR, "ledger-dir", "DIRECTORY", "where the ledger is, instead")                   \

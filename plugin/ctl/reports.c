@@ -37,9 +37,16 @@ static const char *const pending_columns[] = {"KEY ID", "DEVICE", "BATCH", "ADDR
 static const char *const pending_members[] = {"keyId", "device", "batch", "address",
 					      "first", "last",	 "tries", NULL};
 
+static const char *const operator_columns[] = {"NAME",	"ROLE", "SOURCE",      "KIND",
+					       "SINCE", "BY",	"FINGERPRINT", NULL};
+static const char *const operator_members[] = {"name",	"role", "source", "kind",
+					       "since", "by",	"fp",	  NULL};
+
 static const struct list device_list = {"listDevices", "devices", device_columns, device_members};
 static const struct list pending_list = {"listPending", "pending", pending_columns,
 					 pending_members};
+static const struct list operator_list = {"listOperators", "operators", operator_columns,
+					  operator_members};
 
 struct pages { /* what has come so far */
 	struct kt_ctl_table *table;
@@ -101,6 +108,8 @@ static enum kt_ctl_exit fetch_page(struct kt_ctl *ctl, const struct list *list, 
 		kt_json_put_number(w, "offset", pages->count);
 		if (kt_ctl_has(ctl->args, KT_CTL_STATE))
 			kt_json_put_string(w, "state", ctl->args->values[KT_CTL_STATE]);
+		if (kt_ctl_has(ctl->args, KT_CTL_REMOVED))
+			kt_json_put_bool(w, "removed", true);
 		kt_batch_end(&batch);
 		code = kt_batch_exchange(&batch, &answer);
 	}
@@ -167,6 +176,11 @@ enum kt_ctl_exit kt_ctl_list(struct kt_ctl *ctl)
 enum kt_ctl_exit kt_ctl_pending(struct kt_ctl *ctl)
 {
 	return run_list(ctl, &pending_list);
+}
+
+enum kt_ctl_exit kt_ctl_list_operators(struct kt_ctl *ctl)
+{
+	return run_list(ctl, &operator_list);
 }
 
 /* --- one object ------------------------------------------------------------------------------- */

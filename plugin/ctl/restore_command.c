@@ -110,6 +110,13 @@ static void print_promises(FILE *out, const struct kt_restore_report *report)
 		kt_print(out, "Nothing here knows of a record after %" PRIu64 " (%s).", until,
 			 when);
 	}
+	if (report->found.operators > 0)
+		kt_print(out,
+			 "%" PRIu64
+			 " operators that this ledger names are none any more, since who "
+			 "was removed later is not known: add again who shall be one. Who they "
+			 "were: keyturnctl operator list --removed",
+			 report->found.operators);
 	kt_print(out, "What cannot be promised, of all that was recorded after %" PRIu64 ":",
 		 until);
 	kt_print(out, "  revokes: a device that was revoked then can come back until it is revoked "

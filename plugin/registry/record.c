@@ -30,6 +30,7 @@ static const struct {
 } members[] = {
 	{KT_F_TRUST_DOMAIN, {"trust_domain", KT_JSON_STRING, true, KT_TRUST_DOMAIN_MAX}},
 	{KT_F_DEVICE, {"device", KT_JSON_STRING, true, KT_DEVICE_ID_MAX}},
+	{KT_F_NAME, {"name", KT_JSON_STRING, true, KT_DEVICE_ID_MAX}},
 	{KT_F_GROUP, {"group", KT_JSON_STRING, false, KT_GROUP_MAX}},
 	{KT_F_PATTERN, {"pattern", KT_JSON_STRING, false, KT_DEVICE_ID_MAX}},
 	{KT_F_OP, {"op", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
@@ -48,6 +49,7 @@ static const struct {
 	{KT_F_INDEX_SEQ, {"index_seq", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
 	{KT_F_STATUS, {"status", KT_JSON_STRING, true, 16}},
 	{KT_F_FROZEN, {"frozen", KT_JSON_BOOL, true, 0}},
+	{KT_F_ROLE, {"role", KT_JSON_STRING, true, 16}},
 	{KT_F_NOTE, {"note", KT_JSON_STRING, false, NOTE_MAX}},
 	{KT_F_DER, {"der", KT_JSON_STRING, true, DER_TEXT_MAX}},
 };
@@ -136,6 +138,10 @@ static bool is_member_valid(const struct kt_record *r, unsigned bit)
 	switch (bit) {
 	case KT_F_DEVICE:
 		return kt_is_device_id(r->device.s, strnlen(r->device.s, sizeof(r->device.s)));
+	case KT_F_NAME:
+		return kt_is_device_id(r->name.s, strnlen(r->name.s, sizeof(r->name.s)));
+	case KT_F_ROLE:
+		return r->role > KT_ROLE_NONE && r->role < KT_ROLE_COUNT;
 	case KT_F_GROUP:
 		return is_name(r->group, false);
 	case KT_F_PATTERN:
@@ -219,6 +225,10 @@ static const char *text_of(const struct kt_record *r, unsigned bit)
 		return r->trust_domain;
 	case KT_F_DEVICE:
 		return r->device.s;
+	case KT_F_NAME:
+		return r->name.s;
+	case KT_F_ROLE:
+		return kt_role_name(r->role);
 	case KT_F_GROUP:
 		return r->group;
 	case KT_F_PATTERN:
@@ -401,6 +411,11 @@ static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struc
 		return get_text(v, r->trust_domain, sizeof(r->trust_domain));
 	case KT_F_DEVICE:
 		return get_text(v, r->device.s, sizeof(r->device.s));
+	case KT_F_NAME:
+		return get_text(v, r->name.s, sizeof(r->name.s));
+	case KT_F_ROLE:
+		r->role = kt_role_from_name(kt_json_value_string(v));
+		return KT_ERR_OK; /* NONE is refused by is_valid */
 	case KT_F_GROUP:
 		return get_text(v, r->group, sizeof(r->group));
 	case KT_F_PATTERN:

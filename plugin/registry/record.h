@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "reason.h"
+#include "role.h"
 #include "ticket.h"
 #include "types.h"
 
@@ -38,7 +39,9 @@ enum kt_record_field {
 	KT_F_HEAD = 1 << 18, /* hash of the last record that was accepted; zeros: none was left */
 	KT_F_INDEX_SEQ = 1 << 19,
 	KT_F_STATUS = 1 << 20,
-	KT_F_FROZEN = 1 << 21
+	KT_F_FROZEN = 1 << 21,
+	KT_F_NAME = 1 << 22, /* an operator's; has the form of a device id */
+	KT_F_ROLE = 1 << 23
 };
 
 /*
@@ -83,7 +86,8 @@ enum kt_record_field {
 	  "the device knew a newer op: counter raised, open op closed")                            \
 	X(CLOCK_CONFIRM, "clock.confirm", KT_F_NOTE, "an operator says that the clock is right")   \
 	X(RESTORE, "ledger.restore", KT_F_HEAD | KT_F_INDEX_SEQ | KT_F_NOTE,                       \
-	  "an operator accepts an older ledger; closes every op, reconciling begins")              \
+	  "an operator accepts an older ledger; closes every op, ends every operator of the "      \
+	  "ledger, reconciling begins")                                                            \
 	X(RESTORE_DEVICE, "restore.device",                                                        \
 	  KT_F_DEVICE | KT_F_GROUP | KT_F_OP | KT_F_GENERATION | KT_F_FROZEN,                      \
 	  "what was known of a device: its counters, its freeze")                                  \
@@ -95,7 +99,11 @@ enum kt_record_field {
 	X(ADOPT, "credential.adopt",                                                               \
 	  KT_F_DEVICE | KT_F_FP | KT_F_KEY_ID | KT_F_GENERATION | KT_F_NOT_AFTER,                  \
 	  "while reconciling: a newer certificate of ours is current, with Keyturn topics only")   \
-	X(RECONCILE_END, "reconcile.end", KT_F_NOTE, "an operator ends reconciling")
+	X(RECONCILE_END, "reconcile.end", KT_F_NOTE, "an operator ends reconciling")               \
+	X(OPERATOR_ADD, "operator.add", KT_F_NAME | KT_F_FP | KT_F_ROLE | KT_F_NOTE,               \
+	  "who shows this certificate of this name is an operator")                                \
+	X(OPERATOR_REMOVE, "operator.remove", KT_F_NAME | KT_F_NOTE,                               \
+	  "the operator of this name is none any more")
 
 enum kt_credential_status {
 	KT_CREDENTIAL_PENDING,
@@ -143,6 +151,8 @@ struct kt_record {
 	uint64_t index_seq; /* how far an index knew; 0: there was none */
 	enum kt_credential_status status;
 	bool frozen;
+	struct kt_device_id name; /* an operator's */
+	enum kt_role role;
 };
 
 /*

@@ -182,6 +182,7 @@ static enum kt_err reserve_tables(struct kt_registry *r)
 		{&r->by_registered, kt_hash_registered_row},
 		{&r->by_bound, kt_hash_bound_row},
 		{&r->by_denied, kt_hash_denied_row},
+		{&r->by_operator, kt_hash_operator_row},
 	};
 	enum kt_err err = KT_ERR_OK;
 
@@ -192,7 +193,8 @@ static enum kt_err reserve_tables(struct kt_registry *r)
 
 enum kt_err kt_registry_reserve(struct kt_registry *r)
 {
-	struct kt_slab *const slabs[] = {&r->devices, &r->credentials, &r->tickets, &r->denied};
+	struct kt_slab *const slabs[] = {&r->devices, &r->credentials, &r->tickets, &r->denied,
+					 &r->operators};
 	enum kt_err err = reserve_tables(r);
 
 	for (size_t i = 0; err == KT_ERR_OK && i < sizeof(slabs) / sizeof(slabs[0]); i++)
@@ -284,7 +286,7 @@ void kt_row_count(struct kt_registry *r, const struct kt_device_row *row, int si
 
 /* --- dirty lists ------------------------------------------------------------------------------ */
 
-static void mark(uint32_t *head, uint32_t *next_dirty, uint32_t row)
+void kt_dirty_mark(uint32_t *head, uint32_t *next_dirty, uint32_t row)
 {
 	if (*next_dirty != 0)
 		return;
@@ -292,7 +294,7 @@ static void mark(uint32_t *head, uint32_t *next_dirty, uint32_t row)
 	*head = row + 1;
 }
 
-static void take(uint32_t *head, uint32_t *next_dirty)
+void kt_dirty_take(uint32_t *head, uint32_t *next_dirty)
 {
 	*head = *next_dirty == KT_DIRTY_END ? 0 : *next_dirty;
 	*next_dirty = 0;
@@ -300,22 +302,22 @@ static void take(uint32_t *head, uint32_t *next_dirty)
 
 void kt_row_mark_device(struct kt_registry *r, struct kt_device_row *row)
 {
-	mark(&r->dirty_devices, &row->next_dirty, row->row);
+	kt_dirty_mark(&r->dirty_devices, &row->next_dirty, row->row);
 }
 
 void kt_row_mark_credential(struct kt_registry *r, struct kt_credential_row *row)
 {
-	mark(&r->dirty_credentials, &row->next_dirty, row->row);
+	kt_dirty_mark(&r->dirty_credentials, &row->next_dirty, row->row);
 }
 
 void kt_row_mark_ticket(struct kt_registry *r, struct kt_ticket_row *row)
 {
-	mark(&r->dirty_tickets, &row->next_dirty, row->row);
+	kt_dirty_mark(&r->dirty_tickets, &row->next_dirty, row->row);
 }
 
 void kt_row_mark_denied(struct kt_registry *r, struct kt_denied_row *row)
 {
-	mark(&r->dirty_denied, &row->next_dirty, row->row);
+	kt_dirty_mark(&r->dirty_denied, &row->next_dirty, row->row);
 }
 
 struct kt_device_row *kt_row_take_device(struct kt_registry *r)
@@ -324,7 +326,7 @@ struct kt_device_row *kt_row_take_device(struct kt_registry *r)
 
 	if (r->dirty_devices != 0) {
 		row = device_at(r, r->dirty_devices - 1);
-		take(&r->dirty_devices, &row->next_dirty);
+		kt_dirty_take(&r->dirty_devices, &row->next_dirty);
 	}
 	return row;
 }
@@ -335,7 +337,7 @@ struct kt_credential_row *kt_row_take_credential(struct kt_registry *r)
 
 	if (r->dirty_credentials != 0) {
 		row = credential_at(r, r->dirty_credentials - 1);
-		take(&r->dirty_credentials, &row->next_dirty);
+		kt_dirty_take(&r->dirty_credentials, &row->next_dirty);
 	}
 	return row;
 }
@@ -346,7 +348,7 @@ struct kt_ticket_row *kt_row_take_ticket(struct kt_registry *r)
 
 	if (r->dirty_tickets != 0) {
 		row = ticket_at(r, r->dirty_tickets - 1);
-		take(&r->dirty_tickets, &row->next_dirty);
+		kt_dirty_take(&r->dirty_tickets, &row->next_dirty);
 	}
 	return row;
 }
@@ -357,7 +359,7 @@ struct kt_denied_row *kt_row_take_denied(struct kt_registry *r)
 
 	if (r->dirty_denied != 0) {
 		row = denied_at(r, r->dirty_denied - 1);
-		take(&r->dirty_denied, &row->next_dirty);
+		kt_dirty_take(&r->dirty_denied, &row->next_dirty);
 	}
 	return row;
 }
@@ -371,6 +373,7 @@ static void init(struct kt_registry *r)
 	r->credentials.row_size = sizeof(struct kt_credential_row);
 	r->tickets.row_size = sizeof(struct kt_ticket_row);
 	r->denied.row_size = sizeof(struct kt_denied_row);
+	r->operators.row_size = sizeof(struct kt_operator_row);
 }
 
 enum kt_err kt_registry_new(struct kt_registry **out)
@@ -390,6 +393,7 @@ static void clear(struct kt_registry *r)
 	kt_slab_clear(&r->credentials);
 	kt_slab_clear(&r->tickets);
 	kt_slab_clear(&r->denied);
+	kt_slab_clear(&r->operators);
 	kt_table_clear(&r->by_id);
 	kt_table_clear(&r->by_fp);
 	kt_table_clear(&r->by_key);
@@ -397,6 +401,7 @@ static void clear(struct kt_registry *r)
 	kt_table_clear(&r->by_ticket);
 	kt_table_clear(&r->by_bound);
 	kt_table_clear(&r->by_denied);
+	kt_table_clear(&r->by_operator);
 }
 
 void kt_registry_free(struct kt_registry *registry)

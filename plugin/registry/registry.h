@@ -3,8 +3,8 @@
  *
  * The only function that changes it is kt_registry_apply, at start (replay) and live alike; so what
  * memory says is what the ledger says. Open-addressing tables by fingerprint, key id, device id
- * (bytewise; unique ignoring case) and ticket: a look-up costs one probe. Decides nothing about
- * sessions or rights. Broker's thread only. kt_registry_dirty feeds the index (store/).
+ * (bytewise; unique ignoring case), ticket and operator: a look-up costs one probe. Decides nothing
+ * about sessions or rights. Broker's thread only. kt_registry_dirty feeds the index (store/).
  */
 #ifndef KT_REGISTRY_H
 #define KT_REGISTRY_H
@@ -92,6 +92,17 @@ struct kt_ticket_entry { /* read-only */
 	struct kt_device_id used_for;
 };
 
+/* An operator of the ledger; those of the configuration are not here. Read-only. */
+struct kt_operator_entry {
+	struct kt_device_id name; /* of the certificate's URI; has the form of a device id */
+	struct kt_fingerprint fp;
+	enum kt_role role;
+	bool is_removed; /* the name stays known, and with it what was there */
+	int64_t since_us;
+	char by[KT_ACTOR_MAX + 1]; /* who added or removed it */
+	uint64_t changed_seq;	   /* another one: all that rests on the entry is over */
+};
+
 KT_MUST_CHECK enum kt_err kt_registry_new(struct kt_registry **out);
 void kt_registry_free(struct kt_registry *registry);
 
@@ -121,6 +132,16 @@ const struct kt_ticket_entry *kt_registry_find_ticket(const struct kt_registry *
 						      const uint8_t sha256[static 32]);
 /* Devices in order of creation, tombstones included; *cursor starts at 0; NULL at the end. */
 const struct kt_device *kt_registry_next_device(const struct kt_registry *registry, size_t *cursor);
+
+/* Removed ones, too; NULL if unknown. Borrowed, as above. */
+const struct kt_operator_entry *kt_registry_find_operator(const struct kt_registry *registry,
+							  const char *name);
+/* Ignoring case. */
+const struct kt_operator_entry *kt_registry_find_operator_nocase(const struct kt_registry *registry,
+								 const char *name);
+/* In the order in which the names were first added, removed ones included; *cursor starts at 0. */
+const struct kt_operator_entry *kt_registry_next_operator(const struct kt_registry *registry,
+							  size_t *cursor);
 
 /*
  * The time at which @device said promoted_op, and what its promoted_op was until then. No record,

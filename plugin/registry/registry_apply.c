@@ -369,6 +369,7 @@ static void apply_restore(struct change *c)
 		close_op(c, row, KT_CREDENTIAL_LOST);
 		edit_end(c, row);
 	}
+	kt_operator_apply_restore(c->r, c->rec);
 	c->r->restore_seq = c->rec->seq;
 }
 
@@ -473,6 +474,16 @@ static void apply_reconcile_end(struct change *c)
 	c->r->restore_seq = 0;
 }
 
+static void apply_operator_add(struct change *c)
+{
+	kt_operator_apply_add(c->r, c->rec);
+}
+
+static void apply_operator_remove(struct change *c)
+{
+	kt_operator_apply_remove(c->r, c->rec);
+}
+
 static const struct effect {
 	void (*apply)(struct change *c);
 	bool makes_device;
@@ -502,6 +513,8 @@ static const struct effect {
 	[KT_RECORD_TICKET_VOID] = {apply_ticket_void, false},
 	[KT_RECORD_ADOPT] = {apply_adopt, true},
 	[KT_RECORD_RECONCILE_END] = {apply_reconcile_end, false},
+	[KT_RECORD_OPERATOR_ADD] = {apply_operator_add, false},
+	[KT_RECORD_OPERATOR_REMOVE] = {apply_operator_remove, false},
 };
 
 /* Everything that can fail, before anything changes. */

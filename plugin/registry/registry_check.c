@@ -52,7 +52,8 @@
  * op.raise      | ACTIVE, not enrolling, op > device.op    | open op closed, op raised
  * clock.confirm | -                                        | registry time = the record's
  * ledger.       | -                                        | every op closed, its pending LOST;
- *  restore      |                                          | reconciling from here on
+ *  restore      |                                          | every operator removed; reconciling
+ *               |                                          | from here on
  * restore.      | reconciling; id unknown (ignoring case)  | device made NEW if need be; op and
  *  device       | or known and IDLE                        | generation raised; frozen if it was
  * restore.      | reconciling, known; SUPERSEDED, REVOKED, | so remembered; a current one that was
@@ -65,6 +66,10 @@
  *               | every proven one; key not denied and     | next op; this one CURRENT, ACTIVE,
  *               | free, fingerprint unknown, or both LOST  | adopted
  * reconcile.end | reconciling                              | not reconciling
+ * operator.add  | name unknown (ignoring case), or the very| there, with this certificate and role
+ *               | same, removed                            |
+ * operator.     | there                                    | removed; the name stays known
+ *  remove       |                                          |
  *
  * An enrolment's pending credential may lie in a box for months: nothing that the old hub does
  * (op.open, op.raise, freeze) may end it. A void ticket is used, by nobody (key id zero). Expiry of
@@ -342,6 +347,28 @@ static bool check_reconciling(const struct kt_registry *r, const struct kt_recor
 	return r->restore_seq != 0;
 }
 
+static bool check_operator_add(const struct kt_registry *r, const struct kt_record *rec,
+			       const struct kt_device *d)
+{
+	const struct kt_operator_row *row = kt_row_operator_nocase(r, rec->name.s);
+
+	(void)d;
+	if (rec->role <= KT_ROLE_NONE || rec->role >= KT_ROLE_COUNT)
+		return false;
+	if (row == NULL)
+		return kt_is_device_id(rec->name.s, strlen(rec->name.s));
+	return row->o.is_removed && strcmp(row->o.name.s, rec->name.s) == 0;
+}
+
+static bool check_operator_remove(const struct kt_registry *r, const struct kt_record *rec,
+				  const struct kt_device *d)
+{
+	const struct kt_operator_row *row = kt_row_operator(r, rec->name.s);
+
+	(void)d;
+	return row != NULL && !row->o.is_removed;
+}
+
 static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 					     const struct kt_record *rec,
 					     const struct kt_device *d) = {
@@ -370,6 +397,8 @@ static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 	[KT_RECORD_TICKET_VOID] = check_ticket_void,
 	[KT_RECORD_ADOPT] = check_adopt,
 	[KT_RECORD_RECONCILE_END] = check_reconciling,
+	[KT_RECORD_OPERATOR_ADD] = check_operator_add,
+	[KT_RECORD_OPERATOR_REMOVE] = check_operator_remove,
 };
 
 enum kt_err kt_registry_check(const struct kt_registry *registry, const struct kt_record *record)

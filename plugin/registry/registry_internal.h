@@ -89,8 +89,14 @@ struct kt_denied_row {
 	uint32_t next_dirty;
 };
 
+struct kt_operator_row {
+	struct kt_operator_entry o; /* first */
+	uint32_t row;
+	uint32_t next_dirty;
+};
+
 struct kt_registry {
-	struct kt_slab devices, credentials, tickets, denied;
+	struct kt_slab devices, credentials, tickets, denied, operators;
 	struct kt_table by_id;	       /* devices, by id in lower case */
 	struct kt_table by_fp;	       /* credentials */
 	struct kt_table by_key;	       /* credentials */
@@ -98,7 +104,9 @@ struct kt_registry {
 	struct kt_table by_ticket;     /* tickets */
 	struct kt_table by_bound;      /* tickets for one device, by that device's id; repeats */
 	struct kt_table by_denied;
-	uint32_t dirty_devices, dirty_credentials, dirty_tickets, dirty_denied; /* list heads */
+	struct kt_table by_operator; /* operators, by name in lower case */
+	/* list heads */
+	uint32_t dirty_devices, dirty_credentials, dirty_tickets, dirty_denied, dirty_operators;
 	struct kt_registry_counts counts;
 	uint64_t seq;
 	uint64_t restore_seq; /* of the ledger.restore in force; 0: not reconciling */
@@ -110,7 +118,7 @@ struct kt_registry {
 uint64_t kt_hash_sha256(const uint8_t sha256[static 32]);
 uint64_t kt_hash_id(const char *id); /* ignoring case */
 kt_table_hash kt_hash_device_row, kt_hash_registered_row, kt_hash_fp_row, kt_hash_key_row,
-	kt_hash_ticket_row, kt_hash_bound_row, kt_hash_denied_row;
+	kt_hash_ticket_row, kt_hash_bound_row, kt_hash_denied_row, kt_hash_operator_row;
 
 /* --- rows by key, changeable; NULL if there is none --- */
 struct kt_device_row *kt_row_device(const struct kt_registry *r, const char *id);
@@ -121,6 +129,8 @@ struct kt_credential_row *kt_row_credential(const struct kt_registry *r,
 struct kt_credential_row *kt_row_key(const struct kt_registry *r, const struct kt_key_id *key);
 struct kt_ticket_row *kt_row_ticket(const struct kt_registry *r, const uint8_t sha256[static 32]);
 struct kt_denied_row *kt_row_denied(const struct kt_registry *r, const struct kt_key_id *key);
+struct kt_operator_row *kt_row_operator(const struct kt_registry *r, const char *name);
+struct kt_operator_row *kt_row_operator_nocase(const struct kt_registry *r, const char *name);
 
 /* Does this issue answer @d's open rotation (else it is an enrolment)? @d may be NULL. */
 bool kt_registry_is_rotation(const struct kt_record *record, const struct kt_device *d);
@@ -134,20 +144,31 @@ struct kt_credential_row *kt_row_add_credential(struct kt_registry *r,
 						const struct kt_credential *c);
 struct kt_ticket_row *kt_row_add_ticket(struct kt_registry *r, const struct kt_ticket_entry *t);
 struct kt_denied_row *kt_row_add_denied(struct kt_registry *r, const struct kt_key_id *key);
+struct kt_operator_row *kt_row_add_operator(struct kt_registry *r, const struct kt_device_id *name);
 /* Sets or (NULL) drops the key that may enrol as the device; keeps by_registered in step. */
 void kt_row_register(struct kt_registry *r, struct kt_device_row *row, const struct kt_key_id *key);
 /* Adds (+1) or takes away (-1) what the device contributes to the counts. */
 void kt_row_count(struct kt_registry *r, const struct kt_device_row *row, int sign);
 
 /* --- what the index has to write --- */
+void kt_dirty_mark(uint32_t *head, uint32_t *next_dirty, uint32_t row);
+void kt_dirty_take(uint32_t *head, uint32_t *next_dirty);
 void kt_row_mark_device(struct kt_registry *r, struct kt_device_row *row);
 void kt_row_mark_credential(struct kt_registry *r, struct kt_credential_row *row);
 void kt_row_mark_ticket(struct kt_registry *r, struct kt_ticket_row *row);
 void kt_row_mark_denied(struct kt_registry *r, struct kt_denied_row *row);
+void kt_row_mark_operator(struct kt_registry *r, struct kt_operator_row *row);
 /* Takes the first row off a dirty list (newest change first); NULL when it is empty. */
 struct kt_device_row *kt_row_take_device(struct kt_registry *r);
 struct kt_credential_row *kt_row_take_credential(struct kt_registry *r);
 struct kt_ticket_row *kt_row_take_ticket(struct kt_registry *r);
 struct kt_denied_row *kt_row_take_denied(struct kt_registry *r);
+struct kt_operator_row *kt_row_take_operator(struct kt_registry *r);
+
+/* --- registry_operator.c: what records make of operators; the check has been made --- */
+void kt_operator_apply_add(struct kt_registry *r, const struct kt_record *record);
+void kt_operator_apply_remove(struct kt_registry *r, const struct kt_record *record);
+/* An older ledger was accepted: who was removed since is not known, so all are. */
+void kt_operator_apply_restore(struct kt_registry *r, const struct kt_record *record);
 
 #endif

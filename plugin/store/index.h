@@ -1,8 +1,8 @@
 /*
  * index - SQLite over the ledger: a faster start, never the truth. Only index_sqlite.c has SQLite.
  *
- * Holds the rows of devices, credentials, tickets and denied keys as of ledger_seq, ledger_head.
- * May lag behind the ledger, may be deleted: it is rebuilt. One thread at a time.
+ * Holds the rows of devices, credentials, tickets, denied keys and operators as of ledger_seq,
+ * ledger_head. May lag behind the ledger, may be deleted: it is rebuilt. One thread at a time.
  */
 #ifndef KT_INDEX_H
 #define KT_INDEX_H
@@ -16,7 +16,7 @@ struct kt_index;
 struct kt_index_batch; /* images of changed rows, made on the broker's thread, written on the
 			  ledger's */
 
-enum { KT_INDEX_VERSION = 3 };
+enum { KT_INDEX_VERSION = 4 };
 
 /*
  * Creates it (0600, through @fs) if need be; the rest is SQLite's, through its default VFS. WAL,

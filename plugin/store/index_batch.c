@@ -87,6 +87,17 @@ static enum kt_err add_denied(struct kt_index_batch *batch, const struct kt_deni
 	return err;
 }
 
+static enum kt_err add_operator(struct kt_index_batch *batch, const struct kt_operator_row *row)
+{
+	void *items = batch->operators;
+	enum kt_err err = grow(&items, batch->operator_count, sizeof(*batch->operators));
+
+	batch->operators = items;
+	if (err == KT_ERR_OK)
+		batch->operators[batch->operator_count++] = *row;
+	return err;
+}
+
 enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch **out)
 {
 	struct kt_index_batch *batch = calloc(1, sizeof(*batch));
@@ -94,6 +105,7 @@ enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch
 	const struct kt_credential_row *credential;
 	const struct kt_ticket_row *ticket;
 	const struct kt_denied_row *denied;
+	const struct kt_operator_row *operator_row;
 	enum kt_err err = batch == NULL ? KT_ERR_NOMEM : KT_ERR_OK;
 
 	*out = NULL;
@@ -110,6 +122,8 @@ enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch
 		err = add_ticket(batch, ticket);
 	while (err == KT_ERR_OK && (denied = kt_row_take_denied(registry)) != NULL)
 		err = add_denied(batch, denied);
+	while (err == KT_ERR_OK && (operator_row = kt_row_take_operator(registry)) != NULL)
+		err = add_operator(batch, operator_row);
 	if (err != KT_ERR_OK) {
 		kt_index_batch_free(batch);
 		return err;
@@ -128,5 +142,6 @@ void kt_index_batch_free(struct kt_index_batch *batch)
 	free(batch->credentials);
 	free(batch->tickets);
 	free(batch->denied);
+	free(batch->operators);
 	free(batch);
 }

@@ -99,6 +99,22 @@ enum kt_err kt_index_restore_denied(struct kt_registry *registry, const struct k
 	return err;
 }
 
+enum kt_err kt_index_restore_operator(struct kt_registry *registry,
+				      const struct kt_operator_row *image)
+{
+	const struct kt_operator_entry *o = &image->o;
+	enum kt_err err;
+
+	if (image->row != registry->operators.count ||
+	    !kt_is_device_id(o->name.s, strlen(o->name.s)) ||
+	    kt_row_operator_nocase(registry, o->name.s) != NULL || o->role == KT_ROLE_NONE)
+		return KT_ERR_CORRUPT;
+	err = kt_registry_reserve(registry);
+	if (err == KT_ERR_OK)
+		kt_row_add_operator(registry, &o->name)->o = *o;
+	return err;
+}
+
 static bool is_sound(const struct kt_device *d)
 {
 	return (d->current != NULL) == (d->state == KT_DEVICE_ACTIVE) &&

@@ -31,6 +31,8 @@ struct kt_index_batch {
 	size_t ticket_count;
 	struct kt_denied_row *denied;
 	size_t denied_count;
+	struct kt_operator_row *operators;
+	size_t operator_count;
 	int64_t time_us;
 	uint64_t restore_seq;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
@@ -45,6 +47,7 @@ enum kt_index_put {
 	KT_INDEX_PUT_CREDENTIAL,
 	KT_INDEX_PUT_TICKET,
 	KT_INDEX_PUT_DENIED,
+	KT_INDEX_PUT_OPERATOR,
 	KT_INDEX_PUT_COUNT
 };
 
@@ -52,7 +55,7 @@ enum kt_index_put {
 #define KT_INDEX_FIRST_META                                                                        \
 	"INSERT INTO meta VALUES(1, 0, zeroblob(32), 0, '', 0, 5401896054858137803);"
 
-enum { KT_INDEX_TABLES = 5 };
+enum { KT_INDEX_TABLES = 6 };
 extern const char kt_index_schema[];
 extern const char *const kt_index_put_text[KT_INDEX_PUT_COUNT];
 
@@ -68,6 +71,8 @@ KT_MUST_CHECK enum kt_err kt_index_restore_ticket(struct kt_registry *registry,
 						  const struct kt_ticket_row *image);
 KT_MUST_CHECK enum kt_err kt_index_restore_denied(struct kt_registry *registry,
 						  const struct kt_denied_row *image);
+KT_MUST_CHECK enum kt_err kt_index_restore_operator(struct kt_registry *registry,
+						    const struct kt_operator_row *image);
 /* When all rows are in: do devices and credentials fit together? Sets the counts. */
 KT_MUST_CHECK enum kt_err kt_index_restore_end(struct kt_registry *registry);
 

@@ -8,7 +8,7 @@
  */
 const char kt_index_schema[] =
 	"PRAGMA application_id = 1263814008;" /* "KTix" */
-	"PRAGMA user_version = 3;"
+	"PRAGMA user_version = 4;"
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY, ledger_seq INTEGER NOT NULL,"
 	" ledger_head BLOB NOT NULL, time_us INTEGER NOT NULL, trust_domain TEXT NOT NULL,"
 	" restore_seq INTEGER NOT NULL,"
@@ -33,7 +33,10 @@ const char kt_index_schema[] =
 	" used INTEGER NOT NULL, used_by BLOB NOT NULL, used_for TEXT NOT NULL,"
 	" digest INTEGER NOT NULL);"
 	"CREATE TABLE denied(row INTEGER PRIMARY KEY, key_id BLOB NOT NULL,"
-	" denied INTEGER NOT NULL, digest INTEGER NOT NULL);";
+	" denied INTEGER NOT NULL, digest INTEGER NOT NULL);"
+	"CREATE TABLE operator(row INTEGER PRIMARY KEY, name TEXT NOT NULL, fp BLOB NOT NULL,"
+	" role TEXT NOT NULL, removed INTEGER NOT NULL, since_us INTEGER NOT NULL,"
+	" changed_by TEXT NOT NULL, changed_seq INTEGER NOT NULL, digest INTEGER NOT NULL);";
 
 const char *const kt_index_put_text[KT_INDEX_PUT_COUNT] = {
 	[KT_INDEX_PUT_META] = "UPDATE meta SET ledger_seq = ?, ledger_head = ?, time_us = ?,"
@@ -44,4 +47,5 @@ const char *const kt_index_put_text[KT_INDEX_PUT_COUNT] = {
 		"INSERT OR REPLACE INTO credential VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_TICKET] = "INSERT OR REPLACE INTO ticket VALUES(?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_DENIED] = "INSERT OR REPLACE INTO denied VALUES(?,?,?,?)",
+	[KT_INDEX_PUT_OPERATOR] = "INSERT OR REPLACE INTO operator VALUES(?,?,?,?,?,?,?,?,?)",
 };

@@ -269,6 +269,22 @@ static enum kt_err write_denied(struct kt_index *index, const struct kt_denied_r
 	return put_done(index, &row);
 }
 
+static enum kt_err write_operator(struct kt_index *index, const struct kt_operator_row *image)
+{
+	const struct kt_operator_entry *o = &image->o;
+	struct kt_row_out row = {.stmt = index->put[KT_INDEX_PUT_OPERATOR]};
+
+	kt_put_i64(&row, image->row);
+	kt_put_text(&row, o->name.s);
+	kt_put_blob(&row, o->fp.b, sizeof(o->fp.b));
+	kt_put_text(&row, kt_role_name(o->role));
+	kt_put_i64(&row, o->is_removed);
+	kt_put_i64(&row, o->since_us);
+	kt_put_text(&row, o->by);
+	kt_put_u64(&row, o->changed_seq);
+	return put_done(index, &row);
+}
+
 static enum kt_err write_batch(struct kt_index *index, const struct kt_index_batch *batch)
 {
 	enum kt_err err = KT_ERR_OK;
@@ -281,6 +297,8 @@ static enum kt_err write_batch(struct kt_index *index, const struct kt_index_bat
 		err = write_ticket(index, &batch->tickets[i]);
 	for (size_t i = 0; err == KT_ERR_OK && i < batch->denied_count; i++)
 		err = write_denied(index, &batch->denied[i]);
+	for (size_t i = 0; err == KT_ERR_OK && i < batch->operator_count; i++)
+		err = write_operator(index, &batch->operators[i]);
 	return err;
 }
 
@@ -322,7 +340,8 @@ enum kt_err kt_index_clear(struct kt_index *index)
 {
 	return run(index, "BEGIN IMMEDIATE;"
 			  "DELETE FROM device; DELETE FROM credential; DELETE FROM ticket;"
-			  "DELETE FROM denied; DELETE FROM meta;" KT_INDEX_FIRST_META "COMMIT");
+			  "DELETE FROM denied; DELETE FROM operator;"
+			  "DELETE FROM meta;" KT_INDEX_FIRST_META "COMMIT");
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -431,6 +450,21 @@ static enum kt_err read_denied(struct kt_registry *registry, struct kt_row_in *r
 	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_denied(registry, &image);
 }
 
+static enum kt_err read_operator(struct kt_registry *registry, struct kt_row_in *row)
+{
+	struct kt_operator_row image = {.row = kt_get_u32(row)};
+	struct kt_operator_entry *o = &image.o;
+
+	kt_get_text(row, o->name.s, sizeof(o->name.s));
+	kt_get_hash(row, o->fp.b);
+	o->role = kt_role_from_name(kt_get_string(row));
+	o->is_removed = kt_get_bool(row);
+	o->since_us = kt_get_i64(row, 0, INT64_MAX);
+	kt_get_text(row, o->by, sizeof(o->by));
+	o->changed_seq = kt_get_u64(row);
+	return row->is_bad ? KT_ERR_CORRUPT : kt_index_restore_operator(registry, &image);
+}
+
 static enum kt_err read_meta(struct kt_registry *registry, struct kt_row_in *row)
 {
 	uint8_t head[32];
@@ -500,6 +534,7 @@ enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
 		{"SELECT * FROM credential ORDER BY row", read_credential},
 		{"SELECT * FROM ticket ORDER BY row", read_ticket},
 		{"SELECT * FROM denied ORDER BY row", read_denied},
+		{"SELECT * FROM operator ORDER BY row", read_operator},
 	};
 	enum kt_err err = KT_ERR_OK;
 

@@ -304,6 +304,18 @@ static enum kt_err plan_restore(struct restore *r)
 	return kt_restore_plan_add(&r->plan, &record);
 }
 
+/* ledger.restore ends them all: who was removed in records that nobody has is not known. */
+static uint64_t count_operators(const struct kt_registry *registry)
+{
+	const struct kt_operator_entry *entry;
+	uint64_t count = 0;
+	size_t cursor = 0;
+
+	while ((entry = kt_registry_next_operator(registry, &cursor)) != NULL)
+		count += entry->is_removed ? 0 : 1;
+	return count;
+}
+
 static enum kt_err plan_all(struct restore *r)
 {
 	enum kt_err err = KT_ERR_OK;
@@ -314,6 +326,7 @@ static enum kt_err plan_all(struct restore *r)
 					   .found = &r->report->found};
 	if (!r->req->is_accepted)
 		return KT_ERR_OK;
+	r->report->found.operators = count_operators(r->registry);
 	err = plan_begin(r);
 	if (err == KT_ERR_OK)
 		err = plan_restore(r);

@@ -39,7 +39,8 @@ struct kt_restore_found { /* what came back from index and present ledger */
 	uint64_t quarantined;
 	uint64_t tickets;
 	uint64_t denied;
-	uint64_t left_out; /* does not fit the accepted ledger: of another history */
+	uint64_t operators; /* that the accepted ledger has, and that are none any more */
+	uint64_t left_out;  /* does not fit the accepted ledger: of another history */
 };
 
 struct kt_restore_report {

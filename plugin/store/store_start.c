@@ -243,6 +243,8 @@ static void forget_changes(struct kt_registry *registry)
 		;
 	while (kt_row_take_denied(registry) != NULL)
 		;
+	while (kt_row_take_operator(registry) != NULL)
+		;
 }
 
 static enum kt_err replay(void *arg, const struct kt_record *record, const uint8_t hash[static 32])

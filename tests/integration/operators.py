@@ -23,7 +23,7 @@ def told(who, **command):
     return responses[0]
 
 
-def refused(name, error, who, **command):
+def refused(name, error, who, /, **command):
     answer = told(who, **command)
     scene.equal(name, (answer.get("error"), "data" in answer), (error, False))
     scene.check(f"{name}: in a sentence, too", len(answer.get("detail", "")) > 5, answer)
@@ -87,10 +87,18 @@ done("release", device="hub-1")
 done("confirmClock")
 refused("nothing is reconciled", "state", admin, command="endReconcile", note="done")  # with a restore: test_restore.sh
 answered.add("endReconcile")
+done("addOperator", name="ann", fp="ab" * 32, role="revoker", note="nights")
+listed = done("listOperators", "operators", "total")
+scene.equal("who may command is listed, and by what", [(o["name"], o["role"], o["source"], o["kind"]) for o in listed["operators"]],
+            [(scene.socket, "admin", "config", "socket"), ("vera", "viewer", "config", "certificate"),
+             ("alice", "admin", "config", "certificate"), ("bob", "admin", "config", "user"),
+             ("ann", "revoker", "ledger", "certificate")])
+done("removeOperator", name="ann")
 done("revoke", device="hub-1", emergency=True)
 done("deleteDevice", device="hub-2")
 every = {"createDevice", "createTicket", "listDevices", "getDevice", "listPending", "approve", "deny", "rotate", "cancel", "challenge",
-         "quarantine", "release", "confirmClock", "endReconcile", "revoke", "deleteDevice", "status"}
+         "quarantine", "release", "confirmClock", "endReconcile", "revoke", "deleteDevice", "status",
+         "addOperator", "removeOperator", "listOperators"}
 scene.equal("these are all the commands that there are", answered, every)
 scene.check("a ticket is in the answer alone", ticket not in scene.log_from(0) and ticket.split(".")[1][:40] not in scene.log_from(0))
 
@@ -104,14 +112,17 @@ for client in (viewer, admin):
 hub = scene.new_hub("hub-4")
 agent = scene.agent("hub-4", hub)
 before = told(viewer, command="status")["data"]["seq"]
-for command, fields in (("status", {}), ("listDevices", {}), ("getDevice", dict(device="hub-4")), ("listPending", {})):
+for command, fields in (("status", {}), ("listDevices", {}), ("getDevice", dict(device="hub-4")), ("listPending", {}),
+                        ("listOperators", {})):
     scene.check(f"a viewer may {command}", "error" not in told(viewer, command=command, **fields))
 changing = (("createDevice", dict(device="hub-9")), ("createTicket", dict(device="hub-4")), ("approve", dict(keyId=key, device="hub-9")),
             ("deny", dict(keyId=key)), ("rotate", dict(device="hub-4")), ("rotate", dict(all=True, expect=1)),
             ("cancel", dict(device="hub-4")), ("challenge", dict(device="hub-4")), ("quarantine", dict(device="hub-4")),
             ("release", dict(device="hub-4")), ("release", dict(device="hub-4", freeze=True)), ("confirmClock", {}),
-            ("endReconcile", {}), ("revoke", dict(device="hub-4", emergency=True)), ("deleteDevice", dict(device="hub-4")))
-scene.equal("every other command is tried", {c for c, _ in changing} | {"status", "listDevices", "getDevice", "listPending"}, every)
+            ("endReconcile", {}), ("revoke", dict(device="hub-4", emergency=True)), ("deleteDevice", dict(device="hub-4")),
+            ("addOperator", dict(name="vera", fp="ab" * 32, role="admin")), ("removeOperator", dict(name="alice")))
+scene.equal("every other command is tried", {c for c, _ in changing} | {"status", "listDevices", "getDevice", "listPending", "listOperators"},
+            every)
 start = scene.log_size()
 for command, fields in changing:
     refused(f"a viewer may not {command}{' ' + next(iter(fields)) if fields else ''}", "denied", viewer, command=command, **fields)

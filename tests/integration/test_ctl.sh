@@ -229,6 +229,29 @@ check 'but he may watch' wait_for_lines 10 "$KT_TMP/broker.log" 'keyturn/v1/even
 once 'what an admin does' 0 '^hub-6: created$' over_tls alice create-device hub-6
 check 'and sees it' wait_for_line 10 "$KT_TMP/vera.log" 'device\.created device=hub-6'
 
+# --- operators -----------------------------------------------------------------------------------------------------
+
+FP=$(openssl x509 -in "$KT_TMP/pki/operator-mallory.pem" -outform DER | sha256sum | cut -d' ' -f1)
+once 'who is in no configuration is added' 0 '^mallory: done$' ctl operator add mallory "sha256:$FP" rotator --note nights
+once 'not twice' 1 '^keyturnctl: mallory: exists' ctl operator add mallory "$FP" viewer
+once 'nor over one of the configuration' 1 '^keyturnctl: alice: exists' ctl operator add alice "$FP" viewer
+says 'a role that is none' 2 'is no role' ctl operator add dave "$FP" root
+says 'a fingerprint that is none' 2 'is no fingerprint' ctl operator add dave sha256:12 viewer
+says 'he is let in' 0 '^hub-1 ' over_tls mallory list
+once 'with the rights of his role' 1 '^keyturnctl: hub-9: denied' over_tls mallory create-device hub-9
+once 'and no others' 1 '^keyturnctl: hub-9: not.found' over_tls mallory rotate hub-9
+says 'the list has him' 0 '^mallory +rotator +ledger +certificate +20[^ ]+ +op:unix +[0-9a-f]{64}$' ctl operator list
+says 'and those of the configuration' 0 '^vera +viewer +config +certificate +- +- +[0-9a-f]{64}$' ctl operator list
+says 'as JSON' 0 '^\{"operators":\[.*"name":"mallory".*\],"total":4\}$' ctl operator list --json
+says 'nobody was removed yet' 0 '^NAME' ctl operator list --removed
+once 'who stands in keyturn.conf is not removed' 1 'alice: state: name stands in keyturn\.conf' ctl operator remove alice
+once 'nor is nobody' 1 '^keyturnctl: nobody: not.found' ctl operator remove nobody
+once 'he removes nobody, either' 1 '^keyturnctl: mallory: denied' over_tls mallory operator remove mallory
+once 'an admin removes him' 0 '^mallory: done$' over_tls alice operator remove mallory --note left
+says 'he is not let in any more' 3 'refuses' over_tls mallory list
+says 'he is remembered' 0 '^mallory +rotator +ledger .* op:alice ' ctl operator list --removed
+says 'and not listed' 0 '"total":3\}$' ctl operator list --json
+
 # --- hubs that answer ---------------------------------------------------------------------------------------------
 
 probe "$KT_ROOT/tests/integration/ctl.py"

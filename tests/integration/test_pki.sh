@@ -118,6 +118,9 @@ check_eq 'operator prints the configuration line' "$LINE" \
 	"operator = cert:spiffe://$TD/operator/alice sha256:$FP admin"
 check_eq 'and the role asked for' \
 	"$("$KT_PKI" operator "$P" --name bob --role viewer 2>/dev/null | sed 's/.* //')" viewer
+for role in rotator enroller revoker admin; do
+	check_eq "or $role" "$("$KT_PKI" operator "$P" --name "a-$role" --role "$role" 2>/dev/null | sed 's/.* //')" "$role"
+done
 verify operator-alice.pem -purpose sslclient
 check_eq "the operator's only name" "$(extension "$P/operator-alice.pem" 'Subject Alternative Name')" \
 	"plain URI:spiffe://$TD/operator/alice"

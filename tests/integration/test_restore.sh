@@ -118,6 +118,21 @@ scene_start
 all_back hub-a hub-s hub-r
 check_eq 'no hub had to rotate' "$(generation hub-a) $(generation hub-s) $(generation hub-r)" '1 1 1'
 
+# --- operators of the ledger: two before the backup, of whom one is removed after it ------------------------
+
+for name in carol dave; do
+	"$KT_PKI" operator "$KT_TMP/pki" --name "$name" >"$KT_TMP/$name.line" 2>>"$KT_TMP/pki.log"
+	check "$name is an operator" ctl operator add "$name" \
+		"$(grep -o 'sha256:[0-9a-f]*' "$KT_TMP/$name.line")" viewer
+done
+as() { # NAME COMMAND...
+	local name=$1
+	shift
+	"$CTL" --host localhost --port "$PORT" --cafile "$KT_TMP/pki/root.pem" \
+		--cert "$KT_TMP/pki/operator-$name.pem" --key "$KT_TMP/pki/operator-$name.key" "$@"
+}
+check 'and is let in' as carol status
+
 # --- a backup beside the running broker ----------------------------------------------------------------------
 
 says 'a backup is made' 0 '^head  *[0-9a-f]{64}$' offline backup "$KT_TMP/backup"
@@ -134,6 +149,8 @@ keep_identity hub-r old-r
 check 'hub-a rotates' ctl rotate hub-a
 check 'to generation 2' wait_for 60 is_online hub-a 2
 check 'and promotes it' wait_for_lines 40 "$KT_TMP/broker.log" 'event=rotation\.promoted device=hub-a ' 2
+check 'carol is removed' ctl operator remove carol
+check_fails 'and stays out' 3 as carol status
 check 'hub-r is revoked' ctl revoke hub-r --yes --emergency
 enrol hub-n
 all_back hub-n
@@ -150,6 +167,7 @@ says 'another head is refused' 5 'that is not the head' offline restore --accept
 says 'the word for none as well' 5 'that is not the head' offline restore --accept-rollback lost
 start_fails 'and the start still says' "--accept-rollback $HEAD"
 says 'the right one is accepted' 0 'cannot be promised' offline restore --accept-rollback "$HEAD" --note 'disk died'
+check_line 'operators have to be added again' <(printf '%s\n' "$KT_OUT") '^2 operators .* keyturnctl operator list --removed$'
 check_line 'a revoke came back' <(printf '%s\n' "$KT_OUT") '^devices revoked  *1$'
 says 'the ledger is whole' 0 '^verdict  *whole$' offline audit verify
 check_line 'it begins with the backup' "$KT_TMP/ledger/ledger.kt" "\"kind\":\"ledger.restore\",\"head\":\"$HEAD\""
@@ -172,6 +190,11 @@ check 'hub-a has its topics' gets_in hub-a "$KT_TMP/now-a.pem"
 check_fails 'its replaced key stays out' 135 gets_in hub-a "$KT_TMP/old-a.pem"
 check_fails 'hub-r, revoked after the backup, stays out' 135 gets_in hub-r "$KT_TMP/old-r.pem"
 check_line 'as revoked' "$KT_TMP/broker.log" 'event=client\.refused reason=cert\.revoked .*device=hub-r'
+check_fails 'carol, removed after the backup, stays out' 3 as carol status
+check_fails 'so does dave: he might have been' 3 as dave status
+says 'who they were is told' 0 '^dave +viewer +ledger ' ctl operator list --removed
+check 'dave is added again' ctl operator add dave "$(grep -o 'sha256:[0-9a-f]*' "$KT_TMP/dave.line")" viewer
+check 'and is let in' as dave status
 check 'an operator ends it' ctl reconcile end --note 'all back'
 says 'once' 1 'state' ctl reconcile end
 check_eq 'status knows' "$(ctl status --json | grep -o '"reconciling":[a-z]*')" '"reconciling":false'

@@ -106,6 +106,24 @@ struct kt_outcome kt_reconcile_end(struct kt_core *core, const char *actor, cons
 	return play();
 }
 
+struct kt_outcome kt_operator_add(struct kt_core *core, const struct kt_new_operator *new_operator,
+				  const char *actor, const char *words)
+{
+	(void)core;
+	note("addOperator(%s,%02x,%s,%s,%s) ", new_operator->name.s, new_operator->fp.b[31],
+	     kt_role_name(new_operator->role), actor, words);
+	return play();
+}
+
+struct kt_outcome kt_operator_remove(struct kt_core *core, const char *name,
+				     const struct kt_session *asker, const char *words)
+{
+	(void)core;
+	assert_ptr_equal(asker, stage->asker);
+	note("removeOperator(%s,%s) ", name, words);
+	return play();
+}
+
 struct kt_outcome kt_challenge_send(struct kt_core *core, const struct kt_device *device,
 				    const char *actor)
 {

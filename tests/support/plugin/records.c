@@ -69,6 +69,19 @@ struct kt_record record_for(const struct kt_registry *registry, enum kt_record_k
 	r.status = KT_CREDENTIAL_SUPERSEDED;
 	r.frozen = true;
 	memcpy(r.trust_domain, "example.org", sizeof("example.org"));
+	memcpy(r.name.s, "ann", sizeof("ann"));
+	r.role = KT_ROLE_ROTATOR;
+	return r;
+}
+
+struct kt_record record_of_operator(const struct kt_registry *registry, enum kt_record_kind kind,
+				    const char *name, enum kt_role role, uint32_t n)
+{
+	struct kt_record r = record_for(registry, kind, NULL, n);
+
+	if (!kt_device_id_set(&r.name, name, strlen(name)))
+		abort();
+	r.role = role;
 	return r;
 }
 
@@ -146,6 +159,12 @@ static void change_story_record(struct kt_record *rec)
 	case 37:
 		rec->has_ticket = true;
 		return;
+	case 39:
+	case 40:
+		memcpy(rec->name.s, "ben", sizeof("ben"));
+		rec->role = KT_ROLE_ADMIN;
+		memcpy(rec->note, "until May", sizeof("until May"));
+		return;
 	case 25:
 		rec->wipe = true;
 		memcpy(rec->note, "stolen", sizeof("stolen"));
@@ -199,6 +218,9 @@ void story_records(struct kt_record out[static STORY_COUNT])
 		{KT_RECORD_TICKET_CREATE, NULL, 35},
 		{KT_RECORD_TICKET_CREATE, "hub-6", 36},
 		{KT_RECORD_ISSUE, "hub-6", 36},
+		{KT_RECORD_OPERATOR_ADD, NULL, 38},
+		{KT_RECORD_OPERATOR_ADD, NULL, 39},
+		{KT_RECORD_OPERATOR_REMOVE, NULL, 40},
 	};
 	struct kt_registry *r = NULL;
 

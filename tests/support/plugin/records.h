@@ -21,6 +21,9 @@ void ticket_of(uint32_t n, uint8_t out[static 32]);
 struct kt_record record_for(const struct kt_registry *registry, enum kt_record_kind kind,
 			    const char *device, uint32_t n);
 struct kt_record record_begin(void);
+/* operator.add (with fp_of(n), as @role) or operator.remove. */
+struct kt_record record_of_operator(const struct kt_registry *registry, enum kt_record_kind kind,
+				    const char *name, enum kt_role role, uint32_t n);
 
 /* Applies; aborts with the kind's name when it is refused. */
 void take(struct kt_registry *registry, const struct kt_record *record);
@@ -34,12 +37,12 @@ void take_rotated(struct kt_registry *registry, const char *device, uint32_t n);
 struct kt_registry *registry_begun(void);
 
 /*
- * A story with every kind of record, always the same: ledger-v1.kt and index-v3.sqlite hold it.
+ * A story with every kind of record, always the same: ledger-v1.kt and index-v4.sqlite hold it.
  * At its end hub-1 is active with two generations, hub-2's pending enrolment was lost by a restore,
  * hub-3 is revoked, hub-5 adopted, hub-6 has a pending enrolment, hub-9 is deleted, one group
- * ticket is open and one key denied.
+ * ticket is open and one key denied; ann is an operator, ben was one.
  */
-enum { STORY_COUNT = 37 };
+enum { STORY_COUNT = 40 };
 void story_records(struct kt_record out[static STORY_COUNT]);
 
 #endif

@@ -61,6 +61,15 @@ static void put_ticket(FILE *f, const struct kt_ticket_entry *t)
 	(void)fputc('\n', f);
 }
 
+static void put_operator(FILE *f, const struct kt_operator_entry *o)
+{
+	(void)fprintf(f, "operator %s %s removed=%d since=%" PRId64 " by=%s seq=%" PRIu64,
+		      o->name.s, kt_role_name(o->role), o->is_removed, o->since_us, o->by,
+		      o->changed_seq);
+	put_hex(f, "fp", o->fp.b, sizeof(o->fp.b));
+	(void)fputc('\n', f);
+}
+
 char *registry_dump(const struct kt_registry *r)
 {
 	struct kt_registry_counts n = kt_registry_counts(r);
@@ -92,6 +101,8 @@ char *registry_dump(const struct kt_registry *r)
 		put_hex(f, "key", row->key_id.b, 32);
 		(void)fputc('\n', f);
 	}
+	for (uint32_t i = 0; i < r->operators.count; i++)
+		put_operator(f, &((struct kt_operator_row *)kt_slab_at(&r->operators, i))->o);
 	if (fclose(f) != 0)
 		abort();
 	return text;
@@ -173,6 +184,14 @@ void registry_audit(const struct kt_registry *r)
 		n.tickets_open += !row->t.used;
 		require(kt_registry_find_ticket(r, row->t.sha256) == &row->t, "ticket is found",
 			row->t.device.s);
+	}
+	for (uint32_t i = 0; i < r->operators.count; i++) {
+		const struct kt_operator_row *row = kt_slab_at(&r->operators, i);
+
+		require(kt_registry_find_operator(r, row->o.name.s) == &row->o, "operator is found",
+			row->o.name.s);
+		require(row->o.role > KT_ROLE_NONE && row->o.role < KT_ROLE_COUNT, "has a role",
+			row->o.name.s);
 	}
 	n.credentials = r->credentials.count;
 	require(memcmp(&n, &r->counts, sizeof(n)) == 0, "counts", "the registry");

@@ -115,7 +115,29 @@ static void every_option_can_be_given(void **state)
 	kt_config_free(c);
 }
 
-static void operators_come_in_three_kinds_and_two_roles(void **state)
+static void an_operator_has_one_of_five_roles(void **state)
+{
+	static const struct {
+		const char *word;
+		enum kt_role role;
+	} roles[] = {{"viewer", KT_ROLE_VIEWER},
+		     {"rotator", KT_ROLE_ROTATOR},
+		     {"enroller", KT_ROLE_ENROLLER},
+		     {"revoker", KT_ROLE_REVOKER},
+		     {"admin", KT_ROLE_ADMIN}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		char text[1024];
+		(void)snprintf(text, sizeof(text), "operator = user:bob %s\n%s", roles[i].word,
+			       REQUIRED);
+		struct kt_config *c = parsed(text);
+		assert_int_equal(c->operators[0].role, roles[i].role);
+		kt_config_free(c);
+	}
+}
+
+static void operators_come_in_three_kinds(void **state)
 {
 	(void)state;
 	/* the URI is judged against a trust domain that stands further down */
@@ -588,7 +610,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_required_lines_alone_give_every_default),
 		cmocka_unit_test(every_option_can_be_given),
-		cmocka_unit_test(operators_come_in_three_kinds_and_two_roles),
+		cmocka_unit_test(operators_come_in_three_kinds),
+		cmocka_unit_test(an_operator_has_one_of_five_roles),
 		cmocka_unit_test(acl_lines_keep_their_order_and_inner_blanks),
 		cmocka_unit_test(paths_are_brought_to_one_form),
 		cmocka_unit_test(each_malformed_line_is_refused_with_its_number),

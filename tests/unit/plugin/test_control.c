@@ -37,6 +37,14 @@ static void each_plain_command_calls_its_action_with_its_fields(void **state)
 		 "revoke(hub-1,op:alice,1,1,n) "},
 		{"deleteDevice", "\"device\":\"hub-3\"", "delete(hub-3,op:alice) "},
 		{"deny", "\"keyId\":\"" KEY "\"", "deny(ab,op:alice) "},
+		{"addOperator", "\"name\":\"carol\",\"fp\":\"" KEY "\",\"role\":\"revoker\"",
+		 "addOperator(carol,ab,revoker,op:alice,) "},
+		{"addOperator",
+		 "\"name\":\"carol\",\"fp\":\"" KEY "\",\"role\":\"admin\",\"note\":\"day\"",
+		 "addOperator(carol,ab,admin,op:alice,day) "},
+		{"removeOperator", "\"name\":\"carol\"", "removeOperator(carol,) "},
+		{"removeOperator", "\"name\":\"carol\",\"note\":\"left\"",
+		 "removeOperator(carol,left) "},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char expected[128];
@@ -242,6 +250,77 @@ static void claimants_are_listed(void **state)
 	assert_int_equal(rows, 200);
 }
 
+static void put_operator(struct fixture *f, enum kt_record_kind kind, const char *name,
+			 enum kt_role role)
+{
+	struct kt_record record = fleet_record(f->core.registry, kind, NULL);
+
+	(void)kt_device_id_set(&record.name, name, strlen(name));
+	record.role = role;
+	memset(record.fp.b, 0xcd, sizeof(record.fp.b));
+	fleet_apply(f->core.registry, &record);
+}
+
+#define CD32 "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+#define ROW_UNIX                                                                                   \
+	"{\"name\":\"/run/kt.sock\",\"role\":\"admin\",\"source\":\"config\","                     \
+	"\"kind\":\"socket\"}"
+#define ROW_CERT                                                                                   \
+	"{\"name\":\"ann\",\"role\":\"viewer\",\"source\":\"config\",\"kind\":"                    \
+	"\"certificate\",\"fp\":"                                                                  \
+	"\"0000000000000000000000000000000000000000000000000000000000000000\"}"
+#define ROW_OF(name, role)                                                                         \
+	"{\"name\":\"" name "\",\"role\":\"" role "\",\"source\":\"ledger\",\"kind\":"             \
+	"\"certificate\",\"fp\":\"" CD32 "\",\"since\":\"2023-11-14T22:13:20.000000Z\",\"by\":"    \
+	"\"op:test\"}"
+#define LIST(rows, offset, total)                                                                  \
+	"{\"responses\":[{\"command\":\"listOperators\",\"data\":{\"operators\":[" rows "],"       \
+	"\"offset\":" offset ",\"total\":" total "}}]}"
+
+static void operators_are_listed_with_where_they_come_from(void **state)
+{
+	struct fixture *f = *state;
+
+	f->config.operators[0] =
+		(struct kt_operator){.kind = KT_OPERATOR_UNIX, .role = KT_ROLE_ADMIN};
+	(void)snprintf(f->config.operators[0].name, sizeof(f->config.operators[0].name),
+		       "/run/kt.sock");
+	f->config.operators[1] =
+		(struct kt_operator){.kind = KT_OPERATOR_CERT, .role = KT_ROLE_VIEWER};
+	(void)snprintf(f->config.operators[1].name, sizeof(f->config.operators[1].name),
+		       "spiffe://" FLEET_TD "/operator/ann");
+	f->config.operator_count = 2;
+	put_operator(f, KT_RECORD_OPERATOR_ADD, "carol", KT_ROLE_REVOKER);
+	put_operator(f, KT_RECORD_OPERATOR_ADD, "dave", KT_ROLE_ROTATOR);
+	put_operator(f, KT_RECORD_OPERATOR_REMOVE, "dave", KT_ROLE_NONE);
+	assert_string_equal(ask_one(f, "listOperators", ""),
+			    LIST(ROW_UNIX "," ROW_CERT "," ROW_OF("carol", "revoker"), "0", "3"));
+	assert_int_equal(f->played.done, 0); /* who looks leaves no line */
+	assert_string_equal(ask_one(f, "listOperators", "\"offset\":1,\"count\":1"),
+			    LIST(ROW_CERT, "1", "3"));
+	assert_string_equal(ask_one(f, "listOperators", "\"offset\":2"),
+			    LIST(ROW_OF("carol", "revoker"), "2", "3"));
+	assert_string_equal(ask_one(f, "listOperators", "\"offset\":3"), LIST("", "3", "3"));
+	assert_string_equal(ask_one(f, "listOperators", "\"removed\":false"),
+			    LIST(ROW_UNIX "," ROW_CERT "," ROW_OF("carol", "revoker"), "0", "3"));
+	assert_string_equal(ask_one(f, "listOperators", "\"removed\":true"),
+			    LIST(ROW_OF("dave", "rotator"), "0", "1"));
+}
+
+static void who_stands_in_the_configuration_is_said_to(void **state)
+{
+	struct fixture *f = *state;
+	f->played.outcome = (struct kt_outcome){.reason = KT_REASON_STATE};
+	assert_string_equal(ask_one(f, "removeOperator", "\"name\":\"ann\""),
+			    "{\"responses\":[{\"command\":\"removeOperator\",\"error\":\"state\","
+			    "\"detail\":\"name stands in keyturn.conf: take its line out there and "
+			    "restart the broker\"}]}");
+	f->played.outcome = (struct kt_outcome){.reason = KT_REASON_ADMIN_LAST};
+	assert_string_equal(ask_one(f, "removeOperator", "\"name\":\"ann\""),
+			    "{\"responses\":[{\"command\":\"removeOperator\",\"error\":"
+			    "\"admin.last\",\"detail\":\"the last admin cannot be removed\"}]}");
+}
+
 static void status_tells_what_the_plugin_is_worth(void **state)
 {
 	struct fixture *f = *state;
@@ -339,6 +418,8 @@ int main(void)
 		WITH_FLEET(lists_can_be_of_one_state),
 		WITH_FLEET(a_device_is_shown_with_credentials_op_and_sessions),
 		WITH_FLEET(claimants_are_listed),
+		WITH_FLEET(operators_are_listed_with_where_they_come_from),
+		WITH_FLEET(who_stands_in_the_configuration_is_said_to),
 		WITH_FLEET(status_tells_what_the_plugin_is_worth),
 		WITH_FLEET(a_batch_is_answered_in_order_and_half_a_batch_is_done),
 		WITH_FLEET(what_is_in_memory_alone_is_said_at_once),

@@ -14,6 +14,16 @@
 
 enum { ROW_MAX = 400 };
 
+/* The role that is there for it: the first one that may. */
+static const char *role_for(enum kt_command command)
+{
+	enum kt_role role = KT_ROLE_VIEWER;
+
+	while (role < KT_ROLE_COUNT && !kt_role_may(role, kt_command_permit(command)))
+		role++;
+	return kt_role_name(role);
+}
+
 /* The third cell of the command's row: its fields. */
 static void fields_cell(const char *page, enum kt_command command, char out[static ROW_MAX])
 {
@@ -22,7 +32,7 @@ static void fields_cell(const char *page, enum kt_command command, char out[stat
 	size_t len = 0;
 
 	(void)snprintf(start, sizeof(start), "\n| `%s` | %s |", kt_command_name(command),
-		       kt_command_role(command) == KT_ROLE_ADMIN ? "admin" : "viewer");
+		       role_for(command));
 	at = strstr(page, start);
 	if (at == NULL)
 		fail_msg("docs/PROTOCOL.md does not say: %s", start);

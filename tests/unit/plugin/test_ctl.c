@@ -63,7 +63,6 @@ static void what_is_wrong_on_the_command_line_is_said_and_nothing_is_sent(void *
 		{"create-device a --key-id 12", "'12' is no key id (64 lower-case hex digits)"},
 		{"rotate", "rotate: name devices, or --all"},
 		{"rotate a --all --expect 1", "rotate: name devices, or --all"},
-		{"rotate --all", "--all needs --expect: say how many devices you mean"},
 		{"rotate --all --expect 0", "--expect 0: not a number from 1 to 1000"},
 		{"rotate --all --expect 1001", "--expect 1001: not a number from 1 to 1000"},
 		{"rotate --all --expect 1x", "--expect 1x: not a number from 1 to 1000"},
@@ -133,6 +132,13 @@ static void each_command_line_is_the_command_it_means(void **state)
 		{"release a", ",\"device\":\"a\""},
 		{"release a --freeze", ",\"device\":\"a\",\"freeze\":true"},
 		{"confirm-clock", ""},
+		{"operator add carol sha256:" KEY_ID " revoker",
+		 ",\"name\":\"carol\",\"fp\":\"" KEY_ID "\",\"role\":\"revoker\""},
+		{"operator add carol " KEY_ID " admin --note n",
+		 ",\"name\":\"carol\",\"fp\":\"" KEY_ID "\",\"role\":\"admin\",\"note\":\"n\""},
+		{"operator remove carol --note n", ",\"name\":\"carol\",\"note\":\"n\""},
+		{"operator list", ",\"offset\":0"},
+		{"operator list --removed", ",\"offset\":0,\"removed\":true"},
 		{"reconcile end", ""},
 		{"reconcile end --note n", ",\"note\":\"n\""},
 		{"revoke a --yes", ",\"device\":\"a\""},
@@ -212,6 +218,26 @@ static void an_answer_is_told_as_what_it_is(void **state)
 		{"cancel a --json", DONE, KT_CTL_EXIT_OK, "{}\n", ""},
 		{"challenge a", DONE, KT_CTL_EXIT_OK, "a: challenged\n", ""},
 		{"confirm-clock", DONE, KT_CTL_EXIT_OK, "the clock is confirmed\n", ""},
+		{"operator add carol " KEY_ID " admin", DONE, KT_CTL_EXIT_OK, "carol: done\n", ""},
+		{"operator remove carol", DONE, KT_CTL_EXIT_OK, "carol: done\n", ""},
+		{"operator remove carol --json", DONE, KT_CTL_EXIT_OK, "{}\n", ""},
+		{"operator remove carol",
+		 ONE("\"error\":\"admin.last\",\"detail\":\"the last admin cannot be removed\""),
+		 KT_CTL_EXIT_REFUSED, "",
+		 "keyturnctl: carol: admin.last: the last admin cannot be removed\n"},
+		{"operator list",
+		 ONE("\"data\":{\"operators\":[{\"name\":\"/run/s\",\"role\":\"admin\",\"source\":"
+		     "\"config\",\"kind\":\"socket\"},{\"name\":\"ann\",\"role\":\"viewer\","
+		     "\"source\":\"ledger\",\"kind\":\"certificate\",\"fp\":\"ab\",\"since\":\"t\","
+		     "\"by\":\"op:x\"}],\"offset\":0,\"total\":2}"),
+		 KT_CTL_EXIT_OK,
+		 "NAME    ROLE    SOURCE  KIND         SINCE  BY    FINGERPRINT\n"
+		 "/run/s  admin   config  socket       -      -     -\n"
+		 "ann     viewer  ledger  certificate  t      op:x  ab\n",
+		 ""},
+		{"operator list --json",
+		 ONE("\"data\":{\"operators\":[{\"name\":\"ann\"}],\"offset\":0,\"total\":1}"),
+		 KT_CTL_EXIT_OK, "{\"operators\":[{\"name\":\"ann\"}],\"total\":1}\n", ""},
 		{"reconcile end", DONE, KT_CTL_EXIT_OK, "reconciling is over\n", ""},
 		{"approve " KEY_ID " a", DONE, KT_CTL_EXIT_OK, "a: approved\n", ""},
 		{"deny " KEY_ID, DONE, KT_CTL_EXIT_OK, KEY_ID ": denied\n", ""},
@@ -501,6 +527,67 @@ static void several_are_confirmed_by_their_number(void **state)
 	fake_ctl_clear(&fake);
 }
 
+#define COUNTED(total) ONE("\"data\":{\"devices\":[],\"offset\":0,\"total\":" total "}")
+#define ROTATED                                                                                    \
+	ONE("\"data\":{\"devices\":[{\"device\":\"a\",\"op\":\"1\"},{\"device\":\"b\",\"op\":"     \
+	    "\"2\"}],\"ordered\":2,\"refused\":0}")
+#define ASKED "This rotates all active devices: 2. To go on, type how many there are once more:\n"
+
+static void all_are_counted_and_then_confirmed_by_their_number(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *in;
+		enum kt_ctl_exit code;
+		size_t sent;
+		const char *err;
+	} cases[] = {
+		{"rotate --all --yes", NULL, KT_CTL_EXIT_OK, 2, ""},
+		{"rotate --all", "2\n", KT_CTL_EXIT_OK, 2, ASKED},
+		{"rotate --all", "3\n", KT_CTL_EXIT_USAGE, 1,
+		 ASKED "keyturnctl: not confirmed, nothing was done\n"},
+		{"rotate --all", "yes\n", KT_CTL_EXIT_USAGE, 1,
+		 ASKED "keyturnctl: not confirmed, nothing was done\n"},
+		{"rotate --all", "", KT_CTL_EXIT_USAGE, 1,
+		 ASKED "keyturnctl: not confirmed, nothing was done\n"},
+		{"rotate --all", NULL, KT_CTL_EXIT_USAGE, 0,
+		 "keyturnctl: --all needs --expect: say how many devices you mean, or --yes: as "
+		 "many "
+		 "as there are\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fake_ctl fake = {.in = cases[i].in, .text = {COUNTED("2"), ROTATED}};
+
+		assert_int_equal(fake_ctl_run(&fake, cases[i].line), cases[i].code);
+		assert_int_equal(fake.sent_count, cases[i].sent);
+		assert_string_equal(fake.err, cases[i].err);
+		if (cases[i].sent > 0)
+			assert_non_null(strstr(fake.sent[0], "\"state\":\"active\",\"count\":1"));
+		if (cases[i].sent > 1)
+			assert_non_null(strstr(fake.sent[1], ",\"all\":true,\"expect\":2}"));
+		fake_ctl_clear(&fake);
+	}
+}
+
+static void who_may_not_count_may_not_rotate(void **state)
+{
+	static const char *const answers[] = {ONE("\"error\":\"denied\",\"detail\":\"no\""),
+					      ONE("\"data\":{\"devices\":[],\"total\":\"2\"}"),
+					      DONE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		struct fake_ctl fake = {.text = {answers[i], ROTATED}};
+
+		assert_int_equal(fake_ctl_run(&fake, "rotate --all --yes"),
+				 i == 0 ? KT_CTL_EXIT_REFUSED : KT_CTL_EXIT_LOCAL);
+		assert_int_equal(fake.sent_count, 1);
+		fake_ctl_clear(&fake);
+	}
+}
+
 /* --- events, challenges -------------------------------------------------------------------------
  */
 
@@ -659,6 +746,8 @@ int main(void)
 		T(the_ticket_alone_goes_to_the_output),
 		T(what_cannot_be_undone_is_confirmed),
 		T(several_are_confirmed_by_their_number),
+		T(all_are_counted_and_then_confirmed_by_their_number),
+		T(who_may_not_count_may_not_rotate),
 		T(a_challenge_is_waited_for),
 		T(a_challenge_that_was_not_sent_is_not_waited_for),
 		T(who_may_not_watch_sends_no_challenge),

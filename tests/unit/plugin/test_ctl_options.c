@@ -218,7 +218,7 @@ static const struct {
 	{"pending", ""},
 	{"approve", " group "},
 	{"deny", ""},
-	{"rotate", " all expect note "},
+	{"rotate", " all expect note yes "},
 	{"cancel", ""},
 	{"challenge", " wait "},
 	{"quarantine", " note "},
@@ -226,6 +226,7 @@ static const struct {
 	{"confirm-clock", ""},
 	{"revoke", " emergency wipe note yes "},
 	{"delete-device", " yes "},
+	{"operator", " note removed "},
 	{"status", ""},
 	{"events", " follow "},
 	{"audit", " config ledger-dir "},
@@ -369,6 +370,28 @@ static void words_are_refused_before_they_are_sent(void **state)
 	must_refuse("restore /x /y", "usage: keyturnctl restore [DIRECTORY]");
 	must_refuse("reconcile", "usage: keyturnctl reconcile end");
 	must_refuse("reconcile begin", "usage: keyturnctl reconcile end");
+	must_refuse("operator", "usage: keyturnctl operator add|remove|list [WORD...]");
+	must_refuse("operator Add", "usage: keyturnctl operator add|remove|list [WORD...]");
+	must_refuse("operator list x", "usage: keyturnctl operator list");
+	must_refuse("operator list --note n", "operator list does not take --note");
+	must_refuse("operator remove", "usage: keyturnctl operator remove NAME");
+	must_refuse("operator remove a b", "usage: keyturnctl operator remove NAME");
+	must_refuse("operator remove a --removed", "operator remove does not take --removed");
+	must_refuse("operator remove a/b",
+		    "'a/b' is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)");
+	must_refuse("operator add a", "usage: keyturnctl operator add NAME FINGERPRINT ROLE");
+	must_refuse("operator add a " KEY_ID,
+		    "usage: keyturnctl operator add NAME FINGERPRINT ROLE");
+	must_refuse("operator add op " KEY_ID " admin",
+		    "'op' is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)");
+	must_refuse("operator add a sha256: admin",
+		    "'sha256:' is no fingerprint (64 lower-case hex digits)");
+	must_refuse("operator add a sha1:" KEY_ID " admin",
+		    "'sha1:" KEY_ID "' is no fingerprint (64 lower-case hex digits)");
+	must_refuse("operator add a " KEY_ID " root",
+		    "'root' is no role (viewer, rotator, enroller, revoker, admin)");
+	must_refuse("operator add a " KEY_ID " none",
+		    "'none' is no role (viewer, rotator, enroller, revoker, admin)");
 }
 
 static void numbers_and_times_have_bounds(void **state)

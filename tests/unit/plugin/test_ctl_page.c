@@ -121,7 +121,7 @@ static void the_page_lists_exactly_the_exit_codes(void **state)
 enum { LINE_MAX_LEN = 400, WORDS_MAX = 32 };
 
 /* Splits at blanks and ends of lines; a shell's "\\" (mdoc's "\\e") and what follows "#", ">" or
- * "|" is not the program's. @key_id stands in for the pages' placeholder. */
+ * "|" is not the program's. @key_id stands in for the pages' placeholders. */
 static int split(char *line, char *key_id, char *words[WORDS_MAX])
 {
 	int count = 0;
@@ -135,7 +135,10 @@ static int split(char *line, char *key_id, char *words[WORDS_MAX])
 			break;
 		assert_in_range(count, 0, WORDS_MAX - 2);
 		if (strcmp(word, "\\") != 0 && strcmp(word, "\\e") != 0)
-			words[count++] = strcmp(word, "KEY_ID") == 0 ? key_id : word;
+			words[count++] =
+				strcmp(word, "KEY_ID") == 0 || strcmp(word, "FINGERPRINT") == 0
+					? key_id
+					: word;
 		word = is_last ? end : end + 1;
 	}
 	words[count] = NULL;

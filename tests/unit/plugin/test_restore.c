@@ -62,6 +62,13 @@ static void event(struct world *w, enum kt_record_kind kind, const char *device,
 	record(w, &rec);
 }
 
+static void operator_event(struct world *w, enum kt_record_kind kind, const char *name, uint32_t n)
+{
+	struct kt_record rec = record_of_operator(w->now, kind, name, KT_ROLE_ADMIN, n);
+
+	record(w, &rec);
+}
+
 static void enrolled(struct world *w, const char *device, uint32_t n)
 {
 	struct kt_record rec;
@@ -86,7 +93,13 @@ static void tell_story(struct world *w)
 	rec.has_key_id = true;
 	rec.alg = KT_ALG_ES256;
 	record(w, &rec);
+	operator_event(w, KT_RECORD_OPERATOR_ADD, "ann", 40);
+	operator_event(w, KT_RECORD_OPERATOR_ADD, "ben", 41);
+	operator_event(w, KT_RECORD_OPERATOR_ADD, "cay", 42);
+	operator_event(w, KT_RECORD_OPERATOR_REMOVE, "cay", 0);
 	w->base = w->count;
+	operator_event(w, KT_RECORD_OPERATOR_REMOVE, "ann", 0);
+	operator_event(w, KT_RECORD_OPERATOR_ADD, "dan", 43);
 	event(w, KT_RECORD_OP_OPEN, "hub-1", 11);
 	event(w, KT_RECORD_ISSUE, "hub-1", 11);
 	event(w, KT_RECORD_COMMIT, "hub-1", 11);
@@ -261,6 +274,16 @@ static void has_status(const struct kt_registry *r, uint32_t n, enum kt_credenti
 			    kt_credential_status_name(status));
 }
 
+/* Neither who was removed in the lost records nor who may have been. */
+static void has_no_operator(const struct kt_registry *r)
+{
+	const struct kt_operator_entry *entry;
+	size_t cursor = 0;
+
+	while ((entry = kt_registry_next_operator(r, &cursor)) != NULL)
+		assert_true(entry->is_removed);
+}
+
 /* Everything that takes a right away is in force again, and nothing else is. */
 static void knows_what_was_taken_away(const struct kt_registry *r)
 {
@@ -270,6 +293,7 @@ static void knows_what_was_taken_away(const struct kt_registry *r)
 
 	registry_audit(r);
 	assert_true(kt_registry_restore_seq(r) > 0);
+	has_no_operator(r);
 	has_status(r, 1, KT_CREDENTIAL_SUPERSEDED);
 	has_status(r, 11, KT_CREDENTIAL_LOST);
 	assert_int_equal(hub(r, "hub-1")->state, KT_DEVICE_NEW);
@@ -360,6 +384,7 @@ static void what_the_index_knows_comes_back(void **state)
 	assert_true(w->report.found.denied == 2 && w->report.found.left_out == 0);
 	assert_true(w->report.found.devices == 5);     /* 1, 5, 6, 7, 8 */
 	assert_true(w->report.found.credentials == 7); /* 1 twice, 2, 3, 6, 7, 8 */
+	assert_true(w->report.found.operators == 2);   /* ann and ben */
 	assert_string_equal(w->report.kept, "");
 	assert_starts_reconciling(w);
 	assert_starts_reconciling(w); /* from the index, too */
@@ -403,6 +428,8 @@ static void without_an_index_the_ledger_alone_is_accepted(void **state)
 	assert_true(w->report.state.seq == w->base + 1);
 	assert_int_equal(start(w, &r), KT_ERR_OK);
 	assert_true(kt_registry_restore_seq(r) == w->base + 1);
+	has_no_operator(r);
+	assert_true(kt_registry_find_operator(r, "ann")->is_removed);
 	has_status(r, 1, KT_CREDENTIAL_CURRENT);
 	kt_registry_free(r);
 }
