@@ -26,8 +26,8 @@ struct kt_crl {
 	struct kt_crl_status status; /* of the list on disk */
 	uint64_t number;	     /* the highest one ever given, written or not */
 	bool is_wanted;		     /* at start, and after a failure */
-	uint64_t pending_seq;	     /* a record that put somebody out and is in no list; 0: none */
-	uint64_t seen_seq;	     /* the last such record that was looked at */
+	uint64_t
+		pending_seq; /* the first record that put somebody out and is in no list; 0: none */
 	int64_t rest_until_ms;
 	int64_t retry_ms;
 	/* the list in hand */
@@ -97,16 +97,10 @@ static int64_t time_us(const struct kt_core *core)
 
 /* --- when --- */
 
-static void watch(struct kt_core *core)
+void kt_crl_note(struct kt_core *core, const struct kt_record *record)
 {
-	const uint64_t ended_seq = kt_registry_ended_seq(core->registry);
-	struct kt_crl *crl = core->crl;
-
-	if (ended_seq == crl->seen_seq)
-		return;
-	crl->seen_seq = ended_seq;
-	if (crl->pending_seq == 0)
-		crl->pending_seq = ended_seq;
+	if (kt_registry_ended_seq(core->registry) == record->seq && core->crl->pending_seq == 0)
+		core->crl->pending_seq = record->seq;
 }
 
 static bool is_due(const struct kt_core *core)
@@ -143,7 +137,6 @@ static void tell_failed(struct kt_core *core, const char *why)
 
 static void begin(struct kt_core *core)
 {
-	const uint64_t ended_seq = kt_registry_ended_seq(core->registry);
 	struct kt_crl *crl = core->crl;
 	const int64_t last_s = crl->status.head.this_update_s;
 
@@ -153,8 +146,7 @@ static void begin(struct kt_core *core)
 	crl->count = 0;
 	crl->left_out = 0;
 	crl->at_seq = core->durable_seq;
-	crl->pending_seq = ended_seq > crl->at_seq ? ended_seq : 0;
-	crl->seen_seq = ended_seq;
+	crl->pending_seq = 0; /* the walk meets those that have to wait */
 	crl->started_ms = core->now.mono_ms;
 	crl->started_us = time_us(core);
 	/* RFC 5280 section 3.3: none goes before it was on a list made after its certificate's end.
@@ -200,9 +192,14 @@ static bool take(struct kt_core *core, const struct kt_credential *credential)
 	struct kt_crl_entry entry = {.reason = reason_of(credential)};
 	struct kt_ending ending;
 
-	if (credential->changed_seq > crl->at_seq || credential->not_after_s < crl->keep_from_s ||
+	if (credential->not_after_s < crl->keep_from_s ||
 	    !kt_registry_ending(core->registry, credential, &ending))
 		return true;
+	if (credential->changed_seq > crl->at_seq) {
+		if (crl->pending_seq == 0 || credential->changed_seq < crl->pending_seq)
+			crl->pending_seq = credential->changed_seq;
+		return true;
+	}
 	if (!ending.has_serial) {
 		crl->left_out++;
 		return true;
@@ -261,7 +258,6 @@ void kt_crl_tick(struct kt_core *core)
 	if (!is_on(core) || crl->in_work)
 		return;
 	if (!crl->is_walking && crl->job == NULL) {
-		watch(core);
 		if (!is_due(core))
 			return;
 		begin(core);

@@ -210,6 +210,8 @@ void kt_crl_status(const struct kt_core *core, struct kt_crl_status *out);
 /* @last: the list that the start found, or zeros. */
 KT_MUST_CHECK enum kt_err kt_crl_new(const struct kt_crl_head *last, struct kt_crl **out);
 void kt_crl_free(struct kt_crl *crl);
+/* A record was applied. */
+void kt_crl_note(struct kt_core *core, const struct kt_record *record);
 void kt_crl_tick(struct kt_core *core);
 /* A KT_JOB_CRL came back. */
 void kt_crl_done(struct kt_core *core, const struct kt_job *job);
