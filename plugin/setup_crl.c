@@ -105,6 +105,8 @@ static enum kt_err judge(const struct kt_setup_request *request, struct kt_setup
 	enum kt_err err;
 
 	err = kt_crl_from_pem(text, setup->issuer_cert_der, &setup->last_crl);
+	if (err == KT_ERR_OK && setup->last_crl.number == INT64_MAX)
+		err = KT_ERR_RANGE;
 	if (err == KT_ERR_OK || (err == KT_ERR_NOT_FOUND && text.len == 0))
 		return KT_ERR_OK;
 	if (err == KT_ERR_NOMEM)

@@ -443,8 +443,17 @@ static void goes_on_from_the_list_that_is_there(void **state)
 	set_list(f);
 	assert_true(number_seen(f) == 7);
 	assert_null(strstr(f->log, "is damaged"));
+	write_list(f, "issuing", INT64_MAX - 1);
+	assert_true(number_seen(f) == INT64_MAX - 1);
+}
+
+static void refuses_a_list_after_which_there_is_no_number(void **state)
+{
+	struct fixture *f = *state;
+
+	set_list(f);
 	write_list(f, "issuing", INT64_MAX);
-	assert_true(number_seen(f) == INT64_MAX);
+	expect_refused(f, KT_ERR_RANGE, "from which none of ours can go on");
 }
 
 static void without_a_list_it_begins_anew(void **state)
@@ -544,6 +553,7 @@ int main(void)
 		TEST(directories_that_only_begin_alike_are_two),
 		TEST(a_second_one_over_the_same_state_is_refused),
 		TEST(goes_on_from_the_list_that_is_there),
+		TEST(refuses_a_list_after_which_there_is_no_number),
 		TEST(without_a_list_it_begins_anew),
 		TEST(a_list_that_is_not_ours_costs_its_number_alone),
 		TEST(refuses_to_overwrite_what_is_no_list),
