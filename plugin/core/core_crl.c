@@ -14,8 +14,9 @@
 
 enum {
 	ROWS_A_TICK = 65536,
-	GAP_MS = 5000,	  /* between the end of one list and the next one */
-	GAP_TIMES = 10,	  /* or this many times as long as it took, if that is more */
+	GAP_MS = 5000,	/* between the end of one list and the next one */
+	GAP_TIMES = 10, /* or this many times as long as it took, if that is more */
+	GAP_MAX_MS = 60000,
 	RETRY_MS = 10000, /* after a failure; doubles */
 	RETRY_MAX_MS = 300000,
 	BACKDATE_S = 300, /* a server whose clock is a little behind must not refuse everybody */
@@ -26,8 +27,7 @@ struct kt_crl {
 	struct kt_crl_status status; /* of the list on disk */
 	uint64_t number;	     /* the highest one ever given, written or not */
 	bool is_wanted;		     /* at start, and after a failure */
-	uint64_t
-		pending_seq; /* the first record that put somebody out and is in no list; 0: none */
+	uint64_t pending_seq;	     /* the first record that somebody is not listed for; 0: none */
 	int64_t rest_until_ms;
 	int64_t retry_ms;
 	/* the list in hand */
@@ -89,7 +89,6 @@ void kt_crl_status(const struct kt_core *core, struct kt_crl_status *out)
 static int64_t time_us(const struct kt_core *core)
 {
 	const int64_t newest_us = kt_registry_time_us(core->registry);
-
 	const int64_t us = core->now.wall_us > newest_us ? core->now.wall_us : newest_us;
 
 	return us > 0 ? us : 1;
@@ -292,10 +291,16 @@ static void tell_written(struct kt_core *core)
 	kt_core_fact(core, KT_EVENT_CRL_WRITTEN, NULL, fields, status->left_out > 0 ? 4 : 3, 0);
 }
 
+static int64_t gap_ms(int64_t took_ms)
+{
+	if (took_ms > GAP_MAX_MS / GAP_TIMES)
+		return GAP_MAX_MS;
+	return took_ms > GAP_MS / GAP_TIMES ? took_ms * GAP_TIMES : GAP_MS;
+}
+
 void kt_crl_done(struct kt_core *core, const struct kt_job *job)
 {
 	struct kt_crl *crl = core->crl;
-	const int64_t took_ms = core->now.mono_ms - crl->started_ms;
 
 	crl->in_work = false;
 	if (job->err != KT_ERR_OK) {
@@ -306,7 +311,6 @@ void kt_crl_done(struct kt_core *core, const struct kt_job *job)
 	crl->status.left_out = crl->left_out;
 	crl->status.has_failed = false;
 	crl->retry_ms = RETRY_MS;
-	crl->rest_until_ms =
-		core->now.mono_ms + (took_ms * GAP_TIMES > GAP_MS ? took_ms * GAP_TIMES : GAP_MS);
+	crl->rest_until_ms = core->now.mono_ms + gap_ms(core->now.mono_ms - crl->started_ms);
 	tell_written(core);
 }

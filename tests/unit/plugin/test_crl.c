@@ -511,22 +511,34 @@ static void a_mass_revoke_makes_few_lists(void **state)
 	kt_job_free(job);
 }
 
-static void one_list_at_a_time(void **state)
+static void one_list_at_a_time_and_a_rest_as_long_as_ten(void **state)
 {
+	static const struct {
+		unsigned took_s;
+		unsigned rest_s;
+	} cases[] = {{2, 20}, {6, 60}, {3600, 60}}; /* at last a disk that hung for an hour */
 	struct fake *f = *state;
 	struct kt_job *job = list(f);
 
-	revoke(f, "hub-1");
-	fake_durable(f);
-	seconds(f, 60);
-	assert_null(fake_take_job(f, KT_JOB_CRL));
-	done(f, job); /* it took 60 s: 600 s of rest */
-	seconds(f, 599);
-	assert_null(fake_take_job(f, KT_JOB_CRL));
-	seconds(f, 1);
-	job = list(f);
-	assert_non_null(job);
-	assert_int_equal(job->crl.entry_count, 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char id[8];
+
+		(void)snprintf(id, sizeof(id), "hub-%zu", i + 2);
+		enrol(f->registry, id, (uint32_t)i + 2, END_S);
+		revoke(f, id);
+		fake_durable(f);
+		fake_later(f, cases[i].took_s * 1000);
+		fake_tick(f);
+		assert_null(fake_take_job(f, KT_JOB_CRL));
+		f->now.mono_ms -= 100; /* of the tick */
+		done(f, job);
+		seconds(f, cases[i].rest_s - 1);
+		assert_null(fake_take_job(f, KT_JOB_CRL));
+		seconds(f, 1);
+		job = list(f);
+		assert_non_null(job);
+		assert_int_equal(job->crl.entry_count, i + 1);
+	}
 	kt_job_free(job);
 }
 
@@ -815,7 +827,7 @@ int main(void)
 		T(an_entry_that_ended_while_nobody_made_lists_is_on_one_more),
 		T(without_end_it_stays),
 		T(a_mass_revoke_makes_few_lists),
-		T(one_list_at_a_time),
+		T(one_list_at_a_time_and_a_rest_as_long_as_ten),
 		T(a_new_one_comes_at_half_of_its_time),
 		T(a_new_one_comes_by_the_other_clock_too),
 		T(a_new_one_comes_when_the_wall_clock_jumps_ahead),
