@@ -103,6 +103,7 @@ static enum kt_err load(struct kt_plugin *plugin, const char *config_path, char 
 	core_setup.registry = plugin->setup->registry;
 	core_setup.durable_seq = status.durable_seq;
 	core_setup.issuer_cert_der = plugin->setup->issuer_cert_der;
+	core_setup.last_crl = plugin->setup->last_crl;
 	memcpy(core_setup.root_sha256, plugin->setup->root_sha256, sizeof(core_setup.root_sha256));
 	err = kt_core_new(&core_setup, now, &plugin->core);
 out:

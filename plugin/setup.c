@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "durable_file.h"
+#include "setup_crl.h"
 #include "topic.h"
 
 enum {
@@ -370,6 +371,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		.controller_cert_der = c->der[CERT_CONTROLLER],
 		.issuer_key_pem = c->issuer_key,
 		.controller_key_pem = c->controller_key,
+		.crl_file = config->crl_file,
 	};
 	enum kt_err err;
 
@@ -405,6 +407,8 @@ static enum kt_err open_store(const struct kt_setup_request *request, struct kt_
 		explain(why, "%s", kt_err_text(err));
 		return err;
 	}
+	if (config->crl_file[0] != '\0')
+		kt_registry_keep_endings(setup->registry);
 	err = kt_store_open(&store_config, request->log, request->now_us, setup->registry,
 			    &setup->store, why);
 	if (err != KT_ERR_OK)
@@ -431,6 +435,8 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 		err = check_dirs(setup->config, why);
 	if (err == KT_ERR_OK)
 		err = read_credentials(request, setup, c, why);
+	if (err == KT_ERR_OK)
+		err = kt_setup_crl(request, setup, &c->cert[CERT_ISSUER], why);
 	if (err != KT_ERR_OK)
 		return err;
 	err = kt_crypto_new(&setup->crypto);

@@ -35,7 +35,8 @@ struct kt_setup { /* all owned */
 	struct kt_bytes issuer_cert_der;
 	struct kt_bytes controller_cert_der;
 	uint8_t root_sha256[32];
-	struct kt_waker *waker; /* NULL: off */
+	struct kt_crl_head last_crl; /* of the file at crl_file; zeros: none of ours is there */
+	struct kt_waker *waker;	     /* NULL: off */
 	struct kt_worker_pool *pool;
 	struct kt_registry *registry;
 	struct kt_store *store;

@@ -1,5 +1,6 @@
 /*
- * crypto - keys, requests, leaf certificates, chains and random bytes: the port to wolfCrypt.
+ * crypto - keys, requests, leaf certificates, revocation lists, chains and random bytes: the port
+ * to wolfCrypt.
  *
  * Only common/crypto_wolfssl_*.c include wolfSSL, for P-256, SHA-256 and random bytes; certificates
  * and requests are read and written with der.h. Owns every check that the library leaves out
@@ -111,6 +112,7 @@ struct kt_cert { /* what we read out of one certificate; a value, no pointers in
 	size_t serial_len;
 	bool is_ca;
 	bool may_sign_certs; /* key usage keyCertSign */
+	bool may_sign_crls;  /* key usage cRLSign */
 	bool may_sign;	     /* key usage digitalSignature */
 	unsigned eku;	     /* enum kt_eku bits */
 };
@@ -122,6 +124,11 @@ struct kt_cert { /* what we read out of one certificate; a value, no pointers in
 KT_MUST_CHECK enum kt_err kt_cert_decode(const uint8_t *der, size_t len, struct kt_cert *out);
 /* The generation in a serial of ours (4B, then 4 bytes); false for any other serial. */
 bool kt_cert_generation(const struct kt_cert *cert, uint32_t *out);
+/*
+ * The serial alone, of a certificate that was judged before: no other part is looked at. False
+ * unless it has exactly KT_SERIAL_LEN bytes.
+ */
+bool kt_cert_serial(struct kt_bytes der, uint8_t out[static KT_SERIAL_LEN]);
 /*
  * Splits a PEM file into DER certificates, in order. @out: an array of at most @max views into
  * *storage, which the caller frees with free(). KT_ERR_INVALID, KT_ERR_TOO_LONG, KT_ERR_NOT_FOUND
@@ -154,6 +161,50 @@ void kt_issuer_free(struct kt_issuer *issuer);
 KT_MUST_CHECK enum kt_err kt_leaf_issue(struct kt_crypto *c, const struct kt_issuer *issuer,
 					const struct kt_leaf_request *request,
 					uint8_t out[static KT_CERT_MAX], size_t *out_len);
+
+/* --- revocation lists (RFC 5280 section 5) --- */
+
+enum { KT_CRL_ENTRIES_MAX = 1 << 22 };
+
+enum kt_crl_reason { /* RFC 5280 section 5.3.1: those that we give */
+		     KT_CRL_SUPERSEDED = 4,
+		     KT_CRL_CESSATION = 5,	    /* cessationOfOperation */
+		     KT_CRL_PRIVILEGE_WITHDRAWN = 9 /* an operator's word */
+};
+
+struct kt_crl_entry {
+	uint8_t serial[KT_SERIAL_LEN];
+	enum kt_crl_reason reason;
+	int64_t revoked_s;
+};
+
+struct kt_crl_head {
+	uint64_t number; /* crlNumber, 1 to INT64_MAX */
+	int64_t this_update_s;
+	int64_t next_update_s;
+	size_t entry_count;
+};
+
+/*
+ * A complete list of version 2, with crlNumber and authorityKeyIdentifier, verified again before it
+ * is handed out. *out is malloc'ed DER. KT_ERR_RANGE (number, times, too many), KT_ERR_NOMEM,
+ * KT_ERR_CRYPTO.
+ */
+KT_MUST_CHECK enum kt_err kt_crl_issue(struct kt_crypto *c, const struct kt_issuer *issuer,
+				       const struct kt_crl_head *head,
+				       const struct kt_crl_entry *entries, uint8_t **out,
+				       size_t *out_len);
+/*
+ * Reads a list that @issuer_der signed. KT_ERR_INVALID: it is none, or is damaged; KT_ERR_VERIFY:
+ * another CA's, or altered; KT_ERR_RANGE: its number is none of ours.
+ */
+KT_MUST_CHECK enum kt_err kt_crl_decode(struct kt_bytes der, struct kt_bytes issuer_der,
+					struct kt_crl_head *out);
+/* The same of a PEM file. KT_ERR_NOT_FOUND: there is no such block in it. */
+KT_MUST_CHECK enum kt_err kt_crl_from_pem(struct kt_bytes pem, struct kt_bytes issuer_der,
+					  struct kt_crl_head *out);
+/* DER to PEM, malloc'ed, NUL-terminated; free(). */
+KT_MUST_CHECK enum kt_err kt_pem_from_crl(const uint8_t *der, size_t len, char **out);
 
 /*
  * Chain of @certs (leaf first, then its issuers, without the root) up to @root: signatures,

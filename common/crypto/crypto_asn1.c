@@ -84,35 +84,40 @@ enum kt_err kt_signed_verify(const struct kt_signed *s, const struct kt_public_k
 	return kt_verify(key, s->body.p, s->body.len, sig, sizeof(sig));
 }
 
-enum kt_err kt_signed_encode(struct kt_crypto *c, const struct kt_key *key, struct kt_bytes body,
-			     uint8_t *out, size_t *out_len)
+enum kt_err kt_signed_put(struct kt_crypto *c, const struct kt_key *key, struct kt_bytes body,
+			  struct kt_der_writer *w)
 {
 	static const uint8_t no_unused_bits = 0;
 	uint8_t sig[KT_SIGNATURE_MAX];
-	struct kt_der_writer w = kt_der_writer_of(out, KT_CERT_MAX);
 	enum kt_err err = kt_key_sign(c, key, body.p, body.len, sig);
 	size_t whole;
 	size_t bits;
 	size_t pair;
 
-	*out_len = 0;
 	if (err != KT_ERR_OK)
 		return err;
-	whole = kt_der_open(&w, KT_DER_SEQUENCE);
-	kt_der_put_raw(&w, body.p, body.len);
-	kt_der_put_es256(&w);
-	bits = kt_der_open(&w, KT_DER_BIT_STRING);
-	kt_der_put_raw(&w, &no_unused_bits, 1);
-	pair = kt_der_open(&w, KT_DER_SEQUENCE);
-	kt_der_put_unsigned(&w, sig, KT_SCALAR_LEN);
-	kt_der_put_unsigned(&w, sig + KT_SCALAR_LEN, KT_SCALAR_LEN);
-	kt_der_close(&w, pair);
-	kt_der_close(&w, bits);
-	kt_der_close(&w, whole);
-	if (w.bad)
-		return KT_ERR_TOO_LONG;
-	*out_len = w.len;
-	return KT_ERR_OK;
+	whole = kt_der_open(w, KT_DER_SEQUENCE);
+	kt_der_put_raw(w, body.p, body.len);
+	kt_der_put_es256(w);
+	bits = kt_der_open(w, KT_DER_BIT_STRING);
+	kt_der_put_raw(w, &no_unused_bits, 1);
+	pair = kt_der_open(w, KT_DER_SEQUENCE);
+	kt_der_put_unsigned(w, sig, KT_SCALAR_LEN);
+	kt_der_put_unsigned(w, sig + KT_SCALAR_LEN, KT_SCALAR_LEN);
+	kt_der_close(w, pair);
+	kt_der_close(w, bits);
+	kt_der_close(w, whole);
+	return w->bad ? KT_ERR_TOO_LONG : KT_ERR_OK;
+}
+
+enum kt_err kt_signed_encode(struct kt_crypto *c, const struct kt_key *key, struct kt_bytes body,
+			     uint8_t *out, size_t *out_len)
+{
+	struct kt_der_writer w = kt_der_writer_of(out, KT_CERT_MAX);
+	enum kt_err err = kt_signed_put(c, key, body, &w);
+
+	*out_len = err == KT_ERR_OK ? w.len : 0;
+	return err;
 }
 
 /* --- names --- */
@@ -335,4 +340,12 @@ void kt_extension_put(struct kt_der_writer *w, const uint8_t oid[static 3], bool
 	kt_der_put(w, KT_DER_OCTET_STRING, value->p, value->len);
 	kt_der_close(w, mark);
 	w->bad |= value->bad;
+}
+
+void kt_extension_put_ce(struct kt_der_writer *w, uint8_t oid_end, bool is_critical,
+			 const struct kt_der_writer *value)
+{
+	const uint8_t oid[3] = {0x55, 0x1d, oid_end};
+
+	kt_extension_put(w, oid, is_critical, value);
 }

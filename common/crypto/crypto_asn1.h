@@ -61,7 +61,10 @@ KT_MUST_CHECK enum kt_err kt_signed_decode(struct kt_bytes der, struct kt_signed
 /* KT_ERR_VERIFY unless it is ecdsa-with-SHA256 by @key over the body. */
 KT_MUST_CHECK enum kt_err kt_signed_verify(const struct kt_signed *s,
 					   const struct kt_public_key *key);
-/* Signs @body (whole DER) and writes the three parts to @out. KT_ERR_CRYPTO, KT_ERR_TOO_LONG. */
+/* Signs @body (whole DER) and writes the three parts to @w. KT_ERR_CRYPTO, KT_ERR_TOO_LONG. */
+KT_MUST_CHECK enum kt_err kt_signed_put(struct kt_crypto *c, const struct kt_key *key,
+					struct kt_bytes body, struct kt_der_writer *w);
+/* The same into KT_CERT_MAX bytes. */
 KT_MUST_CHECK enum kt_err kt_signed_encode(struct kt_crypto *c, const struct kt_key *key,
 					   struct kt_bytes body, uint8_t *out, size_t *out_len);
 /* AlgorithmIdentifier of ecdsa-with-SHA256. */
@@ -95,6 +98,22 @@ void kt_extensions_take(struct kt_der *d, struct kt_extensions *out);
 /* One Extension around @value. */
 void kt_extension_put(struct kt_der_writer *w, const uint8_t oid[static 3], bool is_critical,
 		      const struct kt_der_writer *value);
+/* The same for id-ce-x. @oid_end: its last byte. */
+void kt_extension_put_ce(struct kt_der_writer *w, uint8_t oid_end, bool is_critical,
+			 const struct kt_der_writer *value);
+
+/* --- the issuing CA (crypto_leaf.c) --- */
+
+struct kt_issuer {
+	struct kt_key *key; /* owned */
+	int64_t not_before_s;
+	size_t subject_len;
+	size_t key_id_len;
+	uint8_t key_id[KT_KEY_ID_LEN];
+	uint8_t subject[]; /* the Name as it is in the certificate */
+};
+/* The authorityKeyIdentifier of what it signs. */
+void kt_issuer_put_key_id(struct kt_der_writer *w, const struct kt_issuer *issuer);
 
 /* --- certificates (crypto_cert.c) --- */
 

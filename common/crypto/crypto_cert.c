@@ -94,6 +94,7 @@ enum kt_err kt_cert_decode(const uint8_t *der, size_t len, struct kt_cert *out)
 	out->serial_len = parts.serial.len;
 	out->is_ca = parts.extensions.is_ca;
 	out->may_sign_certs = (parts.extensions.key_usage & KT_KU_KEY_CERT_SIGN) != 0;
+	out->may_sign_crls = (parts.extensions.key_usage & KT_KU_CRL_SIGN) != 0;
 	out->may_sign = (parts.extensions.key_usage & KT_KU_DIGITAL_SIGNATURE) != 0;
 	out->eku = parts.extensions.eku;
 	return KT_ERR_OK;
@@ -106,6 +107,23 @@ bool kt_cert_generation(const struct kt_cert *cert, uint32_t *out)
 		return false;
 	for (size_t i = 1; i <= 4; i++)
 		*out = *out << 8 | cert->serial[i];
+	return true;
+}
+
+bool kt_cert_serial(struct kt_bytes der, uint8_t out[static KT_SERIAL_LEN])
+{
+	struct kt_der outer = kt_der_of(der);
+	struct kt_der cert = kt_der_enter(&outer, KT_DER_SEQUENCE);
+	struct kt_der d = kt_der_enter(&cert, KT_DER_SEQUENCE);
+	struct kt_bytes serial;
+	unsigned version;
+
+	memset(out, 0, KT_SERIAL_LEN);
+	take_version(&d, &version);
+	serial = kt_der_take_unsigned(&d);
+	if (serial.len != KT_SERIAL_LEN)
+		return false;
+	memcpy(out, serial.p, KT_SERIAL_LEN);
 	return true;
 }
 

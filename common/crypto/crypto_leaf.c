@@ -6,15 +6,6 @@
 
 enum { KEY_ID_LEN = 20, TBS_MAX = 1536 };
 
-struct kt_issuer {
-	struct kt_key *key; /* owned */
-	int64_t not_before_s;
-	size_t subject_len;
-	size_t key_id_len;
-	uint8_t key_id[KT_KEY_ID_LEN];
-	uint8_t subject[]; /* the Name as it is in the certificate */
-};
-
 enum kt_err kt_issuer_new(struct kt_crypto *c, const uint8_t *cert_der, size_t len,
 			  struct kt_key *key, struct kt_issuer **out)
 {
@@ -57,13 +48,15 @@ void kt_issuer_free(struct kt_issuer *issuer)
 	free(issuer);
 }
 
-/* @oid_end: the last byte of id-ce-x. */
-static void put_extension(struct kt_der_writer *w, uint8_t oid_end, bool is_critical,
-			  const struct kt_der_writer *value)
+void kt_issuer_put_key_id(struct kt_der_writer *w, const struct kt_issuer *issuer)
 {
-	const uint8_t oid[3] = {0x55, 0x1d, oid_end};
+	uint8_t buffer[64];
+	struct kt_der_writer value = kt_der_writer_of(buffer, sizeof(buffer));
+	size_t mark = kt_der_open(&value, KT_DER_SEQUENCE);
 
-	kt_extension_put(w, oid, is_critical, value);
+	kt_der_put(&value, KT_DER_CONTEXT, issuer->key_id, issuer->key_id_len);
+	kt_der_close(&value, mark);
+	kt_extension_put_ce(w, 0x23, false, &value);
 }
 
 static void put_key_ids(struct kt_der_writer *w, const struct kt_issuer *issuer,
@@ -72,17 +65,12 @@ static void put_key_ids(struct kt_der_writer *w, const struct kt_issuer *issuer,
 	uint8_t buffer[64];
 	uint8_t hash[32];
 	struct kt_der_writer value = kt_der_writer_of(buffer, sizeof(buffer));
-	size_t mark;
 
 	/* RFC 7093 section 2 method 1: the left 160 bits of SHA-256 over the key's bits. */
 	kt_sha256(kt_public_key_point(key), KT_POINT_LEN, hash);
 	kt_der_put(&value, KT_DER_OCTET_STRING, hash, KEY_ID_LEN);
-	put_extension(w, 0x0e, false, &value);
-	value = kt_der_writer_of(buffer, sizeof(buffer));
-	mark = kt_der_open(&value, KT_DER_SEQUENCE);
-	kt_der_put(&value, KT_DER_CONTEXT, issuer->key_id, issuer->key_id_len);
-	kt_der_close(&value, mark);
-	put_extension(w, 0x23, false, &value);
+	kt_extension_put_ce(w, 0x0e, false, &value);
+	kt_issuer_put_key_id(w, issuer);
 }
 
 static void put_extensions(struct kt_der_writer *w, const struct kt_issuer *issuer,
@@ -104,19 +92,19 @@ static void put_extensions(struct kt_der_writer *w, const struct kt_issuer *issu
 	value = kt_der_writer_of(buffer, sizeof(buffer));
 	mark = kt_der_open(&value, KT_DER_SEQUENCE);
 	kt_der_close(&value, mark);
-	put_extension(w, 0x13, true, &value); /* basic constraints: CA:FALSE is the default */
+	kt_extension_put_ce(w, 0x13, true, &value); /* basic constraints: CA:FALSE is the default */
 	value = kt_der_writer_of(buffer, sizeof(buffer));
 	kt_der_put_raw(&value, digital_signature, sizeof(digital_signature));
-	put_extension(w, 0x0f, true, &value);
+	kt_extension_put_ce(w, 0x0f, true, &value);
 	value = kt_der_writer_of(buffer, sizeof(buffer));
 	kt_der_put_raw(&value, client_auth, sizeof(client_auth));
-	put_extension(w, 0x25, false, &value);
+	kt_extension_put_ce(w, 0x25, false, &value);
 	put_key_ids(w, issuer, request->key);
 	value = kt_der_writer_of(buffer, sizeof(buffer));
 	mark = kt_der_open(&value, KT_DER_SEQUENCE);
 	kt_der_put(&value, KT_DER_CONTEXT + 6, uri, strlen(uri));
 	kt_der_close(&value, mark);
-	put_extension(w, 0x11, false, &value);
+	kt_extension_put_ce(w, 0x11, false, &value);
 	kt_der_close(w, list);
 	kt_der_close(w, list_outer);
 }

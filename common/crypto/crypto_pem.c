@@ -170,9 +170,9 @@ out:
 	return err;
 }
 
-enum kt_err kt_pem_from_cert(const uint8_t *der, size_t len, char **out)
+static enum kt_err pem_new(const char *label, const uint8_t *der, size_t len, char **out)
 {
-	size_t cap = kt_pem_len("CERTIFICATE", len) + 1;
+	size_t cap = kt_pem_len(label, len) + 1;
 	enum kt_err err;
 	char *pem;
 
@@ -180,11 +180,21 @@ enum kt_err kt_pem_from_cert(const uint8_t *der, size_t len, char **out)
 	pem = malloc(cap);
 	if (pem == NULL)
 		return KT_ERR_NOMEM;
-	err = kt_pem_put("CERTIFICATE", der, len, pem, cap);
+	err = kt_pem_put(label, der, len, pem, cap);
 	if (err != KT_ERR_OK) {
 		free(pem);
 		return err;
 	}
 	*out = pem;
 	return KT_ERR_OK;
+}
+
+enum kt_err kt_pem_from_cert(const uint8_t *der, size_t len, char **out)
+{
+	return pem_new("CERTIFICATE", der, len, out);
+}
+
+enum kt_err kt_pem_from_crl(const uint8_t *der, size_t len, char **out)
+{
+	return pem_new("X509 CRL", der, len, out);
 }

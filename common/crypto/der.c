@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LENGTH_BYTES_MAX = 4 }; /* a list of a million revoked certificates needs four */
+
 struct kt_der kt_der_of(struct kt_bytes bytes)
 {
 	struct kt_der d = {bytes.p, bytes.len, false};
@@ -40,18 +42,18 @@ static bool read_header(const struct kt_der *d, size_t *header, size_t *content)
 	if (d->bad || d->left < 2 || (d->p[0] & 0x1f) == 0x1f)
 		return false;
 	len = d->p[1];
-	if (len == 0x81) {
-		if (d->left < 3 || d->p[2] < 0x80)
+	if (len >= 0x80) {
+		size_t count = len - 0x80;
+
+		if (count == 0 || count > LENGTH_BYTES_MAX || d->left < used + count ||
+		    d->p[2] == 0)
 			return false;
-		len = d->p[2];
-		used = 3;
-	} else if (len == 0x82) {
-		if (d->left < 4 || d->p[2] == 0)
+		len = 0;
+		for (size_t i = 0; i < count; i++)
+			len = len << 8 | d->p[used + i];
+		if (len < 0x80)
 			return false;
-		len = (size_t)d->p[2] << 8 | d->p[3];
-		used = 4;
-	} else if (len >= 0x80) {
-		return false;
+		used += count;
 	}
 	if (len > d->left - used)
 		return false;
@@ -258,25 +260,24 @@ size_t kt_der_open(struct kt_der_writer *w, unsigned tag)
 
 void kt_der_close(struct kt_der_writer *w, size_t mark)
 {
-	uint8_t head[3];
+	uint8_t head[1 + LENGTH_BYTES_MAX];
 	size_t head_len = 1;
 	size_t len = w->len - mark;
+	size_t count = 0;
 
-	if (w->bad || len > 0xffff) {
+	if (w->bad || len > UINT32_MAX) {
 		w->bad = true;
 		return;
 	}
 	if (len < 0x80) {
 		head[0] = (uint8_t)len;
-	} else if (len < 0x100) {
-		head[0] = 0x81;
-		head[1] = (uint8_t)len;
-		head_len = 2;
 	} else {
-		head[0] = 0x82;
-		head[1] = (uint8_t)(len >> 8);
-		head[2] = (uint8_t)len;
-		head_len = 3;
+		while (count < LENGTH_BYTES_MAX && len >> (8 * count) != 0)
+			count++;
+		head[0] = (uint8_t)(0x80 + count);
+		for (size_t i = 0; i < count; i++)
+			head[1 + i] = (uint8_t)(len >> (8 * (count - 1 - i)));
+		head_len += count;
 	}
 	if (head_len > w->cap - w->len) {
 		w->bad = true;

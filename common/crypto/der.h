@@ -2,10 +2,10 @@
  * der - a small, strict reader and writer of DER (ITU-T X.690), as certificates and requests use
  * it.
  *
- * Reads one-byte tags and definite lengths in their shortest form, up to 65535 bytes; everything
- * else is refused, so that no two texts mean the same. Errors stick: after the first one a reader
- * gives empty values and a writer writes nothing, and the caller asks once, at the end. Knows no
- * certificates. No allocation, no recursion. Any thread.
+ * Reads one-byte tags and definite lengths in their shortest form, up to four bytes of length;
+ * everything else is refused, so that no two texts mean the same. Errors stick: after the first one
+ * a reader gives empty values and a writer writes nothing, and the caller asks once, at the end.
+ * Knows no certificates. No allocation, no recursion. Any thread.
  */
 #ifndef KT_DER_H
 #define KT_DER_H

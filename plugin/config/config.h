@@ -64,6 +64,8 @@ struct kt_config {
 	int64_t pending_give_up_ms;	 /* 7 d: ISSUED by a rotation without a confirm */
 	int64_t max_key_age_ms;		 /* 0 = none; older: rotate-only session */
 	int64_t certificate_lifetime_ms; /* 0 = without end */
+	char crl_file[KT_PATH_MAX];	 /* "" = no revocation list */
+	int64_t crl_validity_ms;	 /* 7 d, at least 10 min: nextUpdate */
 	int64_t enroll_retry_s;		 /* 30: told to a waiting claimant */
 	unsigned message_rate;		 /* 5 a second and session */
 	unsigned message_burst;		 /* 10 */

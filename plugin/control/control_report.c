@@ -278,6 +278,23 @@ static void put_counts(struct kt_json_writer *w, const struct kt_core *core)
 	kt_json_close_object(w);
 }
 
+static void put_crl(struct kt_json_writer *w, const struct kt_core *core)
+{
+	struct kt_crl_status crl;
+	kt_crl_status(core, &crl);
+	if (!crl.is_on) {
+		return;
+	}
+	kt_json_open_object(w, "crl");
+	kt_json_put_bool(w, "ok", !crl.has_failed);
+	kt_json_put_u64(w, "number", crl.head.number);
+	kt_json_put_number(w, "entries", (int64_t)crl.head.entry_count);
+	kt_json_put_number(w, "leftOut", (int64_t)crl.left_out);
+	kt_control_put_time(w, "thisUpdate", crl.head.this_update_s * 1000000);
+	kt_control_put_time(w, "nextUpdate", crl.head.next_update_s * 1000000);
+	kt_json_close_object(w);
+}
+
 void kt_command_status(struct kt_control *c)
 {
 	const struct kt_core *core = c->core;
@@ -291,6 +308,7 @@ void kt_command_status(struct kt_control *c)
 	kt_json_put_bool(w, "clockJumped", core->clock_jumped);
 	kt_json_put_bool(w, "reconciling", kt_registry_restore_seq(core->registry) != 0);
 	put_counts(w, core);
+	put_crl(w, core);
 	kt_json_open_object(w, "refusals");
 	for (unsigned i = 0; i < KT_REASON_COUNT; i++) {
 		if (core->refusals[i] > 0) {

@@ -37,6 +37,9 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_claims_new(&core->claims);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_crl_new(&setup->last_crl, &core->crl);
+	if (err != KT_ERR_OK)
+		goto out;
 	enter(core, now);
 	kt_core_watch_clock(core);
 	kt_adoption_tell_start(core);
@@ -51,6 +54,7 @@ void kt_core_free(struct kt_core *core)
 {
 	if (core == NULL)
 		return;
+	kt_crl_free(core->crl);
 	kt_claims_free(core->claims);
 	kt_outbox_free(core->outbox);
 	kt_sessions_free(core->sessions);
@@ -349,6 +353,9 @@ void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *jo
 	case KT_JOB_SEAL:
 		kt_outbox_sealed(core, job);
 		return; /* moved */
+	case KT_JOB_CRL:
+		kt_crl_done(core, job);
+		break;
 	}
 	kt_job_free(job);
 }
@@ -373,6 +380,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_sessions_sweep(core->sessions);
 	kt_core_sweep_sessions(core);
 	kt_rotation_tick(core);
+	kt_crl_tick(core);
 	kt_core_publish_gauges(core);
 	kt_outbox_tick(core);
 }

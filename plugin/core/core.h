@@ -25,6 +25,7 @@ struct kt_core_setup { /* all borrowed for the life of the core */
 	uint64_t durable_seq;
 	struct kt_bytes issuer_cert_der; /* second of every chain handed out */
 	uint8_t root_sha256[32];	 /* goes into tickets */
+	struct kt_crl_head last_crl;	 /* of the file at crl_file; zeros: there is none */
 };
 
 KT_MUST_CHECK enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now,

@@ -69,6 +69,7 @@ enum kt_err kt_core_change(struct kt_core *core, struct kt_record *record, const
 		*reason = err == KT_ERR_STATE ? KT_REASON_STATE : KT_REASON_BUSY;
 		return err;
 	}
+	kt_crl_note(core, record);
 	if (!core->journal_failed && core->ports.journal->append(core->ports.journal->ctx, record,
 								 core->registry) != KT_ERR_OK)
 		journal_failed(core);

@@ -15,8 +15,9 @@
 
 struct kt_outbox;
 struct kt_claims;
+struct kt_crl;
 
-enum { KT_GAUGE_COUNT = 12 };
+enum { KT_GAUGE_COUNT = 15 };
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;
@@ -33,6 +34,7 @@ struct kt_core {
 	struct kt_sessions *sessions;
 	struct kt_outbox *outbox;
 	struct kt_claims *claims; /* claimants that wait for approval: memory only, bounded */
+	struct kt_crl *crl;	  /* the revocation list, if there is one */
 	struct kt_bytes issuer_cert_der;
 	uint8_t root_sha256[32];
 	struct kt_now now; /* of the event in hand */
@@ -209,6 +211,24 @@ void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struc
 void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job);
 KT_MUST_CHECK enum kt_err kt_claims_new(struct kt_claims **out);
 void kt_claims_free(struct kt_claims *claims);
+
+/* --- core_crl.c: the revocation list for other servers --- */
+
+struct kt_crl_status {
+	bool is_on;
+	bool has_failed;	 /* the last try */
+	struct kt_crl_head head; /* of the list that is there; zeros: none yet */
+	size_t left_out;	 /* certificates that are out and whose serial is not known */
+};
+void kt_crl_status(const struct kt_core *core, struct kt_crl_status *out);
+/* @last: the list that the start found, or zeros. */
+KT_MUST_CHECK enum kt_err kt_crl_new(const struct kt_crl_head *last, struct kt_crl **out);
+void kt_crl_free(struct kt_crl *crl);
+/* A record was applied. */
+void kt_crl_note(struct kt_core *core, const struct kt_record *record);
+void kt_crl_tick(struct kt_core *core);
+/* A KT_JOB_CRL came back. */
+void kt_crl_done(struct kt_core *core, const struct kt_job *job);
 
 /* core_message.c: a KT_JOB_OPEN came back. */
 void kt_core_opened(struct kt_core *core, struct kt_job *job);

@@ -124,16 +124,19 @@ static const char *const gauge_names[KT_GAUGE_COUNT] = {
 	"devices",	  "devices/active", "devices/revoked", "devices/quarantined",
 	"devices/frozen", "rotations/open", "tickets/open",    "sessions",
 	"refusals",	  "ledger/seq",	    "devices/adopted", "reconciling",
+	"crl/number",	  "crl/entries",    "crl/next_update",
 };
 
 void kt_core_publish_gauges(struct kt_core *core)
 {
 	const struct kt_registry_counts counts = kt_registry_counts(core->registry);
+	struct kt_crl_status crl;
 	uint64_t refusals = 0;
 
 	if (core->now.mono_ms < core->gauges_at_ms)
 		return;
 	core->gauges_at_ms = core->now.mono_ms + GAUGES_MS;
+	kt_crl_status(core, &crl);
 	for (size_t i = 0; i < KT_REASON_COUNT; i++)
 		refusals += core->refusals[i];
 	{
@@ -148,7 +151,10 @@ void kt_core_publish_gauges(struct kt_core *core)
 						      refusals,
 						      core->durable_seq,
 						      counts.adopted,
-						      kt_registry_restore_seq(core->registry) != 0};
+						      kt_registry_restore_seq(core->registry) != 0,
+						      crl.head.number,
+						      crl.head.entry_count,
+						      (uint64_t)crl.head.next_update_s};
 
 		for (size_t i = 0; i < KT_GAUGE_COUNT; i++) {
 			char topic[KT_TOPIC_MAX];

@@ -199,6 +199,8 @@ enum kt_err kt_registry_reserve(struct kt_registry *r)
 
 	for (size_t i = 0; err == KT_ERR_OK && i < sizeof(slabs) / sizeof(slabs[0]); i++)
 		err = kt_slab_reserve(slabs[i], 1);
+	if (err == KT_ERR_OK && r->keeps_endings)
+		err = kt_slab_reserve(&r->endings, 1);
 	return err;
 }
 
@@ -221,6 +223,8 @@ struct kt_credential_row *kt_row_add_credential(struct kt_registry *r,
 
 	row->row = n;
 	row->c = *c;
+	if (r->keeps_endings)
+		(void)kt_slab_add(&r->endings);
 	kt_table_add(&r->by_fp, kt_hash_sha256(c->fp.b), n);
 	kt_table_add(&r->by_key, kt_hash_sha256(c->key_id.b), n);
 	r->counts.credentials++;
@@ -374,6 +378,7 @@ static void init(struct kt_registry *r)
 	r->tickets.row_size = sizeof(struct kt_ticket_row);
 	r->denied.row_size = sizeof(struct kt_denied_row);
 	r->operators.row_size = sizeof(struct kt_operator_row);
+	r->endings.row_size = sizeof(struct kt_ending_row);
 }
 
 enum kt_err kt_registry_new(struct kt_registry **out)
@@ -394,6 +399,7 @@ static void clear(struct kt_registry *r)
 	kt_slab_clear(&r->tickets);
 	kt_slab_clear(&r->denied);
 	kt_slab_clear(&r->operators);
+	kt_slab_clear(&r->endings);
 	kt_table_clear(&r->by_id);
 	kt_table_clear(&r->by_fp);
 	kt_table_clear(&r->by_key);

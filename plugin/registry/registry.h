@@ -105,6 +105,11 @@ struct kt_operator_entry {
 
 KT_MUST_CHECK enum kt_err kt_registry_new(struct kt_registry **out);
 void kt_registry_free(struct kt_registry *registry);
+/*
+ * From here on serials of certificates and the moments of their ends are kept, at 24 bytes each:
+ * for the revocation list, and only where there is one. Before the first record.
+ */
+void kt_registry_keep_endings(struct kt_registry *registry);
 
 /*
  * Applies a record whose seq is exactly the next one. KT_ERR_STATE: it does not fit what is there
@@ -142,6 +147,21 @@ const struct kt_operator_entry *kt_registry_find_operator_nocase(const struct kt
 /* In the order in which the names were first added, removed ones included; *cursor starts at 0. */
 const struct kt_operator_entry *kt_registry_next_operator(const struct kt_registry *registry,
 							  size_t *cursor);
+
+/* Credentials in order of issue; *cursor starts at 0; NULL at the end. */
+const struct kt_credential *kt_registry_next_credential(const struct kt_registry *registry,
+							size_t *cursor);
+
+struct kt_ending {	 /* of a credential that was put out: superseded, revoked or abandoned */
+	bool has_serial; /* false: its certificate was never seen (restored, adopted, imported) */
+	uint8_t serial[KT_SERIAL_LEN];
+	int64_t ended_s; /* seconds since 1970, of the record that put it out */
+};
+/* False: it was not put out, or endings are not kept. */
+bool kt_registry_ending(const struct kt_registry *registry, const struct kt_credential *credential,
+			struct kt_ending *out);
+/* seq of the last record that put a credential out; 0: none did. */
+uint64_t kt_registry_ended_seq(const struct kt_registry *registry);
 
 /*
  * The time at which @device said promoted_op, and what its promoted_op was until then. No record,

@@ -40,6 +40,7 @@ static void set_status(struct change *c, const struct kt_credential *credential,
 	row->c.status = status;
 	row->c.changed_seq = c->rec->seq;
 	kt_row_mark_credential(c->r, row);
+	kt_row_keep_ending(c->r, row, c->rec->seq, c->rec->time_us);
 }
 
 static void drop_der(struct kt_device_row *row)
@@ -209,6 +210,7 @@ static void apply_issue(struct change *c)
 							 .changed_seq = rec->seq,
 						 });
 	kt_row_mark_credential(c->r, credential);
+	kt_row_keep_serial(c->r, credential, rec->der);
 	d->pending = &credential->c;
 	d->generation = rec->generation;
 	d->phase = KT_SERVER_ISSUED;

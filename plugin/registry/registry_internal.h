@@ -76,6 +76,12 @@ struct kt_credential_row {
 	uint32_t next_dirty;
 };
 
+/* What kt_registry_keep_endings keeps of the credential in the same row; not indexed. */
+struct kt_ending_row {
+	int64_t ended_s;
+	uint8_t tail[KT_SERIAL_LEN - 5]; /* of the serial, behind 4B and generation; zeros: none */
+};
+
 struct kt_ticket_row {
 	struct kt_ticket_entry t; /* first */
 	uint32_t row;
@@ -97,6 +103,8 @@ struct kt_operator_row {
 
 struct kt_registry {
 	struct kt_slab devices, credentials, tickets, denied, operators;
+	struct kt_slab endings; /* one row per credential, or none at all */
+	bool keeps_endings;
 	struct kt_table by_id;	       /* devices, by id in lower case */
 	struct kt_table by_fp;	       /* credentials */
 	struct kt_table by_key;	       /* credentials */
@@ -109,6 +117,7 @@ struct kt_registry {
 	uint32_t dirty_devices, dirty_credentials, dirty_tickets, dirty_denied, dirty_operators;
 	struct kt_registry_counts counts;
 	uint64_t seq;
+	uint64_t ended_seq;   /* of the last record that put a credential out */
 	uint64_t restore_seq; /* of the ledger.restore in force; 0: not reconciling */
 	int64_t time_us;
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
@@ -149,6 +158,14 @@ struct kt_operator_row *kt_row_add_operator(struct kt_registry *r, const struct 
 void kt_row_register(struct kt_registry *r, struct kt_device_row *row, const struct kt_key_id *key);
 /* Adds (+1) or takes away (-1) what the device contributes to the counts. */
 void kt_row_count(struct kt_registry *r, const struct kt_device_row *row, int sign);
+
+/* --- endings; nothing where they are not kept --- */
+/* The serial of the certificate @der, if it is one of ours and of the row's generation. */
+void kt_row_keep_serial(struct kt_registry *r, const struct kt_credential_row *row,
+			struct kt_bytes der);
+/* @status was set by the record @seq of @time_us. */
+void kt_row_keep_ending(struct kt_registry *r, const struct kt_credential_row *row, uint64_t seq,
+			int64_t time_us);
 
 /* --- what the index has to write --- */
 void kt_dirty_mark(uint32_t *head, uint32_t *next_dirty, uint32_t row);

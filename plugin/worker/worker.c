@@ -16,9 +16,11 @@ struct kt_worker_pool {
 	struct kt_jobs jobs; /* the port; ctx is this pool */
 	pthread_mutex_t lock;
 	pthread_cond_t work;	/* something to do, or stop */
+	pthread_cond_t list;	/* the same for the thread of the revocation list */
 	pthread_cond_t started; /* a thread has its bench, or failed */
 	struct queue waiting;
 	struct queue strangers; /* waiting, too, but last */
+	struct queue lists;	/* for the thread of the revocation list alone */
 	struct queue done;
 	size_t count;	       /* jobs between submit and take */
 	size_t stranger_count; /* of them */
@@ -82,6 +84,19 @@ static struct kt_job *next_job(struct kt_worker_pool *pool)
 	return job;
 }
 
+static struct kt_job *next_list(struct kt_worker_pool *pool)
+{
+	struct kt_job *job = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->stop && pool->lists.head == NULL)
+		pthread_cond_wait(&pool->list, &pool->lock);
+	if (!pool->stop)
+		job = queue_pop(&pool->lists);
+	pthread_mutex_unlock(&pool->lock);
+	return job;
+}
+
 static void put_result(struct kt_worker_pool *pool, struct kt_job *job)
 {
 	bool is_first;
@@ -96,9 +111,8 @@ static void put_result(struct kt_worker_pool *pool, struct kt_job *job)
 }
 
 /* The bench is made here, not by the creator: the library's point tables belong to a thread. */
-static void *run_worker(void *arg)
+static void run(struct kt_worker_pool *pool, struct kt_job *(*next)(struct kt_worker_pool *pool))
 {
-	struct kt_worker_pool *pool = arg;
 	struct kt_bench *bench = NULL;
 	struct kt_job *job;
 	enum kt_err err;
@@ -111,13 +125,31 @@ static void *run_worker(void *arg)
 	pthread_cond_signal(&pool->started);
 	pthread_mutex_unlock(&pool->lock);
 	if (err != KT_ERR_OK)
-		return NULL;
-	while ((job = next_job(pool)) != NULL) {
+		return;
+	while ((job = next(pool)) != NULL) {
 		kt_job_run(bench, job);
 		put_result(pool, job);
 	}
 	kt_bench_free(bench);
+}
+
+static void *run_worker(void *arg)
+{
+	run(arg, next_job);
 	return NULL;
+}
+
+static void *run_lists(void *arg)
+{
+	run(arg, next_list);
+	return NULL;
+}
+
+static struct queue *queue_of(struct kt_worker_pool *pool, const struct kt_job *job)
+{
+	if (job->kind == KT_JOB_CRL)
+		return &pool->lists;
+	return is_strangers(job) ? &pool->strangers : &pool->waiting;
 }
 
 static enum kt_err submit(void *ctx, struct kt_job *job)
@@ -131,8 +163,8 @@ static enum kt_err submit(void *ctx, struct kt_job *job)
 	    !(is_stranger && pool->stranger_count >= KT_CLAIM_JOBS_MAX)) {
 		pool->count++;
 		pool->stranger_count += is_stranger ? 1 : 0;
-		queue_push(is_stranger ? &pool->strangers : &pool->waiting, job);
-		pthread_cond_signal(&pool->work);
+		queue_push(queue_of(pool, job), job);
+		pthread_cond_signal(job->kind == KT_JOB_CRL ? &pool->list : &pool->work);
 		err = KT_ERR_OK;
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -142,6 +174,8 @@ static enum kt_err submit(void *ctx, struct kt_job *job)
 /* Signals belong to the broker's thread: its handlers must never run on one of ours. */
 static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_count)
 {
+	const bool has_lists =
+		pool->signing->crl_file != NULL && pool->signing->crl_file[0] != '\0';
 	enum kt_err err = KT_ERR_OK;
 	sigset_t all;
 	sigset_t old;
@@ -149,9 +183,10 @@ static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_co
 	sigfillset(&all);
 	if (pthread_sigmask(SIG_BLOCK, &all, &old) != 0)
 		return KT_ERR_SYS;
-	while (pool->thread_count < thread_count) {
-		if (pthread_create(&pool->threads[pool->thread_count], NULL, run_worker, pool) !=
-		    0) {
+	while (pool->thread_count < thread_count + (has_lists ? 1 : 0)) {
+		if (pthread_create(&pool->threads[pool->thread_count], NULL,
+				   pool->thread_count < thread_count ? run_worker : run_lists,
+				   pool) != 0) {
 			err = KT_ERR_SYS;
 			break;
 		}
@@ -183,13 +218,14 @@ enum kt_err kt_worker_pool_new(const struct kt_signing *signing, unsigned thread
 		return KT_ERR_NOMEM;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
+	pthread_cond_init(&pool->list, NULL);
 	pthread_cond_init(&pool->started, NULL);
 	pool->jobs.ctx = pool;
 	pool->jobs.submit = submit;
 	pool->signing = signing;
 	pool->wake = wake;
 	pool->wake_ctx = wake_ctx;
-	pool->threads = calloc(thread_count, sizeof(*pool->threads));
+	pool->threads = calloc((size_t)thread_count + 1, sizeof(*pool->threads));
 	if (pool->threads == NULL) {
 		err = KT_ERR_NOMEM;
 		goto out;
@@ -211,13 +247,16 @@ void kt_worker_pool_free(struct kt_worker_pool *pool)
 	pthread_mutex_lock(&pool->lock);
 	pool->stop = true;
 	pthread_cond_broadcast(&pool->work);
+	pthread_cond_broadcast(&pool->list);
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->thread_count; i++)
 		pthread_join(pool->threads[i], NULL);
 	queue_clear(&pool->waiting);
 	queue_clear(&pool->strangers);
+	queue_clear(&pool->lists);
 	queue_clear(&pool->done);
 	pthread_cond_destroy(&pool->started);
+	pthread_cond_destroy(&pool->list);
 	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->threads);

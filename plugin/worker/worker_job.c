@@ -4,9 +4,12 @@
  */
 #include "worker.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "durable_file.h"
 #include "secmem.h"
 
 struct kt_bench {
@@ -15,9 +18,11 @@ struct kt_bench {
 	struct kt_key *controller;
 	uint8_t *controller_cert; /* DER: x5c of every message */
 	size_t controller_cert_len;
+	char *crl_file; /* NULL: none */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };
 
+enum { CRL_FILE_MODE = 0644 }; /* other servers read it, and it says nothing that is not public */
 enum { WARM_UP_ROUNDS = 3 };
 
 /* --- jobs --- */
@@ -51,6 +56,7 @@ void kt_job_free(struct kt_job *job)
 	wipe_free(job->leaf_der, job->leaf_len);
 	wipe_free(job->sealed, job->sealed_len);
 	kt_message_free(job->message);
+	free(job->crl_entries);
 	wipe_free(job, sizeof(*job));
 }
 
@@ -171,6 +177,13 @@ enum kt_err kt_bench_new(const struct kt_signing *signing, struct kt_bench **out
 	if (bench == NULL)
 		return KT_ERR_NOMEM;
 	memcpy(bench->trust_domain, signing->trust_domain, td_len + 1);
+	if (signing->crl_file != NULL && signing->crl_file[0] != '\0') {
+		bench->crl_file = strdup(signing->crl_file);
+		if (bench->crl_file == NULL) {
+			err = KT_ERR_NOMEM;
+			goto out;
+		}
+	}
 	err = kt_crypto_new(&bench->crypto);
 	if (err != KT_ERR_OK)
 		goto out;
@@ -197,6 +210,7 @@ void kt_bench_free(struct kt_bench *bench)
 	kt_key_free(bench->controller);
 	kt_issuer_free(bench->issuer);
 	free(bench->controller_cert);
+	free(bench->crl_file);
 	kt_crypto_free(bench->crypto);
 	free(bench);
 }
@@ -336,6 +350,47 @@ out:
 	return err;
 }
 
+/* --- CRL --- */
+
+static enum kt_err sign_and_write(struct kt_bench *bench, const struct kt_job *job)
+{
+	const struct kt_file_mode mode = {CRL_FILE_MODE, (gid_t)-1};
+	enum kt_err err = KT_ERR_INTERNAL;
+	struct kt_bytes file = {NULL, 0};
+	uint8_t *der = NULL;
+	char *pem = NULL;
+	size_t len = 0;
+
+	if (bench->crl_file == NULL)
+		return KT_ERR_STATE;
+	err = kt_crl_issue(bench->crypto, bench->issuer, &job->crl, job->crl_entries, &der, &len);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_pem_from_crl(der, len, &pem);
+	if (err != KT_ERR_OK)
+		goto out;
+	file.p = (const uint8_t *)pem;
+	file.len = strlen(pem);
+	err = kt_file_write(kt_fs_posix(), bench->crl_file, file, mode);
+out:
+	free(pem);
+	free(der);
+	return err;
+}
+
+static enum kt_err run_crl(struct kt_bench *bench, struct kt_job *job)
+{
+	enum kt_err err = sign_and_write(bench, job);
+	int cause = errno;
+	char buf[128];
+
+	if (err != KT_ERR_OK)
+		(void)snprintf(job->crl_why, sizeof(job->crl_why), "%s",
+			       err == KT_ERR_SYS ? strerror_r(cause, buf, sizeof(buf))
+						 : kt_err_text(err));
+	return err;
+}
+
 void kt_job_run(struct kt_bench *bench, struct kt_job *job)
 {
 	enum kt_err err = KT_ERR_INTERNAL;
@@ -350,6 +405,9 @@ void kt_job_run(struct kt_bench *bench, struct kt_job *job)
 		break;
 	case KT_JOB_SEAL:
 		err = run_seal(bench, job);
+		break;
+	case KT_JOB_CRL:
+		err = run_crl(bench, job);
 		break;
 	}
 	job->err = err;

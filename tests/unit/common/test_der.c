@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -68,6 +69,9 @@ static void lengths_are_in_their_shortest_definite_form(void **state)
 		{"\x04\x82\x00\x01h", 5},
 		{"\x04\x82\x01", 3},
 		{"\x04\x83\x00\x00\x01h", 6},
+		{"\x04\x83\x01\x00", 4},
+		{"\x04\x84\x00\x01\x00\x00", 6},
+		{"\x04\x85\x01\x00\x00\x00\x00", 7},
 		{"\x04\x84\xff\xff\xff\xff", 6},
 		{"\x04\x89\xff\xff\xff\xff", 6},
 		{"\x04\x7fh", 3},
@@ -96,6 +100,52 @@ static void reads_one_and_two_byte_lengths(void **state)
 	d = reader(bytes, 3 + 0x80);
 	assert_int_equal(kt_der_take(&d, KT_DER_OCTET_STRING).len, 0x80);
 	assert_true(kt_der_is_done(&d));
+}
+
+static void reads_and_writes_three_and_four_byte_lengths(void **state)
+{
+	static const struct {
+		size_t len;
+		const char *head;
+		size_t head_len;
+	} lengths[] = {
+		{0x7f, "\x04\x7f", 2},
+		{0x80, "\x04\x81\x80", 3},
+		{0xff, "\x04\x81\xff", 3},
+		{0x100, "\x04\x82\x01\x00", 4},
+		{0xffff, "\x04\x82\xff\xff", 4},
+		{0x10000, "\x04\x83\x01\x00\x00", 5},
+		{0xffffff, "\x04\x83\xff\xff\xff", 5},
+		{0x1000000, "\x04\x84\x01\x00\x00\x00", 6},
+	};
+	uint8_t *content = calloc(1, 0x1000000);
+	uint8_t *out = malloc(0x1000000 + 6);
+
+	(void)state;
+	assert_non_null(content);
+	assert_non_null(out);
+	content[0] = 0x5a;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct kt_der_writer w = kt_der_writer_of(out, 0x1000000 + 6);
+		struct kt_der d;
+
+		kt_der_put(&w, KT_DER_OCTET_STRING, content, lengths[i].len);
+		assert_false(w.bad);
+		assert_int_equal(w.len, lengths[i].head_len + lengths[i].len);
+		assert_memory_equal(out, lengths[i].head, lengths[i].head_len);
+		assert_int_equal(out[lengths[i].head_len], 0x5a);
+		d = reader(out, w.len);
+		assert_int_equal(kt_der_take(&d, KT_DER_OCTET_STRING).len, lengths[i].len);
+		assert_true(kt_der_is_done(&d));
+		d = reader(out, w.len - 1);
+		(void)kt_der_take(&d, KT_DER_OCTET_STRING);
+		assert_true(d.bad);
+		w = kt_der_writer_of(out, lengths[i].head_len + lengths[i].len - 1);
+		kt_der_put(&w, KT_DER_OCTET_STRING, content, lengths[i].len);
+		assert_true(w.bad);
+	}
+	free(content);
+	free(out);
 }
 
 static void integers_are_not_negative_and_shortest(void **state)
@@ -404,6 +454,7 @@ int main(void)
 		cmocka_unit_test(an_error_sticks),
 		cmocka_unit_test(lengths_are_in_their_shortest_definite_form),
 		cmocka_unit_test(reads_one_and_two_byte_lengths),
+		cmocka_unit_test(reads_and_writes_three_and_four_byte_lengths),
 		cmocka_unit_test(integers_are_not_negative_and_shortest),
 		cmocka_unit_test(booleans_are_00_or_ff),
 		cmocka_unit_test(bit_strings_of_broken_bytes_are_refused),

@@ -71,6 +71,8 @@ static void the_required_lines_alone_give_every_default(void **state)
 	assert_int_equal(c->pending_give_up_ms, 604800000);
 	assert_int_equal(c->max_key_age_ms, 0);
 	assert_int_equal(c->certificate_lifetime_ms, 0);
+	assert_string_equal(c->crl_file, "");
+	assert_int_equal(c->crl_validity_ms, 604800000);
 	assert_int_equal(c->enroll_retry_s, 30);
 	assert_int_equal(c->message_rate, 5);
 	assert_int_equal(c->message_burst, 10);
@@ -91,6 +93,7 @@ static void every_option_can_be_given(void **state)
 					      "challenge_timeout = 10s\npromote_overdue = 1h\n"
 					      "op_deadline = 2d\npending_give_up = 30d\n"
 					      "max_key_age = 90d\ncertificate_lifetime = 365d\n"
+					      "crl_file = /c/crl.pem\ncrl_validity = 10m\n"
 					      "enroll_retry = 2m\nmessage_rate = 50\r\n"
 					      "message_burst = 100");
 	assert_true(c->ledger_same_dir);
@@ -109,6 +112,8 @@ static void every_option_can_be_given(void **state)
 	assert_int_equal(c->op_deadline_ms, 172800000);
 	assert_int_equal(c->max_key_age_ms, INT64_C(7776000000));
 	assert_int_equal(c->certificate_lifetime_ms, INT64_C(31536000000));
+	assert_string_equal(c->crl_file, "/c/crl.pem");
+	assert_int_equal(c->crl_validity_ms, 600000);
 	assert_int_equal(c->enroll_retry_s, 120);
 	assert_int_equal(c->message_rate, 50);
 	assert_int_equal(c->message_burst, 100);
@@ -208,6 +213,10 @@ static const struct bad bad_lines[] = {
 	{"workers = two", KT_ERR_INVALID, "not a number"},
 	{"workers = 99999999999999999999999", KT_ERR_INVALID, "not a number"},
 	{"workers = 1 # one", KT_ERR_INVALID, "not a number"},
+	{"crl_validity = 599s", KT_ERR_RANGE, "crl_validity is out of range (600 to 31536000"},
+	{"crl_validity = 0", KT_ERR_RANGE, "out of range"},
+	{"crl_validity = 366d", KT_ERR_RANGE, "out of range"},
+	{"crl_file = crl.pem", KT_ERR_INVALID, "crl_file"},
 	{"message_rate = 0", KT_ERR_RANGE, "out of range"},
 	{"message_rate = 1001", KT_ERR_RANGE, "out of range"},
 	{"message_burst = 10001", KT_ERR_RANGE, "out of range"},
@@ -545,14 +554,16 @@ static void the_defaults_that_the_example_shows_are_the_defaults(void **state)
 	(void)state;
 	char *text = slurp(KT_SOURCE "/plugin/keyturn.conf");
 	struct kt_config *before = parsed(text);
-	const char *const not_defaults[] = {"operator", "acl", "broker_address", "mosquitto_conf"};
+	const char *const not_defaults[] = {"operator", "acl", "broker_address", "mosquitto_conf",
+					    "crl_file"};
 	for (char *at = strstr(text, "\n# "); at != NULL; at = strstr(at + 1, "\n# ")) {
 		const char *name = NULL;
 		const char *help = NULL;
 		for (size_t i = 0; kt_config_option(i, &name, &help); i++) {
 			bool skip = strncmp(at + 3, name, strlen(name)) != 0 ||
 				    strncmp(at + 3 + strlen(name), " = ", 3) != 0;
-			for (size_t n = 0; n < 4; n++) {
+			for (size_t n = 0; n < sizeof(not_defaults) / sizeof(not_defaults[0]);
+			     n++) {
 				skip = skip || strcmp(name, not_defaults[n]) == 0;
 			}
 			if (!skip) {
@@ -600,7 +611,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 31);
+	assert_int_equal(count, 33);
 	assert_null(name);
 	assert_null(help);
 }

@@ -334,6 +334,28 @@ static void status_tells_what_the_plugin_is_worth(void **state)
 	assert_non_null(strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"}"));
 }
 
+static void status_tells_of_the_revocation_list_where_there_is_one(void **state)
+{
+	struct fixture *f = *state;
+	const struct kt_crl_head last = {.number = 1700000000000001,
+					 .this_update_s = 1700000000,
+					 .next_update_s = 1700604800,
+					 .entry_count = 7};
+	struct kt_config config = *f->core.config;
+	const char *answer = ask_one(f, "status", "");
+	assert_null(strstr(answer, "\"crl\""));
+	assert_int_equal(kt_crl_new(&last, &f->core.crl), KT_ERR_OK);
+	(void)snprintf(config.crl_file, sizeof(config.crl_file), "/crl/crl.pem");
+	f->core.config = &config;
+	answer = ask_one(f, "status", "");
+	assert_non_null(strstr(answer, "\"crl\":{\"ok\":true,\"number\":\"1700000000000001\","
+				       "\"entries\":7,\"leftOut\":0,"
+				       "\"thisUpdate\":\"2023-11-14T22:13:20.000000Z\","
+				       "\"nextUpdate\":\"2023-11-21T22:13:20.000000Z\"},"));
+	kt_crl_free(f->core.crl);
+	f->core.crl = NULL;
+}
+
 /* --- batches --- */
 
 static void a_batch_is_answered_in_order_and_half_a_batch_is_done(void **state)
@@ -421,6 +443,7 @@ int main(void)
 		WITH_FLEET(operators_are_listed_with_where_they_come_from),
 		WITH_FLEET(who_stands_in_the_configuration_is_said_to),
 		WITH_FLEET(status_tells_what_the_plugin_is_worth),
+		WITH_FLEET(status_tells_of_the_revocation_list_where_there_is_one),
 		WITH_FLEET(a_batch_is_answered_in_order_and_half_a_batch_is_done),
 		WITH_FLEET(what_is_in_memory_alone_is_said_at_once),
 		WITH_FLEET(the_reason_of_an_action_is_told_in_its_words),

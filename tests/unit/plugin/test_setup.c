@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "setup.h"
+#include "setup_crl.h"
 
 enum { PATH_LEN = 256, CONF_LEN = 4096 };
 
@@ -362,6 +363,176 @@ static void a_second_one_over_the_same_state_is_refused(void **state)
 	kt_setup_free(first);
 }
 
+/* --- the revocation list --- */
+
+static struct kt_bytes vector_cert(const char *path, uint8_t **storage)
+{
+	struct kt_bytes der = {NULL, 0};
+	size_t count = 0;
+	size_t len = 0;
+	uint8_t *pem = read_file(path, &len);
+
+	assert_int_equal(kt_pem_certs(pem, len, &der, 1, &count, storage), KT_ERR_OK);
+	free(pem);
+	return der;
+}
+
+/* crl.pem: of the issuing CA @name, with this number. */
+static void write_list(const struct fixture *f, const char *name, uint64_t number)
+{
+	const struct kt_crl_head head = {
+		.number = number, .this_update_s = 1700000000, .next_update_s = 1700000600};
+	struct kt_crypto *crypto = NULL;
+	struct kt_issuer *issuer = NULL;
+	struct kt_key *key = NULL;
+	char path[2 * PATH_LEN];
+	uint8_t *storage = NULL;
+	uint8_t *der = NULL;
+	char *pem = NULL;
+	struct kt_bytes cert;
+	size_t len = 0;
+	uint8_t *text;
+
+	assert_int_equal(kt_crypto_new(&crypto), KT_ERR_OK);
+	(void)snprintf(path, sizeof(path), KT_VECTORS "/pki/%s.pem", name);
+	cert = vector_cert(path, &storage);
+	(void)snprintf(path, sizeof(path), KT_VECTORS "/pki/%s.key", name);
+	text = read_file(path, &len);
+	assert_int_equal(kt_key_from_pem(crypto, text, len, &key), KT_ERR_OK);
+	free(text);
+	assert_int_equal(kt_issuer_new(crypto, cert.p, cert.len, key, &issuer), KT_ERR_OK);
+	assert_int_equal(kt_crl_issue(crypto, issuer, &head, NULL, &der, &len), KT_ERR_OK);
+	assert_int_equal(kt_pem_from_crl(der, len, &pem), KT_ERR_OK);
+	write_file(f, "crl.pem", pem, 0644);
+	free(pem);
+	free(der);
+	kt_issuer_free(issuer);
+	free(storage);
+	kt_crypto_free(crypto);
+}
+
+static void set_list(struct fixture *f)
+{
+	char line[2 * PATH_LEN];
+
+	(void)snprintf(line, sizeof(line), "crl_file = %s/crl.pem", f->dir);
+	add_line(f, line);
+}
+
+/* Starts; the number that the next list goes on from. */
+static uint64_t number_seen(struct fixture *f)
+{
+	struct kt_setup *setup = NULL;
+	char why[512];
+	uint64_t number;
+
+	f->log[0] = '\0';
+	if (start(f, &setup, why) != KT_ERR_OK)
+		fail_msg("%s", why);
+	number = setup->last_crl.number;
+	kt_setup_free(setup);
+	return number;
+}
+
+static void goes_on_from_the_list_that_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	write_list(f, "issuing", 7);
+	assert_true(number_seen(f) == 0); /* not asked for: not read */
+	set_list(f);
+	assert_true(number_seen(f) == 7);
+	assert_null(strstr(f->log, "is damaged"));
+	write_list(f, "issuing", INT64_MAX - 1);
+	assert_true(number_seen(f) == INT64_MAX - 1);
+}
+
+static void refuses_a_list_after_which_there_is_no_number(void **state)
+{
+	struct fixture *f = *state;
+
+	set_list(f);
+	write_list(f, "issuing", INT64_MAX);
+	expect_refused(f, KT_ERR_RANGE, "from which none of ours can go on");
+}
+
+static void without_a_list_it_begins_anew(void **state)
+{
+	struct fixture *f = *state;
+
+	set_list(f);
+	assert_true(number_seen(f) == 0);
+	write_file(f, "crl.pem", "", 0644);
+	assert_true(number_seen(f) == 0);
+	assert_null(strstr(f->log, "is damaged"));
+}
+
+static void a_list_that_is_not_ours_costs_its_number_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	set_list(f);
+	write_list(f, "other-root", 7);
+	assert_true(number_seen(f) == 0);
+	assert_non_null(strstr(f->log, "crl.pem is damaged or another CA's"));
+	write_file(f, "crl.pem", "-----BEGIN X509 CRL-----\nMIIB", 0644);
+	assert_true(number_seen(f) == 0);
+	assert_non_null(strstr(f->log, "crl.pem is damaged or another CA's"));
+}
+
+static void refuses_to_overwrite_what_is_no_list(void **state)
+{
+	struct fixture *f = *state;
+	char path[2 * PATH_LEN];
+
+	set_list(f);
+	copy_vector(f, "root.pem");
+	(void)snprintf(path, sizeof(path), "%s/crl.pem", f->dir);
+	write_file(f, "crl.pem", "my diary", 0600);
+	expect_refused(f, KT_ERR_EXISTS, "is no revocation list and would be lost");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	expect_refused(f, KT_ERR_EXISTS, "is no file of ours");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	expect_refused(f, KT_ERR_EXISTS, "is no file of ours");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/nowhere", path), 0);
+	expect_refused(f, KT_ERR_SYS, "crl_file: ");
+}
+
+static void refuses_a_ca_that_may_sign_no_lists(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_setup_request request = {.log = &f->logger};
+	struct kt_setup setup = {0};
+	struct kt_cert issuer = {.may_sign_certs = true};
+	char why[512] = "";
+
+	setup.config = calloc(1, sizeof(*setup.config));
+	assert_non_null(setup.config);
+	assert_int_equal(kt_setup_crl(&request, &setup, &issuer, why), KT_ERR_OK);
+	(void)snprintf(setup.config->crl_file, sizeof(setup.config->crl_file), "%s/crl.pem",
+		       f->dir);
+	assert_int_equal(kt_setup_crl(&request, &setup, &issuer, why), KT_ERR_VERIFY);
+	assert_non_null(strstr(why, "cRLSign"));
+	issuer.may_sign_crls = true;
+	assert_int_equal(kt_setup_crl(&request, &setup, &issuer, why), KT_ERR_OK);
+	kt_config_free(setup.config);
+}
+
+static void warns_of_a_list_that_grows_for_ever(void **state)
+{
+	struct fixture *f = *state;
+
+	set_list(f);
+	(void)number_seen(f);
+	assert_non_null(strstr(f->log, "crl_file with certificate_lifetime = 0"));
+	add_line(f, "certificate_lifetime = 90d");
+	(void)number_seen(f);
+	assert_null(strstr(f->log, "crl_file with certificate_lifetime = 0"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +552,13 @@ int main(void)
 		TEST(lets_an_operator_accept_one_directory),
 		TEST(directories_that_only_begin_alike_are_two),
 		TEST(a_second_one_over_the_same_state_is_refused),
+		TEST(goes_on_from_the_list_that_is_there),
+		TEST(refuses_a_list_after_which_there_is_no_number),
+		TEST(without_a_list_it_begins_anew),
+		TEST(a_list_that_is_not_ours_costs_its_number_alone),
+		TEST(refuses_to_overwrite_what_is_no_list),
+		TEST(refuses_a_ca_that_may_sign_no_lists),
+		TEST(warns_of_a_list_that_grows_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -743,6 +744,168 @@ static void signals_stay_with_the_callers_thread(void **state)
 	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
 }
 
+/* --- CRL --- */
+
+struct crl_place {
+	char dir[32];
+	char path[64];
+	struct kt_signing signing;
+	struct kt_bench *bench;
+};
+
+static void begin_crl(const struct fixture *f, struct crl_place *p)
+{
+	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/keyturn-crl.XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	(void)snprintf(p->path, sizeof(p->path), "%s/crl.pem", p->dir);
+	p->signing = f->signing;
+	p->signing.crl_file = p->path;
+	assert_int_equal(kt_bench_new(&p->signing, &p->bench), KT_ERR_OK);
+}
+
+static void end_crl(struct crl_place *p)
+{
+	kt_bench_free(p->bench);
+	(void)unlink(p->path);
+	assert_int_equal(rmdir(p->dir), 0); /* nothing else was left there */
+}
+
+static struct kt_job *crl_job(uint64_t number, size_t count)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_CRL, 0);
+
+	assert_non_null(job);
+	job->crl.number = number;
+	job->crl.this_update_s = 1767323045;
+	job->crl.next_update_s = 1767927845;
+	job->crl.entry_count = count;
+	job->crl_entries = calloc(count + 1, sizeof(*job->crl_entries));
+	assert_non_null(job->crl_entries);
+	for (size_t i = 0; i < count; i++) {
+		job->crl_entries[i].serial[0] = 0x4b;
+		job->crl_entries[i].reason = KT_CRL_SUPERSEDED;
+		job->crl_entries[i].revoked_s = 1767323045;
+	}
+	return job;
+}
+
+static void run_crl(struct crl_place *p, struct kt_job *job, enum kt_err err)
+{
+	kt_job_run(p->bench, job);
+	assert_int_equal(job->err, err);
+	kt_job_free(job);
+}
+
+/* What the file says: its number; the list must be whole. */
+static uint64_t number_on_disk(const struct fixture *f, const struct crl_place *p)
+{
+	struct kt_crl_head head;
+	size_t len = 0;
+	uint8_t *pem = read_file(p->path, &len);
+
+	assert_int_equal(
+		kt_crl_from_pem((struct kt_bytes){pem, len}, f->signing.issuer_cert_der, &head),
+		KT_ERR_OK);
+	free(pem);
+	return head.number;
+}
+
+static void writes_a_revocation_list_that_others_can_read(void **state)
+{
+	struct fixture *f = *state;
+	struct crl_place p;
+	struct stat st;
+
+	begin_crl(f, &p);
+	run_crl(&p, crl_job(7, 0), KT_ERR_OK);
+	assert_true(number_on_disk(f, &p) == 7);
+	run_crl(&p, crl_job(8, 3), KT_ERR_OK);
+	assert_true(number_on_disk(f, &p) == 8);
+	assert_int_equal(stat(p.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0644);
+	end_crl(&p);
+}
+
+static void a_list_that_cannot_be_written_leaves_the_old_one(void **state)
+{
+	struct fixture *f = *state;
+	struct crl_place p;
+	char aside[80];
+	struct kt_job *job = crl_job(8, 1);
+
+	begin_crl(f, &p);
+	run_crl(&p, crl_job(7, 0), KT_ERR_OK);
+	(void)snprintf(aside, sizeof(aside), "%s.tmp", p.path); /* what it is written as first */
+	assert_int_equal(mkdir(aside, 0700), 0);
+	kt_job_run(p.bench, job);
+	assert_int_equal(job->err, KT_ERR_SYS);
+	assert_string_equal(job->crl_why, "Is a directory");
+	kt_job_free(job);
+	assert_true(number_on_disk(f, &p) == 7);
+	assert_int_equal(rmdir(aside), 0);
+	run_crl(&p, crl_job(0, 0), KT_ERR_RANGE);
+	assert_true(number_on_disk(f, &p) == 7);
+	run_crl(&p, crl_job(9, 1), KT_ERR_OK);
+	assert_true(number_on_disk(f, &p) == 9);
+	end_crl(&p);
+}
+
+static void a_directory_that_is_gone_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct crl_place p;
+	struct kt_job *job = crl_job(7, 1);
+
+	begin_crl(f, &p);
+	assert_int_equal(rmdir(p.dir), 0);
+	kt_job_run(p.bench, job);
+	assert_int_equal(job->err, KT_ERR_SYS);
+	assert_string_equal(job->crl_why, "No such file or directory");
+	kt_job_free(job);
+	assert_int_equal(mkdir(p.dir, 0700), 0);
+	end_crl(&p);
+}
+
+static void without_a_place_there_is_no_list(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_job *job = crl_job(7, 1);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_STATE);
+	assert_true(strlen(job->crl_why) > 0);
+	kt_job_free(job);
+}
+
+/* The one worker goes on while a long list is made. */
+static void a_long_list_keeps_nobody_waiting(void **state)
+{
+	enum { LONG = 300000 };
+	struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	struct crl_place p;
+	struct kt_job *job;
+
+	begin_crl(f, &p);
+	assert_int_equal(kt_worker_pool_new(&p.signing, 1, NULL, NULL, &pool), KT_ERR_OK);
+	submit(pool, crl_job(7, LONG));
+	for (uint64_t i = 0; i < 3; i++)
+		submit(pool, seal_job(i));
+	for (uint64_t i = 0; i < 3; i++) {
+		job = take(pool);
+		assert_int_equal(job->kind, KT_JOB_SEAL);
+		assert_int_equal(job->err, KT_ERR_OK);
+		kt_job_free(job);
+	}
+	job = take(pool);
+	assert_int_equal(job->kind, KT_JOB_CRL);
+	assert_int_equal(job->err, KT_ERR_OK);
+	kt_job_free(job);
+	submit(pool, crl_job(8, LONG));
+	kt_worker_pool_free(pool); /* whatever it was doing */
+	end_crl(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -771,6 +934,11 @@ int main(void)
 		cmocka_unit_test(one_thread_keeps_the_order),
 		cmocka_unit_test(a_pool_is_freed_while_jobs_wait),
 		cmocka_unit_test(signals_stay_with_the_callers_thread),
+		cmocka_unit_test(writes_a_revocation_list_that_others_can_read),
+		cmocka_unit_test(a_list_that_cannot_be_written_leaves_the_old_one),
+		cmocka_unit_test(a_directory_that_is_gone_is_named),
+		cmocka_unit_test(without_a_place_there_is_no_list),
+		cmocka_unit_test(a_long_list_keeps_nobody_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
