@@ -38,7 +38,8 @@ def _packet(kind, flags, body):
 
 
 class Client:
-    """One connection. connack, disconnect_reason: reason codes, None before they came.
+    """One connection. connack, disconnect_reason: reason codes, None before they came;
+    session_present: what the CONNACK said of an earlier session.
 
     source: address to connect from, "" for any.
     """
@@ -48,6 +49,7 @@ class Client:
         self.sock = None
         self.buffer = b""
         self.connack = None
+        self.session_present = None
         self.disconnect_reason = None
         self.messages = []
         self.packet_id = 0
@@ -192,6 +194,7 @@ class Client:
         kind = head >> 4
         if kind == CONNACK:
             self.connack = body[1]
+            self.session_present = bool(body[0] & 1)
         elif kind == PUBLISH:
             size = struct.unpack("!H", body[:2])[0]
             topic, rest = body[2:2 + size].decode(), body[2 + size:]
