@@ -25,6 +25,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(PLUGIN_STOPPED, "plugin.stopped", INFO, 0, "the plugin has stopped")                     \
 	X(PLUGIN_RELOADED, "plugin.reloaded", INFO, 0, "SIGHUP was handled")                       \
 	X(CONFIG_WARNED, "config.warned", WARN, 0, "a setting deserves a look")                    \
+	X(CONFIG_RELOADED, "config.reloaded", INFO, 0, "the site's topics were read again")        \
+	X(CONFIG_REFUSED, "config.refused", ERROR, 0, "a changed file is refused, the old holds")  \
 	X(LEDGER_CUT, "ledger.cut", WARN, 0, "an incomplete tail was cut off the ledger")          \
 	X(LEDGER_FAILED, "ledger.failed", ERROR, 0, "the ledger cannot be written any more")       \
 	X(INDEX_REBUILT, "index.rebuilt", WARN, 0, "the index was rebuilt from the ledger")        \

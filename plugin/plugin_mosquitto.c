@@ -314,10 +314,13 @@ static int on_disconnect(int event, void *event_data, void *userdata)
 static int on_reload(int event, void *event_data, void *userdata)
 {
 	struct kt_plugin *plugin = userdata;
+	struct kt_site_acl acl;
 
 	(void)event;
 	(void)event_data;
 	kt_core_reload(plugin->core, kt_plugin_now(plugin));
+	if (kt_setup_reload(plugin->setup, &plugin->log, &acl) == KT_ERR_OK)
+		kt_core_set_acl(plugin->core, kt_plugin_now(plugin), &acl);
 	return MOSQ_ERR_SUCCESS;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config_reload.h"
 #include "durable_file.h"
 #include "setup_crl.h"
 #include "topic.h"
@@ -65,6 +66,17 @@ static const char *cause(enum kt_err err, char buf[static 128])
 
 /* --- the broker's own configuration --- */
 
+/* Of the broker's file as it was at the start: nobody knows what else it has read since. */
+static void warn_of_others(const struct kt_setup *setup, enum kt_fallback other, struct kt_log *log)
+{
+	if (other != KT_FALLBACK_DEFER || !setup->has_broker_conf ||
+	    setup->broker_conf.has_acl_file || setup->broker_conf.has_plugin_after)
+		return;
+	warn(log, "other_acl = defer, but there is neither an acl_file nor a plugin behind this "
+		  "one: clients that are not devices are denied every topic; add one of them, or "
+		  "set other_acl = allow");
+}
+
 static enum kt_err check_broker_conf(const struct kt_setup_request *request, struct kt_setup *setup,
 				     char why[static WHY_MAX])
 {
@@ -92,12 +104,7 @@ static enum kt_err check_broker_conf(const struct kt_setup_request *request, str
 	if (err != KT_ERR_OK)
 		return err;
 	setup->has_broker_conf = true;
-	if (config->other_acl == KT_FALLBACK_DEFER && !setup->broker_conf.has_acl_file &&
-	    !setup->broker_conf.has_plugin_after)
-		warn(request->log,
-		     "other_acl = defer, but there is neither an acl_file nor a plugin "
-		     "behind this one: clients that are not devices are denied every "
-		     "topic; add one of them, or set other_acl = allow");
+	warn_of_others(setup, config->acl.other, request->log);
 	return KT_ERR_OK;
 }
 
@@ -428,7 +435,10 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 {
 	enum kt_err err;
 
-	err = kt_config_load(request->config_path, &setup->config, why);
+	setup->config_path = strdup(request->config_path);
+	if (setup->config_path == NULL)
+		return KT_ERR_NOMEM;
+	err = kt_config_load(setup->config_path, &setup->config, why);
 	if (err == KT_ERR_OK)
 		err = check_broker_conf(request, setup, why);
 	if (err == KT_ERR_OK)
@@ -484,6 +494,16 @@ out:
 	return err;
 }
 
+enum kt_err kt_setup_reload(const struct kt_setup *setup, struct kt_log *log,
+			    struct kt_site_acl *acl)
+{
+	enum kt_err err = kt_config_reload(setup->config_path, setup->config, log, acl);
+
+	if (err == KT_ERR_OK)
+		warn_of_others(setup, acl->other, log);
+	return err;
+}
+
 void kt_setup_free(struct kt_setup *setup)
 {
 	if (setup == NULL)
@@ -496,5 +516,6 @@ void kt_setup_free(struct kt_setup *setup)
 	for (size_t i = 0; i < sizeof(setup->storage) / sizeof(setup->storage[0]); i++)
 		free(setup->storage[i]);
 	kt_config_free(setup->config);
+	free(setup->config_path);
 	free(setup);
 }

@@ -25,8 +25,9 @@ struct kt_setup_request { /* borrowed for the call; @log for the life of the set
 	struct kt_log *log;
 };
 
-struct kt_setup { /* all owned */
-	struct kt_config *config;
+struct kt_setup {		  /* all owned */
+	struct kt_config *config; /* as of the start */
+	char *config_path;
 	struct kt_broker_conf broker_conf;
 	bool has_broker_conf; /* false: the broker's file could not be read */
 	struct kt_crypto *crypto;
@@ -48,6 +49,12 @@ struct kt_setup { /* all owned */
  */
 KT_MUST_CHECK enum kt_err kt_setup_new(const struct kt_setup_request *request,
 				       struct kt_setup **out, char why[static 512]);
+/*
+ * SIGHUP: reads the configuration again and says in the log what there is to say. KT_ERR_OK: *acl
+ * is to be put in force. Else it is not: what was in force stays.
+ */
+KT_MUST_CHECK enum kt_err kt_setup_reload(const struct kt_setup *setup, struct kt_log *log,
+					  struct kt_site_acl *acl);
 /* Joins all threads, closes the store. The core must be gone. NULL is fine. */
 void kt_setup_free(struct kt_setup *setup);
 

@@ -168,6 +168,18 @@ static enum kt_err on_memory_limit(struct reading *r, const char *name, char *re
 		      "serving (remove the line, limit the service's memory instead)");
 }
 
+/* Who published it is asked for at each delivery: without that a revoke cannot reach it. */
+static enum kt_err on_retain_source(struct reading *r, const char *name, char *rest)
+{
+	r->out->checks_retain_source = is_true(rest);
+	if (r->out->checks_retain_source) {
+		return KT_ERR_OK;
+	}
+	return refuse(r, name, "false",
+		      "retained messages of a revoked device would go on being delivered (write "
+		      "true)");
+}
+
 static enum kt_err on_protocol(struct reading *r, const char *name, char *rest)
 {
 	const char *word = next_word(&rest);
@@ -271,9 +283,7 @@ static enum kt_err on_plugin(struct reading *r, const char *name, char *rest)
 
 static enum kt_err on_noted(struct reading *r, const char *name, char *rest)
 {
-	if (strcmp(name, "check_retain_source") == 0) {
-		r->out->checks_retain_source = is_true(rest);
-	} else if (strcmp(name, "set_tcp_nodelay") == 0) {
+	if (strcmp(name, "set_tcp_nodelay") == 0) {
 		r->out->sets_tcp_nodelay = is_true(rest);
 	} else if (strcmp(name, "max_packet_size") == 0) {
 		r->has_max_packet_size = true;
@@ -295,6 +305,7 @@ static const struct setting {
 	{{"disable_client_cert_date_checks", NULL}, on_date_checks},
 	{{"enable_proxy_protocol", NULL}, on_proxy_protocol},
 	{{"memory_limit", NULL}, on_memory_limit},
+	{{"check_retain_source", NULL}, on_retain_source},
 	{{"protocol", NULL}, on_protocol},
 	{{"listener", NULL}, on_listener},
 	{{"cafile", "capath", NULL}, on_listener_file},
@@ -302,7 +313,7 @@ static const struct setting {
 	{{"require_certificate", NULL}, on_require_certificate},
 	{{"plugin", "auth_plugin", "global_plugin", NULL}, on_plugin},
 	{{"plugin_load", NULL}, on_plugin},
-	{{"check_retain_source", "set_tcp_nodelay", "max_packet_size", NULL}, on_noted},
+	{{"set_tcp_nodelay", "max_packet_size", NULL}, on_noted},
 	{{"crlfile", "acl_file", NULL}, on_noted},
 };
 
@@ -489,8 +500,9 @@ static void warn_missing(struct reading *r, const char *path)
 {
 	if (!r->out->checks_retain_source) {
 		warn_whole(r, path,
-			   "check_retain_source true is missing: retained messages of a revoked "
-			   "device go on being delivered");
+			   "check_retain_source true is missing, and is not the default, whatever "
+			   "mosquitto.conf(5) says: retained messages of a revoked device go on "
+			   "being delivered");
 	}
 	if (!r->out->sets_tcp_nodelay) {
 		warn_whole(r, path,

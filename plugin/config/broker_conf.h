@@ -3,10 +3,10 @@
  *
  * Owns the list of settings that break Keyturn's promises (facts of Mosquitto 2.0.11 to 2.1):
  * use_identity_as_username, use_subject_as_username, use_username_as_clientid (true),
- * per_listener_settings true, memory_limit, our plugin twice, any other plugin before ours, no
- * listener that asks for certificates, disable_client_cert_date_checks, enable_proxy_protocol; and
- * of those that deserve a warning. Follows include_dir as the broker does (*.conf, in order).
- * Changes nothing.
+ * per_listener_settings true, check_retain_source false, memory_limit, our plugin twice, any other
+ * plugin before ours, no listener that asks for certificates, disable_client_cert_date_checks,
+ * enable_proxy_protocol; and of those that deserve a warning. Follows include_dir as the broker
+ * does (*.conf, in order). Changes nothing.
  */
 #ifndef KT_BROKER_CONF_H
 #define KT_BROKER_CONF_H

@@ -37,12 +37,12 @@ static const struct kt_option options[] = {
 	{"operator", kt_config_add_operator, AT(operators), 0, 0, NULL,
 	 "who may command: cert:URI sha256:HEX ROLE, unix:PATH ROLE or user:NAME ROLE", false,
 	 true},
-	{"acl", kt_config_add_acl, AT(acl), 0, 0, NULL,
+	{"acl", kt_config_add_acl, AT(acl.rules), 0, 0, NULL,
 	 "a device's site topics: read, write, readwrite or deny, and a pattern with %d, %g", false,
 	 true},
-	{"device_acl", kt_config_set_device_acl, AT(device_acl), 0, 0, "deny",
+	{"device_acl", kt_config_set_device_acl, AT(acl.device), 0, 0, "deny",
 	 "a device's topics that no acl line names: deny or defer", false, false},
-	{"other_acl", kt_config_set_other_acl, AT(other_acl), 0, 0, "defer",
+	{"other_acl", kt_config_set_other_acl, AT(acl.other), 0, 0, "defer",
 	 "topics of clients that are not ours: defer or allow", false, false},
 	{"foreign_cert", kt_config_set_foreign_cert, AT(foreign_cert), 0, 0, "refuse",
 	 "clients with a certificate of another trust domain: refuse or defer", false, false},
@@ -97,6 +97,19 @@ bool kt_config_option(size_t index, const char **name, const char **help)
 	*name = options[index].name;
 	*help = options[index].help;
 	return true;
+}
+
+/* What an option sets reaches to the next one's: so nothing can be added and not be compared. */
+bool kt_config_is_same(const struct kt_config *a, const struct kt_config *b, size_t index)
+{
+	const size_t begin = options[index].offset;
+	size_t end = sizeof(*a);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (options[i].offset > begin && options[i].offset < end) {
+			end = options[i].offset;
+		}
+	}
+	return memcmp((const char *)a + begin, (const char *)b + begin, end - begin) == 0;
 }
 
 /* --- what only the whole file can tell --- */

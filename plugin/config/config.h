@@ -3,7 +3,8 @@
  *
  * Owns the option table (name, setter, default, one line of help); unknown, repeated or malformed
  * options are errors with file:line. Reads only the file itself; paths are checked where they are
- * used. A reload parses into a new struct; the caller swaps. Pure but for the one read.
+ * used. What a reload may change is one value, struct kt_site_acl; config_reload.h takes it out of
+ * a new reading. Pure but for the one read.
  */
 #ifndef KT_CONFIG_H
 #define KT_CONFIG_H
@@ -22,16 +23,27 @@ struct kt_operator {
 	enum kt_role role;
 };
 
+enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
+enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
+
+enum {
+	KT_OPERATORS_MAX = 64,
+	KT_ACL_RULES_MAX = 64,
+	KT_ACL_EXPANDED_MAX = 511 /* characters of a pattern, whatever device it is filled in for */
+};
+
 enum kt_acl_access { KT_ACL_READ = 1, KT_ACL_WRITE = 2, KT_ACL_READWRITE = 3, KT_ACL_DENY = 4 };
 struct kt_acl_rule { /* first match wins; %d device id, %g group */
 	enum kt_acl_access access;
 	char pattern[256];
 };
 
-enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
-enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
-
-enum { KT_OPERATORS_MAX = 64, KT_ACL_RULES_MAX = 64 };
+struct kt_site_acl { /* the site's topics: what SIGHUP reads again, one value without pointers */
+	struct kt_acl_rule rules[KT_ACL_RULES_MAX];
+	size_t rule_count;
+	enum kt_fallback device; /* device_acl: DENY (default) or DEFER */
+	enum kt_fallback other;	 /* other_acl: DEFER (default) or ALLOW */
+};
 
 struct kt_config {
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
@@ -47,10 +59,7 @@ struct kt_config {
 	char broker_address[264]; /* host:port, goes into tickets; "" = tickets need it given */
 	struct kt_operator operators[KT_OPERATORS_MAX];
 	size_t operator_count;
-	struct kt_acl_rule acl[KT_ACL_RULES_MAX];
-	size_t acl_count;
-	enum kt_fallback device_acl;	/* DENY (default) or DEFER */
-	enum kt_fallback other_acl;	/* DEFER (default) or ALLOW */
+	struct kt_site_acl acl;		/* of this reading; which one is in force, the core knows */
 	enum kt_fallback foreign_cert;	/* DENY (default, "refuse") or DEFER */
 	bool claim_without_certificate; /* accept (default) or refuse */
 	enum kt_wakeup wakeup;
@@ -88,5 +97,8 @@ KT_MUST_CHECK enum kt_err kt_config_parse(const char *name, struct kt_bytes text
 
 /* The option table, for the man page's test: index 0, 1, ... until false. */
 bool kt_config_option(size_t index, const char **name, const char **help);
+/* Do both say the same of the option @index of the table? Both come from kt_config_load or _parse.
+ */
+bool kt_config_is_same(const struct kt_config *a, const struct kt_config *b, size_t index);
 
 #endif

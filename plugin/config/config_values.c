@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "encoding.h"
+#include "ticket.h"
 #include "topic.h"
 
 enum { SOCKET_PATH_MAX = 107 }; /* sun_path without its NUL */
@@ -43,7 +44,7 @@ enum kt_err kt_config_set_device_acl(struct kt_option_parser *parser, const char
 		{"deny", KT_FALLBACK_DENY}, {"defer", KT_FALLBACK_DEFER}, {NULL, 0}};
 	int chosen = 0;
 	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
-	((struct kt_config *)parser->target)->device_acl = (enum kt_fallback)chosen;
+	((struct kt_config *)parser->target)->acl.device = (enum kt_fallback)chosen;
 	return err;
 }
 
@@ -53,7 +54,7 @@ enum kt_err kt_config_set_other_acl(struct kt_option_parser *parser, const char 
 		{"defer", KT_FALLBACK_DEFER}, {"allow", KT_FALLBACK_ALLOW}, {NULL, 0}};
 	int chosen = 0;
 	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
-	((struct kt_config *)parser->target)->other_acl = (enum kt_fallback)chosen;
+	((struct kt_config *)parser->target)->acl.other = (enum kt_fallback)chosen;
 	return err;
 }
 
@@ -136,11 +137,12 @@ enum kt_err kt_config_add_operator(struct kt_option_parser *parser, const char *
 {
 	struct kt_config *config = parser->target;
 	struct kt_config_lines *lines = parser->ctx;
-	struct kt_operator operator= {.kind = KT_OPERATOR_CERT};
+	struct kt_operator operator;
 	char word[KT_URI_MAX + 1];
 	const char *rest = value;
 	enum kt_err err = KT_ERR_INTERNAL;
 
+	memset(&operator, 0, sizeof(operator)); /* a reload compares all of its bytes */
 	if (config->operator_count == KT_OPERATORS_MAX) {
 		return kt_option_complain(parser, KT_ERR_RANGE, "more than %d operators",
 					  KT_OPERATORS_MAX);
@@ -191,16 +193,24 @@ static enum kt_acl_access acl_access_of(const char *word)
 	return (enum kt_acl_access)0;
 }
 
-/* The pattern with %d and %g replaced by a plain letter: what can be judged before any device. */
-static bool acl_sample(const char *pattern, char *out)
+_Static_assert((int)KT_GROUP_MAX == (int)KT_DEVICE_ID_MAX, "%d and %g may become as long");
+
+/*
+ * The pattern with %d and %g replaced by a plain letter: what can be judged before any device.
+ * *expanded_len: its length for the device whose names are the longest.
+ */
+static bool acl_sample(const char *pattern, char *out, size_t *expanded_len)
 {
 	size_t len = 0;
+	*expanded_len = 0;
 	for (const char *c = pattern; *c != '\0'; c++) {
+		*expanded_len += 1;
 		if (*c == '%') {
 			c++;
 			if (*c != 'd' && *c != 'g') {
 				return false;
 			}
+			*expanded_len += KT_DEVICE_ID_MAX - 1;
 		}
 		out[len++] = *c;
 	}
@@ -208,16 +218,51 @@ static bool acl_sample(const char *pattern, char *out)
 	return true;
 }
 
+/* What the broker would match, and nothing of Keyturn's or of the broker's own. */
+static enum kt_err check_acl_rule(struct kt_option_parser *parser, const struct kt_acl_rule *rule)
+{
+	char sample[sizeof(rule->pattern)];
+	size_t expanded_len = 0;
+
+	if (!acl_sample(rule->pattern, sample, &expanded_len)) {
+		return kt_option_complain(
+			parser, KT_ERR_INVALID,
+			"acl: %% stands for nothing but %%d (device id) and %%g (group)");
+	}
+	if (!kt_filter_matches(sample, sample)) {
+		return kt_option_complain(parser, KT_ERR_INVALID,
+					  "acl: this is no MQTT topic filter (+ and # each need a "
+					  "level of their own, # the last one)");
+	}
+	/* one that does not fit would be passed over, a deny as well */
+	if (expanded_len > KT_ACL_EXPANDED_MAX) {
+		return kt_option_complain(
+			parser, KT_ERR_RANGE,
+			"acl: with the longest device id and group the pattern has %zu characters, "
+			"of %d at the most (use %%d and %%g less often)",
+			expanded_len, KT_ACL_EXPANDED_MAX);
+	}
+	if (sample[0] == '$' ||
+	    (rule->access != KT_ACL_DENY && kt_filter_touches_keyturn(sample))) {
+		return kt_option_complain(
+			parser, KT_ERR_DENIED,
+			"acl: a site pattern may not match keyturn/ or $ topics (begin it "
+			"with the site's own first level)");
+	}
+	return KT_ERR_OK;
+}
+
 enum kt_err kt_config_add_acl(struct kt_option_parser *parser, const char *value)
 {
 	struct kt_config *config = parser->target;
 	struct kt_acl_rule rule = {.access = KT_ACL_DENY};
 	char word[16];
-	char sample[sizeof(rule.pattern)];
 	const char *rest = value;
 
-	if (config->acl_count == KT_ACL_RULES_MAX) {
-		return kt_option_complain(parser, KT_ERR_RANGE, "more than %d acl lines",
+	if (config->acl.rule_count == KT_ACL_RULES_MAX) {
+		return kt_option_complain(parser, KT_ERR_RANGE,
+					  "more than %d acl lines (let one pattern with + or # "
+					  "stand for several)",
 					  KT_ACL_RULES_MAX);
 	}
 	bool has_access = kt_option_next_word(&rest, word, sizeof(word));
@@ -225,31 +270,22 @@ enum kt_err kt_config_add_acl(struct kt_option_parser *parser, const char *value
 	if (!has_access || (int)rule.access == 0) {
 		return kt_option_complain(
 			parser, KT_ERR_INVALID,
-			"acl begins with neither read, write, readwrite nor deny");
+			"acl begins with neither read, write, readwrite nor deny (acl = readwrite "
+			"devices/%%d/#)");
 	}
 	rest += strspn(rest, " \t");
 	size_t len = strlen(rest);
 	if (len == 0 || len >= sizeof(rule.pattern)) {
-		return kt_option_complain(parser, KT_ERR_INVALID,
-					  "acl names no topic pattern of 1 to %zu characters",
-					  sizeof(rule.pattern) - 1);
-	}
-	if (!acl_sample(rest, sample)) {
 		return kt_option_complain(
 			parser, KT_ERR_INVALID,
-			"acl: %% stands for nothing but %%d (device id) and %%g (group)");
-	}
-	if (!kt_filter_matches(sample, sample)) {
-		return kt_option_complain(parser, KT_ERR_INVALID,
-					  "acl: this is no MQTT topic filter");
-	}
-	if (rest[0] == '$' || (rule.access != KT_ACL_DENY && kt_filter_touches_keyturn(sample))) {
-		return kt_option_complain(
-			parser, KT_ERR_DENIED,
-			"acl: a site pattern may not match keyturn/ or $ topics (begin it "
-			"with the site's own first level)");
+			"acl names no topic pattern of 1 to %zu characters (acl = "
+			"readwrite devices/%%d/#)",
+			sizeof(rule.pattern) - 1);
 	}
 	memcpy(rule.pattern, rest, len + 1);
-	config->acl[config->acl_count++] = rule;
-	return KT_ERR_OK;
+	enum kt_err err = check_acl_rule(parser, &rule);
+	if (err == KT_ERR_OK) {
+		config->acl.rules[config->acl.rule_count++] = rule;
+	}
+	return err;
 }

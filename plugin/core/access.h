@@ -59,6 +59,7 @@ struct kt_admission { /* the verdict */
 
 struct kt_access { /* what rules look at; borrowed */
 	const struct kt_config *config;
+	const struct kt_site_acl *acl; /* the one in force */
 	const struct kt_registry *registry;
 	uint64_t durable_seq;
 	struct kt_now now;

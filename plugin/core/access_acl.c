@@ -20,7 +20,7 @@ struct who {
 	bool has_keyturn_topics; /* AGENT: not revoked */
 };
 
-enum { PATTERN_MAX = 512 };
+enum { PATTERN_MAX = KT_ACL_EXPANDED_MAX + 1 };
 
 static bool starts_with(const char *text, const char *prefix)
 {
@@ -233,8 +233,8 @@ static enum kt_right site_right(const struct kt_access *access, const struct who
 	char pattern[PATTERN_MAX] = "";
 
 	/* no pattern reaches a $ topic, whatever the config says */
-	for (size_t i = 0; topic[0] != '$' && i < access->config->acl_count; i++) {
-		const struct kt_acl_rule *rule = &access->config->acl[i];
+	for (size_t i = 0; topic[0] != '$' && i < access->acl->rule_count; i++) {
+		const struct kt_acl_rule *rule = &access->acl->rules[i];
 
 		if (!rule_covers(rule, action) || !expand(rule->pattern, who->device, pattern))
 			continue;
@@ -245,7 +245,7 @@ static enum kt_right site_right(const struct kt_access *access, const struct who
 			return KT_RIGHT_ALLOW;
 		}
 	}
-	return access->config->device_acl == KT_FALLBACK_DEFER ? KT_RIGHT_DEFER : KT_RIGHT_DENY;
+	return access->acl->device == KT_FALLBACK_DEFER ? KT_RIGHT_DEFER : KT_RIGHT_DENY;
 }
 
 /* "$share/<group>/<filter>" -> "<filter>"; NULL if it has none. */
@@ -279,7 +279,7 @@ static enum kt_right right_of(const struct kt_access *access, const struct who *
 			return KT_RIGHT_DENY;
 		return site_right(access, who, question->action, topic);
 	}
-	if (access->config->other_acl == KT_FALLBACK_ALLOW && !starts_with(topic, "$CONTROL"))
+	if (access->acl->other == KT_FALLBACK_ALLOW && !starts_with(topic, "$CONTROL"))
 		return KT_RIGHT_ALLOW;
 	return KT_RIGHT_DEFER;
 }

@@ -21,6 +21,7 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	if (core == NULL)
 		goto out;
 	core->config = setup->config;
+	core->acl = setup->config->acl;
 	core->ports = *setup->ports;
 	core->registry = setup->registry;
 	core->durable_seq = setup->durable_seq;
@@ -71,6 +72,7 @@ uint64_t kt_core_count(const struct kt_core *core, enum kt_reason reason)
 static struct kt_access access_of(const struct kt_core *core, struct kt_now now)
 {
 	return (struct kt_access){.config = core->config,
+				  .acl = &core->acl,
 				  .registry = core->registry,
 				  .durable_seq = core->durable_seq,
 				  .now = now,
@@ -335,6 +337,36 @@ void kt_core_reload(struct kt_core *core, struct kt_now now)
 	enter(core, now);
 	core->reloading = true;
 	(void)kt_log_event(core->ports.log, KT_EVENT_PLUGIN_RELOADED, NULL, 0);
+}
+
+static bool is_same_rules(const struct kt_site_acl *a, const struct kt_site_acl *b)
+{
+	if (a->rule_count != b->rule_count)
+		return false;
+	for (size_t i = 0; i < a->rule_count; i++) {
+		if (a->rules[i].access != b->rules[i].access ||
+		    strcmp(a->rules[i].pattern, b->rules[i].pattern) != 0)
+			return false;
+	}
+	return true;
+}
+
+void kt_core_set_acl(struct kt_core *core, struct kt_now now, const struct kt_site_acl *acl)
+{
+	char lines[KT_U64_DIGITS_MAX + 1];
+	const bool is_changed = !is_same_rules(&core->acl, acl) ||
+				core->acl.device != acl->device || core->acl.other != acl->other;
+	const struct kt_field fields[] = {
+		{"changed", is_changed ? "yes" : "no"},
+		{"acl_lines", lines},
+		{"device_acl", acl->device == KT_FALLBACK_DEFER ? "defer" : "deny"},
+		{"other_acl", acl->other == KT_FALLBACK_ALLOW ? "allow" : "defer"}};
+
+	enter(core, now);
+	core->acl = *acl;
+	kt_u64_encode(acl->rule_count, lines);
+	(void)kt_log_event(core->ports.log, KT_EVENT_CONFIG_RELOADED, fields,
+			   sizeof(fields) / sizeof(fields[0]));
 }
 
 void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *job)

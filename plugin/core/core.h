@@ -69,6 +69,12 @@ void kt_core_device_message(struct kt_core *core, struct kt_now now, uintptr_t c
 void kt_core_disconnect(struct kt_core *core, struct kt_now now, uintptr_t client);
 /* SIGHUP: until the next tick BASIC_AUTH answers from the table and promotes nothing. */
 void kt_core_reload(struct kt_core *core, struct kt_now now);
+/*
+ * The site's topics from now on, instead of those of the setup or of the last call: whole, from the
+ * next question on. Copied; cannot fail. Sessions and subscriptions stay: what is delivered is
+ * asked for each time.
+ */
+void kt_core_set_acl(struct kt_core *core, struct kt_now now, const struct kt_site_acl *acl);
 /* A result (moved). */
 void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *job);
 /* Records up to @seq are durable; @failed: no further one will ever be. */

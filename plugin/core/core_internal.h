@@ -29,6 +29,7 @@ struct kt_sweep { /* one walk over all of something, a piece per tick */
 
 struct kt_core {
 	const struct kt_config *config;
+	struct kt_site_acl acl; /* in force; config->acl is as of the start */
 	struct kt_ports ports;
 	struct kt_registry *registry;
 	struct kt_sessions *sessions;

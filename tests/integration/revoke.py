@@ -6,7 +6,7 @@ import time
 
 from broker import Broker
 from device import Device, b64u, new_key
-from mqtt5 import Closed, Timeout
+from mqtt5 import Client, Closed, Timeout
 from scene import NOT_AUTHORIZED, Scene
 
 scene = Scene()
@@ -227,5 +227,84 @@ scene.equal("twice is once", scene.error_of("quarantine", device="hub-6"), "stat
 scene.command("release", device="hub-6")
 scene.check("release gives the topics back, to sessions that are there, too", app.publish("devices/hub-6/state", "x") < 0x80)
 scene.equal("and once is enough", scene.error_of("release", device="hub-6"), "state")
+# --- what it leaves in the broker
+
+
+def retained():
+    """What a new subscriber is given, up to the fence; as topic: payload."""
+    reader = scene.client("reader-" + os.urandom(4).hex(), port="plain")
+    reader.subscribe("devices/#")
+    mark = os.urandom(4).hex().encode()
+    reader.publish("devices/mark", mark)
+    got = {}
+    while got.get("devices/mark") != mark:
+        topic, payload = reader.message()
+        got[topic] = payload
+    reader.disconnect()
+    del got["devices/mark"]
+    return got
+
+
+def keep(name, identity, tag):
+    client = Client()
+    scene.reach(client, identity.path)
+    return client, client.connect(f"{name}:{tag}", clean=False, expiry=3600)
+
+
+def waiting(client, fence):
+    """What comes to a session that is there again, up to a message of its own time."""
+    mark = os.urandom(4).hex().encode()
+    client.subscribe(fence)
+    scene.client("marker", port="plain").publish(fence, mark)
+    got = []
+    while not got or got[-1] != mark:
+        got.append(client.message()[1])
+    return got[:-1]
+
+
+def leave_behind(name):
+    """Retained messages, a session that is there and one that is away, with a message that waits for it."""
+    identity = scene.new_hub(name)
+    live, _ = keep(name, identity, "live")
+    live.subscribe(f"devices/{name}/#")
+    away, _ = keep(name, identity, "away")
+    away.subscribe(f"devices/{name}/order")
+    away.close()
+    live.publish(f"devices/{name}/status", "on", retain=True)
+    visitor = scene.client("visitor", port="plain")
+    visitor.publish(f"devices/{name}/order", "before")
+    visitor.publish(f"devices/{name}/wanted", "on", retain=True)
+    heard = [live.message()[1] for _ in range(3)]
+    assert heard == [b"on", b"before", b"on"], heard
+    scene.equal(f"{name}: before, both retained messages are there", retained().get(f"devices/{name}/status"), b"on")
+    return identity, live
+
+
+def is_left(what, name):
+    now = retained()
+    scene.equal(f"{what}: what it had retained is not handed out, what others had for it is",
+                ([t for t in now if t == f"devices/{name}/status"], now.get(f"devices/{name}/wanted")), ([], b"on"))
+
+
+broker.restart()
+for name, end in (("hub-7", dict(command="revoke", device="hub-7", emergency=True)), ("hub-8", dict(command="deleteDevice", device="hub-8")),
+                  ("hub-9", dict(command="revoke", device="hub-9"))):
+    left, live = leave_behind(name)
+    scene.operator(end)
+    what = f"{name}, {end['command']}"
+    scene.check(f"{what}: its session is ended", live.is_closed_within(4))
+    is_left(what, name)
+    for tag in ("live", "away"):
+        scene.refused(f"{what}: its session {tag}", "cert.revoked", f"{name}:{tag}", left.path, clean=False, expiry=3600)
+    scene.client("visitor", port="plain").publish(f"devices/{name}/order", "meanwhile")
+broker.restart()
+for name in ("hub-7", "hub-8", "hub-9"):
+    is_left(f"{name}, after a restart", name)
+back = scene.new_hub("hub-7")
+client, code = keep("hub-7", back, "live")
+scene.equal("a hub that is enrolled anew finds the session, but no subscription and no message of it",
+            (code, client.session_present, waiting(client, "devices/hub-7/mark")), (0, True, []))
+client, code = keep("hub-7", back, "away")
+scene.equal("and of what was sent to it only what waited before", (code, waiting(client, "devices/hub-7/mark")), (0, [b"before"]))
 scene.equal("the broker ends with success", broker.stop(), 0)
 scene.finish()

@@ -8,7 +8,7 @@ import ssl
 import struct
 import time
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 14
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 
 
 class Closed(Exception):
@@ -38,7 +38,8 @@ def _packet(kind, flags, body):
 
 
 class Client:
-    """One connection. connack, disconnect_reason: reason codes, None before they came.
+    """One connection. connack, disconnect_reason: reason codes, None before they came;
+    session_present: what the CONNACK said of an earlier session.
 
     source: address to connect from, "" for any.
     """
@@ -48,6 +49,7 @@ class Client:
         self.sock = None
         self.buffer = b""
         self.connack = None
+        self.session_present = None
         self.disconnect_reason = None
         self.messages = []
         self.packet_id = 0
@@ -143,6 +145,12 @@ class Client:
         self._until(lambda: mine in self.acks)
         return self.acks[mine]
 
+    def ping(self):
+        """Whatever the broker had for this client before has come when it returns."""
+        self.has_pong = False
+        self._send(_packet(PINGREQ, 0, b""))
+        self._until(lambda: self.has_pong)
+
     def disconnect(self, reason=0):
         try:
             self._send(_packet(DISCONNECT, 0, bytes([reason, 0]) if reason else b""))
@@ -192,6 +200,7 @@ class Client:
         kind = head >> 4
         if kind == CONNACK:
             self.connack = body[1]
+            self.session_present = bool(body[0] & 1)
         elif kind == PUBLISH:
             size = struct.unpack("!H", body[:2])[0]
             topic, rest = body[2:2 + size].decode(), body[2 + size:]
@@ -204,6 +213,8 @@ class Client:
             self.acks[struct.unpack("!H", body[:2])[0]] = body[2] if len(body) > 2 else 0
         elif kind == SUBACK:
             self.acks[struct.unpack("!H", body[:2])[0]] = body[-1]
+        elif kind == PINGRESP:
+            self.has_pong = True
         elif kind == DISCONNECT:
             self.disconnect_reason = body[0] if body else 0
 

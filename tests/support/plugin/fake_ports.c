@@ -92,7 +92,7 @@ static void set_config(struct kt_config *config)
 	(void)snprintf(config->trust_domain, sizeof(config->trust_domain), FLEET_TD);
 	(void)snprintf(config->broker_address, sizeof(config->broker_address), "broker:8883");
 	config->claim_without_certificate = true;
-	config->other_acl = KT_FALLBACK_DEFER;
+	config->acl.other = KT_FALLBACK_DEFER;
 	config->hello_timeout_ms = 30000;
 	config->claim_idle_ms = 60000;
 	config->superseded_drain_ms = 30000;
@@ -104,6 +104,16 @@ static void set_config(struct kt_config *config)
 	config->enroll_retry_s = 30;
 	config->message_rate = 5;
 	config->message_burst = 10;
+}
+
+void fake_site_topics(struct fake *f)
+{
+	static const struct kt_site_acl acl = {.rules = {{KT_ACL_READWRITE, "devices/%d/#"}},
+					       .rule_count = 1,
+					       .device = KT_FALLBACK_DENY,
+					       .other = KT_FALLBACK_DEFER};
+
+	kt_core_set_acl(f->core, f->now, &acl);
 }
 
 struct fake *fake_new(struct kt_registry *registry)

@@ -64,6 +64,8 @@ void fake_durable(struct fake *f);
 void fake_fail(struct fake *f);
 void fake_seal_all(struct fake *f); /* completes seals, leaves other jobs */
 void fake_forget(struct fake *f);   /* publishes, kicks */
+/* acl = readwrite devices/%d/#, and nothing else, in force from now on. */
+void fake_site_topics(struct fake *f);
 
 enum kt_answer fake_connect(struct fake *f, uintptr_t client, const char *client_id,
 			    const char *username, const char *cert);

@@ -16,6 +16,7 @@
 #define LEAF  "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
 #define NEXT  "spiffe://" FLEET_TD "/device/hub-17" END "|g2"
 #define OTHER "spiffe://" FLEET_TD "/device/hub-18" END "|g1"
+#define THIRD "spiffe://" FLEET_TD "/device/keyturn" END "|g1"
 #define ALICE "spiffe://" FLEET_TD "/operator/alice" END
 #define CLAIM "spiffe://" FLEET_TD "/claim/batch-7" END
 #define CID   "claim:abcdefghijklmnopqrstuv"
@@ -33,12 +34,13 @@ static int setup(void **state)
 
 	(void)snprintf(w->config.trust_domain, sizeof(w->config.trust_domain), FLEET_TD);
 	w->config.claim_without_certificate = true;
-	w->config.other_acl = KT_FALLBACK_DEFER;
+	w->config.acl.other = KT_FALLBACK_DEFER;
 	w->registry = fleet_new();
 	(void)fleet_active(w->registry, "hub-17", "west", LEAF);
 	(void)fleet_active(w->registry, "hub-18", "", OTHER);
 	w->access = (struct kt_access){
 		.config = &w->config,
+		.acl = &w->config.acl,
 		.registry = w->registry,
 		.durable_seq = kt_registry_seq(w->registry),
 		.now = {.wall_us = INT64_C(1000000) * (FLEET_TIME_S + 10), .mono_ms = 10000},
@@ -456,7 +458,7 @@ static struct kt_session session_of(struct world *w, enum kt_session_kind kind)
 
 static void add_rule(struct world *w, enum kt_acl_access rule_access, const char *pattern)
 {
-	struct kt_acl_rule *rule = &w->config.acl[w->config.acl_count++];
+	struct kt_acl_rule *rule = &w->config.acl.rules[w->config.acl.rule_count++];
 
 	rule->access = rule_access;
 	(void)snprintf(rule->pattern, sizeof(rule->pattern), "%s", pattern);
@@ -471,7 +473,7 @@ static void the_agent_has_keyturn_topics_and_no_others(void **state)
 	struct kt_session s = session_of(w, KT_SESSION_AGENT);
 
 	add_rule(w, KT_ACL_READWRITE, "#");
-	w->config.device_acl = KT_FALLBACK_DEFER;
+	w->config.acl.device = KT_FALLBACK_DEFER;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, KT_TOPIC_DEVICE_IN);
 	ASSERT_RIGHT(ALLOW, &s, SUBSCRIBE, "keyturn/v1/device/hub-17/cmd");
 	ASSERT_RIGHT(ALLOW, &s, READ, "keyturn/v1/device/hub-17/cmd");
@@ -484,7 +486,7 @@ static void the_agent_has_keyturn_topics_and_no_others(void **state)
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "devices/hub-17/x");
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "#");
 	ASSERT_RIGHT(DENY, &s, WRITE, "$CONTROL/dynamic-security/v1");
-	w->config.device_acl = KT_FALLBACK_DENY;
+	w->config.acl.device = KT_FALLBACK_DENY;
 	s.kind = KT_SESSION_TRIAL;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, KT_TOPIC_DEVICE_IN);
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
@@ -495,7 +497,7 @@ static void a_claimant_has_the_claim_topics_and_no_others(void **state)
 	struct world *w = *state;
 	struct kt_session s = session_of(w, KT_SESSION_CLAIM);
 
-	w->config.other_acl = KT_FALLBACK_ALLOW;
+	w->config.acl.other = KT_FALLBACK_ALLOW;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, KT_TOPIC_DEVICE_IN);
 	ASSERT_RIGHT(ALLOW, &s, SUBSCRIBE, KT_TOPIC_CLAIM_CMD);
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "keyturn/v1/device/hub-17/cmd");
@@ -528,10 +530,30 @@ static void a_device_has_its_site_topics(void **state)
 	ASSERT_RIGHT(DENY, &s, READ, "$SYS/broker/version");
 	ASSERT_RIGHT(DENY, &s, WRITE, "other");
 	ASSERT_RIGHT(ALLOW, &s, UNSUBSCRIBE, "anything");
-	w->config.device_acl = KT_FALLBACK_DEFER;
+	w->config.acl.device = KT_FALLBACK_DEFER;
 	ASSERT_RIGHT(DEFER, &s, WRITE, "other");
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/secret/x");
 	ASSERT_RIGHT(DENY, &s, WRITE, "$CONTROL/dynamic-security/v1");
+}
+
+/* "%d/#" is a usual pattern, and a hub may have any name. */
+static void a_device_called_keyturn_gets_nothing_by_its_name(void **state)
+{
+	struct world *w = *state;
+	const struct kt_device *hub = fleet_active(w->registry, "keyturn", "keyturn", THIRD);
+	struct kt_session s = {
+		.kind = KT_SESSION_DEVICE, .device = hub, .credential = hub->current};
+
+	add_rule(w, KT_ACL_READWRITE, "%d/#");
+	add_rule(w, KT_ACL_READWRITE, "%g/#");
+	w->access.durable_seq = kt_registry_seq(w->registry);
+	ASSERT_RIGHT(DENY, &s, WRITE, "keyturn/v1/device/keyturn/cmd");
+	ASSERT_RIGHT(DENY, &s, WRITE, "keyturn/x");
+	ASSERT_RIGHT(DENY, &s, READ, "keyturn/v1/events/x");
+	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "keyturn/#");
+	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "keyturn/v1/device/hub-17/cmd");
+	add_rule(w, KT_ACL_READWRITE, "site/%d");
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "site/keyturn"); /* its other topics it has */
 }
 
 static void no_pattern_opens_keyturns_own_topics_to_a_device(void **state)
@@ -548,7 +570,7 @@ static void no_pattern_opens_keyturns_own_topics_to_a_device(void **state)
 	struct kt_session s = session_of(w, KT_SESSION_DEVICE);
 
 	add_rule(w, KT_ACL_READWRITE, "#");
-	w->config.device_acl = KT_FALLBACK_DEFER;
+	w->config.acl.device = KT_FALLBACK_DEFER;
 	for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
 		ASSERT_RIGHT(DENY, &s, WRITE, topics[i]);
 		ASSERT_RIGHT(DENY, &s, READ, topics[i]);
@@ -654,7 +676,7 @@ static void others_are_left_alone_outside_keyturns_namespace(void **state)
 	ASSERT_RIGHT(DENY, &s, WRITE, "keyturn/v1/device/hub-17/cmd");
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "keyturn/v1/events/#");
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "#");
-	w->config.other_acl = KT_FALLBACK_ALLOW;
+	w->config.acl.other = KT_FALLBACK_ALLOW;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "site/x");
 	ASSERT_RIGHT(DEFER, &s, WRITE, "$CONTROL/dynamic-security/v1");
 	ASSERT_RIGHT(DENY, &s, WRITE, KT_TOPIC_CONTROL);
@@ -728,7 +750,7 @@ static void an_unknown_pointer_with_a_certificate_or_half_a_name_is_denied(void 
 	struct world *w = *state;
 
 	add_rule(w, KT_ACL_READWRITE, "devices/%d/#");
-	w->config.other_acl = KT_FALLBACK_ALLOW;
+	w->config.acl.other = KT_FALLBACK_ALLOW;
 	assert_int_equal(unknown_may(w, "hub-17", "hub-17", true, "devices/hub-17/x"),
 			 KT_RIGHT_DENY);
 	assert_int_equal(unknown_may(w, "site", "user", true, "site/x"), KT_RIGHT_DENY);
@@ -774,6 +796,7 @@ int main(void)
 		T(a_release_gives_nothing_back_before_it_is_durable),
 		T(a_superseded_credential_keeps_its_topics_while_it_drains),
 		T(operators_command_and_read),
+		T(a_device_called_keyturn_gets_nothing_by_its_name),
 		T(others_are_left_alone_outside_keyturns_namespace),
 		T(a_will_of_the_agent_or_a_claimant_is_denied),
 		T(a_will_of_a_device_follows_its_site_topics),

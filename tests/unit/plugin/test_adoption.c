@@ -100,13 +100,6 @@ static enum kt_right may_write(struct fake *f, uintptr_t client, const char *top
 	return kt_core_acl(f->core, f->now, &event);
 }
 
-static void site_topics(struct fake *f)
-{
-	f->config.acl_count = 1;
-	f->config.acl[0].access = KT_ACL_READWRITE;
-	(void)snprintf(f->config.acl[0].pattern, sizeof(f->config.acl[0].pattern), "devices/%%d/#");
-}
-
 /* --- who is adopted --- */
 
 static void a_newer_certificate_of_ours_is_adopted_once(void **state)
@@ -162,7 +155,7 @@ static void the_registry_s_own_certificate_gets_its_full_session(void **state)
 {
 	struct fake *f = *state;
 
-	site_topics(f);
+	fake_site_topics(f);
 	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
 	assert_int_equal(may_write(f, APP, "devices/hub-17/x"), KT_RIGHT_ALLOW);
 	assert_false(hub(f)->adopted);
@@ -306,7 +299,7 @@ static void an_adopted_device_has_keyturn_topics_only(void **state)
 {
 	struct fake *f = *state;
 
-	site_topics(f);
+	fake_site_topics(f);
 	adopts(f, AGENT, NEXT);
 	(void)fake_hello(f, TWO, AGENT, NEXT);
 	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, NEXT), KT_ANSWER_ACCEPT);
@@ -339,7 +332,7 @@ static void its_hello_is_answered_with_a_rotation_that_ends_it(void **state)
 	struct fake *f = *state;
 	uint64_t op;
 
-	site_topics(f);
+	fake_site_topics(f);
 	adopts(f, AGENT, NEXT);
 	assert_int_equal(fake_connect(f, TWO, AGENT, NULL, NEXT), KT_ANSWER_ACCEPT);
 	fake_say(f, TWO, fake_message(f, TWO, KT_MESSAGE_HELLO), NULL);

@@ -128,6 +128,9 @@ static const struct refusal refusals[] = {
 	 ":11: use_username_as_clientid true: "},
 	{"per_listener_settings true\n" OURS LISTENER, ":1: per_listener_settings true: "},
 	{"per_listener_settings 1\n" OURS LISTENER, ":1: per_listener_settings true: "},
+	{"set_tcp_nodelay true\ncheck_retain_source false\n" OURS LISTENER,
+	 ":2: check_retain_source false: retained messages of a revoked device would"},
+	{QUIET OURS LISTENER "check_retain_source 0\n", ":11: check_retain_source false: "},
 	{OURS LISTENER "disable_client_cert_date_checks true\n",
 	 ":8: disable_client_cert_date_checks true: "},
 	{OURS LISTENER "enable_proxy_protocol 2\n", ":8: enable_proxy_protocol 2: "},
@@ -186,6 +189,8 @@ static void what_the_broker_would_not_obey_is_let_pass(void **state)
 		"use_identity_as_usernames true\n",
 		"per_listener_settings false\n",
 		"disable_client_cert_date_checks false\n",
+		"check_retain_source 1\n",
+		"#check_retain_source false\n",
 		"protocol mqtt\n",
 		"connection bridge\nbridge_cafile /x\n",
 	};
@@ -210,11 +215,12 @@ static void missing_settings_are_warned_of(void **state)
 {
 	struct fixture *f = *state;
 	char says[256];
-	assert_int_equal(check(f, OURS "check_retain_source false\nlistener 8883\ncertfile /c\n"
+	assert_int_equal(check(f, OURS "\nlistener 8883\ncertfile /c\n"
 				       "keyfile /k\nrequire_certificate true\n"),
 			 KT_ERR_OK);
 	assert_int_equal(f->warning_count, 4);
 	assert_non_null(strstr(f->warnings, "check_retain_source true is missing"));
+	assert_false(f->out.checks_retain_source);
 	assert_non_null(strstr(f->warnings, "set_tcp_nodelay true is missing"));
 	assert_non_null(strstr(f->warnings, "max_packet_size is missing"));
 	(void)snprintf(says, sizeof(says), "%s:7: require_certificate without a cafile", f->main);

@@ -23,6 +23,8 @@
 
 #define HEX64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define A50   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define D8    "%d%d%d%d%d%d%d%d"
+#define G8    "%g%g%g%g%g%g%g%g"
 #define A300  A50 A50 A50 A50 A50 A50
 
 static enum kt_err parse(const char *text, struct kt_config **out, char why[static 512])
@@ -55,9 +57,9 @@ static void the_required_lines_alone_give_every_default(void **state)
 	assert_string_equal(c->mosquitto_conf, "");
 	assert_string_equal(c->broker_address, "");
 	assert_int_equal(c->operator_count, 0);
-	assert_int_equal(c->acl_count, 0);
-	assert_int_equal(c->device_acl, KT_FALLBACK_DENY);
-	assert_int_equal(c->other_acl, KT_FALLBACK_DEFER);
+	assert_int_equal(c->acl.rule_count, 0);
+	assert_int_equal(c->acl.device, KT_FALLBACK_DENY);
+	assert_int_equal(c->acl.other, KT_FALLBACK_DEFER);
 	assert_int_equal(c->foreign_cert, KT_FALLBACK_DENY);
 	assert_true(c->claim_without_certificate);
 	assert_int_equal(c->wakeup, KT_WAKEUP_AUTO);
@@ -99,8 +101,8 @@ static void every_option_can_be_given(void **state)
 	assert_true(c->ledger_same_dir);
 	assert_string_equal(c->mosquitto_conf, "/etc/m.conf");
 	assert_string_equal(c->broker_address, "[::1]:8883");
-	assert_int_equal(c->device_acl, KT_FALLBACK_DEFER);
-	assert_int_equal(c->other_acl, KT_FALLBACK_ALLOW);
+	assert_int_equal(c->acl.device, KT_FALLBACK_DEFER);
+	assert_int_equal(c->acl.other, KT_FALLBACK_ALLOW);
 	assert_int_equal(c->foreign_cert, KT_FALLBACK_DEFER);
 	assert_false(c->claim_without_certificate);
 	assert_int_equal(c->wakeup, KT_WAKEUP_OFF);
@@ -168,12 +170,20 @@ static void acl_lines_keep_their_order_and_inner_blanks(void **state)
 	(void)state;
 	struct kt_config *c = parsed(REQUIRED "acl = deny #\nacl = read a b/%g/+\n"
 					      "acl = readwrite devices/%d/#\nacl = write x\n");
-	assert_int_equal(c->acl_count, 4);
-	assert_int_equal(c->acl[0].access, KT_ACL_DENY);
-	assert_string_equal(c->acl[1].pattern, "a b/%g/+");
-	assert_int_equal(c->acl[2].access, KT_ACL_READWRITE);
-	assert_string_equal(c->acl[2].pattern, "devices/%d/#");
-	assert_int_equal(c->acl[3].access, KT_ACL_WRITE);
+	assert_int_equal(c->acl.rule_count, 4);
+	assert_int_equal(c->acl.rules[0].access, KT_ACL_DENY);
+	assert_string_equal(c->acl.rules[1].pattern, "a b/%g/+");
+	assert_int_equal(c->acl.rules[2].access, KT_ACL_READWRITE);
+	assert_string_equal(c->acl.rules[2].pattern, "devices/%d/#");
+	assert_int_equal(c->acl.rules[3].access, KT_ACL_WRITE);
+	kt_config_free(c);
+}
+
+static void an_acl_pattern_may_be_just_so_long_that_every_device_fits(void **state)
+{
+	(void)state;
+	struct kt_config *c = parsed(REQUIRED "acl = deny " D8 "/aaaaaa\n");
+	assert_int_equal(c->acl.rule_count, 1);
 	kt_config_free(c);
 }
 
@@ -333,6 +343,13 @@ static const struct bad bad_lines[] = {
 	{"acl = read $SYS/#", KT_ERR_DENIED, "may not match keyturn/ or $"},
 	{"acl = write $CONTROL/dynamic-security/v1", KT_ERR_DENIED, "or $"},
 	{"acl = deny $SYS/#", KT_ERR_DENIED, "or $"},
+	{"acl = deny $share/g/x", KT_ERR_DENIED, "or $"},
+	{"acl = read %", KT_ERR_INVALID, "%d (device id)"},
+	{"acl = read %%d", KT_ERR_INVALID, "%d (device id)"},
+	{"acl = read %D/x", KT_ERR_INVALID, "%d (device id)"},
+	{"acl = read devices/%d+/x", KT_ERR_INVALID, "no MQTT topic filter"},
+	{"acl = deny " D8 "/%d", KT_ERR_RANGE, "has 568 characters, of 511"},
+	{"acl = read " G8 "/aaaaaaa", KT_ERR_RANGE, "has 512 characters, of 511"},
 	{"workers = 1\x01", KT_ERR_INVALID, "control character"},
 	{"# comment \x1b[31m", KT_ERR_INVALID, "control character"},
 	{"workers = 1\x7f", KT_ERR_INVALID, "control character"},
@@ -445,7 +462,7 @@ static void lists_end_at_their_limits(void **state)
 					"operator = user:u%d viewer\n", i);
 	}
 	config = parsed(text);
-	assert_int_equal(config->acl_count, 64);
+	assert_int_equal(config->acl.rule_count, 64);
 	assert_int_equal(config->operator_count, 64);
 	kt_config_free(config);
 	size_t full = len;
@@ -532,7 +549,7 @@ static void the_example_parses_and_names_every_option(void **state)
 	char *text = slurp(KT_SOURCE "/plugin/keyturn.conf");
 	struct kt_config *c = parsed(text);
 	assert_int_equal(c->operator_count, 1);
-	assert_int_equal(c->acl_count, 1);
+	assert_int_equal(c->acl.rule_count, 1);
 	kt_config_free(c);
 	const char *name = NULL;
 	const char *help = NULL;
@@ -624,6 +641,7 @@ int main(void)
 		cmocka_unit_test(operators_come_in_three_kinds),
 		cmocka_unit_test(an_operator_has_one_of_five_roles),
 		cmocka_unit_test(acl_lines_keep_their_order_and_inner_blanks),
+		cmocka_unit_test(an_acl_pattern_may_be_just_so_long_that_every_device_fits),
 		cmocka_unit_test(paths_are_brought_to_one_form),
 		cmocka_unit_test(each_malformed_line_is_refused_with_its_number),
 		cmocka_unit_test(each_required_option_is_missed),

@@ -299,8 +299,7 @@ static void a_pointer_is_known_until_the_tick_after_its_end(void **state)
 	struct fake *f = *state;
 	unsigned asked = 0;
 
-	f->config.acl[0] = (struct kt_acl_rule){KT_ACL_READWRITE, "devices/%d/#"};
-	f->config.acl_count = 1;
+	fake_site_topics(f);
 	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
 	assert_int_equal(may_write(f, APP, "devices/hub-17/x", &asked), KT_RIGHT_ALLOW);
 	kt_core_disconnect(f->core, f->now, APP);
@@ -310,6 +309,93 @@ static void a_pointer_is_known_until_the_tick_after_its_end(void **state)
 	assert_int_equal(may_write(f, APP, "devices/hub-17/x", &asked), KT_RIGHT_DENY);
 	assert_int_equal(asked, 1);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_ACL_POINTER), 1);
+}
+
+/* --- the site's topics, read again --- */
+
+static enum kt_right may(struct fake *f, enum kt_acl_action action, const char *topic)
+{
+	const struct kt_acl_event event = {.client = APP,
+					   .client_id = "hub-17",
+					   .username = "hub-17",
+					   .action = action,
+					   .topic = topic};
+
+	return kt_core_acl(f->core, f->now, &event);
+}
+
+static void new_site_topics_hold_from_the_next_question_on(void **state)
+{
+	struct fake *f = *state;
+	struct kt_site_acl acl = {.rules = {{KT_ACL_READ, "news/#"}}, .rule_count = 1};
+
+	fake_site_topics(f);
+	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "devices/hub-17/x"), KT_RIGHT_ALLOW);
+	assert_int_equal(may(f, KT_ACL_DO_READ, "devices/hub-17/x"), KT_RIGHT_ALLOW);
+	assert_int_equal(may(f, KT_ACL_DO_SUBSCRIBE, "news/#"), KT_RIGHT_DENY);
+
+	kt_core_set_acl(f->core, f->now, &acl);
+	memset(&acl, 0, sizeof(acl)); /* it was copied */
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "devices/hub-17/x"), KT_RIGHT_DENY);
+	assert_int_equal(may(f, KT_ACL_DO_READ, "devices/hub-17/x"), KT_RIGHT_DENY);
+	assert_int_equal(may(f, KT_ACL_DO_SUBSCRIBE, "devices/hub-17/x"), KT_RIGHT_DENY);
+	assert_int_equal(may(f, KT_ACL_DO_SUBSCRIBE, "news/#"), KT_RIGHT_ALLOW);
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "news/x"), KT_RIGHT_DENY);
+	assert_int_equal(f->kicked_count, 0);
+}
+
+static void the_defaults_are_read_again_with_the_patterns(void **state)
+{
+	struct fake *f = *state;
+	const struct kt_site_acl acl = {.device = KT_FALLBACK_DEFER, .other = KT_FALLBACK_ALLOW};
+	const struct kt_acl_event other = {
+		.client = SITE, .client_id = "x", .action = KT_ACL_DO_WRITE, .topic = "t"};
+
+	fake_site_topics(f);
+	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "t"), KT_RIGHT_DENY);
+	assert_int_equal(kt_core_acl(f->core, f->now, &other), KT_RIGHT_DEFER);
+	kt_core_set_acl(f->core, f->now, &acl);
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "t"), KT_RIGHT_DEFER);
+	assert_int_equal(may(f, KT_ACL_DO_WRITE, "keyturn/v1/events/x"), KT_RIGHT_DENY);
+	assert_int_equal(kt_core_acl(f->core, f->now, &other), KT_RIGHT_ALLOW);
+}
+
+static void the_log_says_what_holds_now_and_whether_it_is_new(void **state)
+{
+	struct fake *f = *state;
+	struct kt_site_acl acl = f->core->acl;
+	static const struct {
+		const char *pattern;
+		enum kt_acl_access access;
+		enum kt_fallback device;
+		enum kt_fallback other;
+		const char *line;
+	} steps[] = {
+		{"a", KT_ACL_READ, KT_FALLBACK_DENY, KT_FALLBACK_DEFER,
+		 "changed=yes acl_lines=1 device_acl=deny other_acl=defer"},
+		{"a", KT_ACL_READ, KT_FALLBACK_DENY, KT_FALLBACK_DEFER,
+		 "changed=no acl_lines=1 device_acl=deny other_acl=defer"},
+		{"b", KT_ACL_READ, KT_FALLBACK_DENY, KT_FALLBACK_DEFER, "changed=yes "},
+		{"b", KT_ACL_DENY, KT_FALLBACK_DENY, KT_FALLBACK_DEFER, "changed=yes "},
+		{"b", KT_ACL_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_DEFER,
+		 "changed=yes acl_lines=1 device_acl=defer other_acl=defer"},
+		{"b", KT_ACL_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW,
+		 "changed=yes acl_lines=1 device_acl=defer other_acl=allow"},
+	};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		acl.rule_count = 1;
+		acl.rules[0].access = steps[i].access;
+		(void)snprintf(acl.rules[0].pattern, sizeof(acl.rules[0].pattern), "%s",
+			       steps[i].pattern);
+		acl.device = steps[i].device;
+		acl.other = steps[i].other;
+		kt_core_set_acl(f->core, f->now, &acl);
+		assert_non_null(strstr(f->last_log, steps[i].line));
+	}
+	assert_int_equal(f->logged[KT_EVENT_CONFIG_RELOADED], 6);
 }
 
 static void commands_are_authorised_by_the_session_alone(void **state)
@@ -858,6 +944,9 @@ int main(void)
 		T(slow_takeovers_are_nobodys_business),
 		T(a_verdict_that_is_not_durable_is_not_given),
 		T(a_pointer_is_known_until_the_tick_after_its_end),
+		T(new_site_topics_hold_from_the_next_question_on),
+		T(the_defaults_are_read_again_with_the_patterns),
+		T(the_log_says_what_holds_now_and_whether_it_is_new),
 		T(commands_are_authorised_by_the_session_alone),
 		T(messages_are_for_the_agents_sessions_alone),
 		T(a_message_is_verified_with_its_sessions_certificate),

@@ -230,8 +230,7 @@ static void a_ledger_lost_in_the_middle_of_a_commit_ends_no_session(void **state
 	struct kt_acl_event acl = {
 		.client = APP, .action = KT_ACL_DO_WRITE, .topic = "devices/hub-17/x"};
 
-	f->config.acl[f->config.acl_count++] =
-		(struct kt_acl_rule){.access = KT_ACL_READWRITE, .pattern = "devices/%d/#"};
+	fake_site_topics(f);
 	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
 	(void)fake_hello(f, TRIAL, "hub-17:trial", NEXT);
 	f->sync_at_once = false;

@@ -230,6 +230,37 @@ static void warns_that_nobody_decides_about_other_clients(void **state)
 	kt_setup_free(setup);
 }
 
+static void reads_the_sites_topics_again(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_setup *setup = NULL;
+	struct kt_site_acl acl;
+	char why[512];
+
+	add_line(f, "other_acl = allow");
+	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
+	f->log[0] = '\0';
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_OK);
+	assert_memory_equal(&acl, &setup->config->acl, sizeof(acl));
+	assert_string_equal(f->log, "");
+
+	f->conf[strlen(f->conf) - strlen("other_acl = allow\n")] = '\0';
+	add_line(f, "acl = read news/#");
+	write_file(f, "keyturn.conf", f->conf, 0600);
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_OK);
+	assert_string_equal(acl.rules[acl.rule_count - 1].pattern, "news/#");
+	assert_int_equal(acl.other, KT_FALLBACK_DEFER);
+	assert_non_null(strstr(f->log, "neither an acl_file nor a plugin behind"));
+
+	f->log[0] = '\0';
+	add_line(f, "acl = read keyturn/#");
+	write_file(f, "keyturn.conf", f->conf, 0600);
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_DENIED);
+	assert_int_equal(acl.rule_count, 0);
+	assert_non_null(strstr(f->log, "event=config.refused err=denied"));
+	kt_setup_free(setup);
+}
+
 static void refuses_a_broker_that_opens_another_door(void **state)
 {
 	struct fixture *f = *state;
@@ -542,6 +573,7 @@ int main(void)
 		TEST(knows_the_hash_of_the_root),
 		TEST(warns_of_a_broker_configuration_that_it_cannot_read),
 		TEST(warns_that_nobody_decides_about_other_clients),
+		TEST(reads_the_sites_topics_again),
 		TEST(refuses_a_broker_that_opens_another_door),
 		TEST(refuses_an_unknown_option),
 		TEST(refuses_keys_that_are_missing_open_or_of_somebody_else),
