@@ -125,6 +125,8 @@ static void publish_sealed(struct kt_core *core, const struct seal *seal)
 	err = core->ports.broker->publish(core->ports.broker->ctx, session->client_id, topic,
 					  (struct kt_bytes){(const uint8_t *)seal->text, seal->len},
 					  false);
+	if (seal->type == KT_MESSAGE_CHALLENGE && err == KT_ERR_OK)
+		kt_challenge_left(core, session);
 	/*
 	 * The notice leaves with the broker's next flush, which is after the tick of this turn: two
 	 * full ticks later it is on the wire.
