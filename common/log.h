@@ -41,7 +41,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(CLAIM_STARTED, "claim.started", INFO, 1, "a claimant was let in")                        \
 	X(CLAIM_ENDED, "claim.ended", INFO, 1, "a claimant's session was ended by the plugin")     \
 	X(SESSION_CONTENDED, "session.contended", WARN, 1,                                         \
-	  "one client id is taken over again and again")                                           \
+	  "two addresses take one client id from each other")                                      \
 	X(ACCESS_DENIED, "access.denied", WARN, 1, "a topic was denied")                           \
 	X(MESSAGE_REFUSED, "message.refused", WARN, 1, "a device message was refused")             \
 	X(COMMAND_REFUSED, "command.refused", WARN, 1, "an operator command was refused")          \
@@ -69,8 +69,9 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(ROTATION_CLOSED, "rotation.closed", INFO, 0, "an operation was closed without commit")   \
 	X(ROTATION_FROZEN, "rotation.frozen", ERROR, 0, "rotation of a device is frozen")          \
 	X(PROMOTE_OVERDUE, "promote.overdue", WARN, 0, "no promoted after a commit")               \
-	X(CLONE_SUSPECTED, "clone.suspected", WARN, 1, "a superseded credential before promoted")  \
-	X(CLONE_ALARMED, "clone.alarmed", ERROR, 1, "a superseded credential, or a second key")    \
+	X(CLONE_SUSPECTED, "clone.suspected", WARN, 1,                                             \
+	  "a second party may hold a device's identity")                                           \
+	X(CLONE_ALARMED, "clone.alarmed", ERROR, 1, "a second party holds a device's identity")    \
 	X(REGISTRY_BEHIND, "registry.behind", ERROR, 0,                                            \
 	  "a device knows a newer operation than we")                                              \
 	X(REGISTRY_RECONCILING, "registry.reconciling", WARN, 0,                                   \

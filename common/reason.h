@@ -72,6 +72,7 @@ enum kt_reason_scope { KT_REASON_SCOPE_PEER, KT_REASON_SCOPE_LOG };
 	X(CLEAN_START, "clean.start", LOG, "clean start is required")                              \
 	X(AUTH_METHOD, "auth.method", LOG, "extended authentication is not allowed")               \
 	X(HELLO_TIMEOUT, "hello.timeout", LOG, "no hello in time")                                 \
+	X(CHALLENGE_TIMEOUT, "challenge.timeout", LOG, "a challenge had no answer in time")        \
 	X(CLAIM_TIMEOUT, "claim.timeout", LOG, "an idle claimant")                                 \
 	X(TICKET_UNKNOWN, "ticket.unknown", LOG, "a ticket we did not give out")                   \
 	X(TICKET_USED, "ticket.used", LOG, "a ticket that was used up by another key")             \

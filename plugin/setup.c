@@ -14,6 +14,7 @@
 #include "topic.h"
 
 enum {
+	KEEP_ALIVE_OVER_MS = 90000, /* keyturn-agent's, and half of it again */
 	WHY_MAX = 512,
 	CERT_FILE_MAX = 65536,
 	KEY_FILE_MAX = 16384,
@@ -106,6 +107,17 @@ static enum kt_err check_broker_conf(const struct kt_setup_request *request, str
 	setup->has_broker_conf = true;
 	warn_of_others(setup, config->acl.other, request->log);
 	return KT_ERR_OK;
+}
+
+/* A link that has just died looks like silence until the broker gives it up. */
+static void warn_of_silence(const struct kt_setup_request *request, const struct kt_config *config)
+{
+	if (config->challenge_silence != KT_POLICY_REPORT &&
+	    config->challenge_timeout_ms <= KEEP_ALIVE_OVER_MS)
+		warn(request->log,
+		     "challenge_silence is not report, and challenge_timeout is not over 90s: a "
+		     "hub whose link has just died is noticed after one and a half keep_alive "
+		     "(90s), and counts as silent before; raise challenge_timeout to 2m");
 }
 
 /* --- certificates and keys --- */
@@ -449,6 +461,7 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 		err = kt_setup_crl(request, setup, &c->cert[CERT_ISSUER], why);
 	if (err != KT_ERR_OK)
 		return err;
+	warn_of_silence(request, setup->config);
 	err = kt_crypto_new(&setup->crypto);
 	if (err != KT_ERR_OK) {
 		explain(why, "no entropy: %s", kt_err_text(err));

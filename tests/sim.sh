@@ -3,6 +3,8 @@
 #
 #   tests/sim.sh --seeds A..B [--json]    these seeds, over all processors
 #   tests/sim.sh --seed N --trace         one of them as a sequence diagram
+#   tests/sim.sh --rotations N [--json]   seeds, until so many rotations are committed: no clone alarm without a
+#                                         clone; policies and challenges by the seed (--policies for one alone)
 #   tests/sim.sh --known                  every seed that has ever failed (tests/sim/failed_seeds)
 #
 # A run ends at the first invariant that breaks; the first such seed is run again with as few of its
@@ -16,7 +18,7 @@ set -u
 exec </dev/null
 
 usage() {
-	sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -46,6 +48,6 @@ case $1 in
 	known
 	finish
 	;;
---seeds) set -- --jobs "$(nproc)" "$@" ;;
+--seeds | --rotations) set -- --jobs "$(nproc)" "$@" ;;
 esac
 "$sim" "$@"

@@ -53,6 +53,13 @@ KT_MUST_CHECK enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *
 /* KT_ERR_VERIFY unless @sig (exactly 64 bytes, 0 < r, s < n) is @key's over @msg. */
 KT_MUST_CHECK enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_t len,
 				    const uint8_t *sig, size_t sig_len);
+enum { KT_RECOVERED_MAX = 2 };
+/*
+ * The keys of which the ES256 signature @sig over @msg may be (SEC 1 section 4.1.6): at most two
+ * fit, none where it is no signature at all. To tell who has signed, never to let anybody in.
+ */
+size_t kt_recover(const uint8_t *msg, size_t len, const uint8_t sig[static KT_SIGNATURE_MAX],
+		  struct kt_public_key out[static KT_RECOVERED_MAX]);
 /*
  * Decodes a DER SubjectPublicKeyInfo (or an EC point's), checks curve and point, re-encodes.
  * KT_ERR_INVALID, KT_ERR_UNSUPPORTED.

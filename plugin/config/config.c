@@ -61,6 +61,18 @@ static const struct kt_option options[] = {
 	 false},
 	{"challenge_timeout", kt_option_set_duration, AT(challenge_timeout_ms), KT_SECOND_MS,
 	 KT_HOUR_MS, "60s", "a challenge without an answer is missed after this", false, false},
+	{"challenge_every", kt_option_set_duration, AT(challenge_every_ms), 0, KT_YEAR_MS, "0",
+	 "each connected hub is challenged once in this; 0: on demand alone", false, false},
+	{"challenge_silence", kt_config_set_challenge_silence, AT(challenge_silence), 0, 0,
+	 "report", "a missed challenge: report, quarantine or disconnect", false, false},
+	{"clone_second_key", kt_config_set_clone_second_key, AT(clone_second_key), 0, 0, "report",
+	 "a second key for one op: report or quarantine", false, false},
+	{"clone_contended", kt_config_set_clone_contended, AT(clone_contended), 0, 0, "report",
+	 "two addresses with one client id in turn: report or quarantine", false, false},
+	{"clone_old_answer", kt_config_set_clone_old_answer, AT(clone_old_answer), 0, 0, "report",
+	 "a message signed with an older key: report or quarantine", false, false},
+	{"clone_op_range", kt_config_set_clone_op_range, AT(clone_op_range), 0, 0, "report",
+	 "an op number that cannot be: report or quarantine", false, false},
 	{"promote_overdue", kt_option_set_duration, AT(promote_overdue_ms), KT_SECOND_MS,
 	 KT_YEAR_MS, "10m", "a commit without a promoted is reported after this", false, false},
 	{"op_deadline", kt_option_set_duration, AT(op_deadline_ms), KT_SECOND_MS, KT_YEAR_MS, "24h",
@@ -160,6 +172,12 @@ static enum kt_err check_whole(struct kt_option_parser *parser)
 	if (config->message_burst < config->message_rate) {
 		return kt_option_complain(parser, KT_ERR_RANGE,
 					  "message_burst is less than message_rate (raise it)");
+	}
+	if (config->challenge_every_ms > 0 &&
+	    config->challenge_every_ms <= config->challenge_timeout_ms) {
+		return kt_option_complain(parser, KT_ERR_RANGE,
+					  "challenge_every is not longer than challenge_timeout "
+					  "(raise it)");
 	}
 	return check_operators(parser);
 }

@@ -24,6 +24,8 @@ struct kt_operator {
 };
 
 enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
+/* What a sign of trouble with a device is answered with, beside the event that tells of it. */
+enum kt_policy { KT_POLICY_REPORT, KT_POLICY_QUARANTINE, KT_POLICY_DISCONNECT };
 enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
 
 enum {
@@ -78,6 +80,14 @@ struct kt_config {
 	int64_t enroll_retry_s;		 /* 30: told to a waiting claimant */
 	unsigned message_rate;		 /* 5 a second and session */
 	unsigned message_burst;		 /* 10 */
+
+	/* REPORT is the default of all; QUARANTINE; the last one DISCONNECT, too */
+	enum kt_policy clone_second_key;
+	enum kt_policy clone_contended;
+	enum kt_policy clone_old_answer;
+	enum kt_policy clone_op_range;
+	enum kt_policy challenge_silence;
+	int64_t challenge_every_ms; /* 0 = on demand alone */
 };
 
 /*

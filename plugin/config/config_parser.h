@@ -21,6 +21,11 @@ kt_option_setter kt_config_set_device_acl;
 kt_option_setter kt_config_set_other_acl;
 kt_option_setter kt_config_set_foreign_cert;
 kt_option_setter kt_config_set_wakeup;
+kt_option_setter kt_config_set_clone_second_key;
+kt_option_setter kt_config_set_clone_contended;
+kt_option_setter kt_config_set_clone_old_answer;
+kt_option_setter kt_config_set_clone_op_range;
+kt_option_setter kt_config_set_challenge_silence;
 kt_option_setter kt_config_add_operator;
 kt_option_setter kt_config_add_acl;
 

@@ -78,6 +78,55 @@ enum kt_err kt_config_set_wakeup(struct kt_option_parser *parser, const char *va
 	return err;
 }
 
+/* --- policies --- */
+
+static enum kt_err choose_clone_policy(struct kt_option_parser *parser, const char *value,
+				       enum kt_policy *policy)
+{
+	static const struct kt_choice choices[] = {
+		{"report", KT_POLICY_REPORT}, {"quarantine", KT_POLICY_QUARANTINE}, {NULL, 0}};
+	int chosen = KT_POLICY_REPORT;
+	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
+	*policy = (enum kt_policy)chosen;
+	return err;
+}
+
+enum kt_err kt_config_set_clone_second_key(struct kt_option_parser *parser, const char *value)
+{
+	struct kt_config *config = parser->target;
+	return choose_clone_policy(parser, value, &config->clone_second_key);
+}
+
+enum kt_err kt_config_set_clone_contended(struct kt_option_parser *parser, const char *value)
+{
+	struct kt_config *config = parser->target;
+	return choose_clone_policy(parser, value, &config->clone_contended);
+}
+
+enum kt_err kt_config_set_clone_old_answer(struct kt_option_parser *parser, const char *value)
+{
+	struct kt_config *config = parser->target;
+	return choose_clone_policy(parser, value, &config->clone_old_answer);
+}
+
+enum kt_err kt_config_set_clone_op_range(struct kt_option_parser *parser, const char *value)
+{
+	struct kt_config *config = parser->target;
+	return choose_clone_policy(parser, value, &config->clone_op_range);
+}
+
+enum kt_err kt_config_set_challenge_silence(struct kt_option_parser *parser, const char *value)
+{
+	static const struct kt_choice choices[] = {{"report", KT_POLICY_REPORT},
+						   {"quarantine", KT_POLICY_QUARANTINE},
+						   {"disconnect", KT_POLICY_DISCONNECT},
+						   {NULL, 0}};
+	int chosen = KT_POLICY_REPORT;
+	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
+	((struct kt_config *)parser->target)->challenge_silence = (enum kt_policy)chosen;
+	return err;
+}
+
 static bool starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;

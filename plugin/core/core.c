@@ -1,10 +1,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clone.h"
 #include "encoding.h"
 #include "outbox.h"
-
-enum { TAKEOVER_WINDOW_MS = 60000 };
 
 static void enter(struct kt_core *core, struct kt_now now)
 {
@@ -85,41 +84,6 @@ static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
 		out[0] = '\0';
 }
 
-/*
- * Rule 7: the hub's own programs may still use the superseded credential until it says `promoted`,
- * and what they sent just before may come in just after; later only a copy does.
- */
-static bool is_after_promoted(const struct kt_core *core, const struct kt_credential *credential)
-{
-	const struct kt_device *device = credential->device;
-	int64_t said_ms = device->promoted_before_op >= credential->superseded_by
-				  ? device->promoted_before_ms
-				  : device->promoted_ms;
-
-	return device->promoted_op >= credential->superseded_by &&
-	       (said_ms == 0 || core->now.mono_ms - said_ms >= core->config->superseded_drain_ms);
-}
-
-static void signal_clone(struct kt_core *core, const struct kt_admission *admission)
-{
-	const struct kt_credential *credential = admission->credential;
-	const struct kt_device *device =
-		credential != NULL ? credential->device : admission->left_behind;
-	enum kt_event event = KT_EVENT_CLONE_SUSPECTED;
-	char fp[65];
-	const struct kt_field fields[] = {{"fp", fp},
-					  {"reason", kt_reason_name(admission->reason)}};
-
-	if (admission->left_behind == NULL && admission->reason != KT_REASON_CERT_SUPERSEDED &&
-	    admission->reason != KT_REASON_CERT_REVOKED)
-		return;
-	if (credential != NULL && admission->reason == KT_REASON_CERT_SUPERSEDED &&
-	    is_after_promoted(core, credential))
-		event = KT_EVENT_CLONE_ALARMED;
-	hex_of(&admission->fp, fp);
-	kt_core_fact(core, event, device, fields, 2, 0);
-}
-
 static void refuse_client(struct kt_core *core, const struct kt_connect *connect,
 			  const struct kt_admission *admission)
 {
@@ -135,7 +99,7 @@ static void refuse_client(struct kt_core *core, const struct kt_connect *connect
 	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, admission->reason, fields,
 			sizeof(fields) / sizeof(fields[0]));
 	if (admission->credential != NULL || admission->left_behind != NULL)
-		signal_clone(core, admission);
+		kt_clone_on_refused(core, admission);
 }
 
 /* The certificate's bytes stay only with those whose messages it verifies. */
@@ -149,25 +113,6 @@ static bool keep_cert(struct kt_session *session, struct kt_bytes cert)
 	memcpy(session->cert_der, cert.p, cert.len);
 	session->cert_der_len = cert.len;
 	return true;
-}
-
-/* Five take-overs of one client id in a minute: two that hold the same credential. */
-static void watch_contention(struct kt_core *core, struct kt_session *session,
-			     const struct kt_session *old)
-{
-	const struct kt_field fields[] = {{"client", session->client_id}};
-	const int64_t now = core->now.mono_ms;
-	int64_t first;
-
-	memcpy(session->takeovers_ms, old->takeovers_ms + 1,
-	       sizeof(session->takeovers_ms) - sizeof(session->takeovers_ms[0]));
-	session->takeovers_ms[KT_TAKEOVERS_MAX - 1] = now;
-	first = session->takeovers_ms[0];
-	if (first == 0 || now - first > TAKEOVER_WINDOW_MS)
-		return; /* and what was told before is over */
-	session->contention_told = true;
-	if (!old->contention_told)
-		kt_core_fact(core, KT_EVENT_SESSION_CONTENDED, session->device, fields, 1, 0);
 }
 
 /* A device of that name may be created while he is in session. */
@@ -210,10 +155,11 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	}
 	if (admission->device != NULL)
 		kt_sessions_set_device(core->sessions, session, admission->device);
+	kt_challenge_plan(core, session);
 	if (admission->answer != KT_ANSWER_ACCEPT)
 		return true;
-	if (old != NULL && old->client != connect->client && session->device != NULL)
-		watch_contention(core, session, old);
+	if (old != NULL && old->client != connect->client)
+		kt_clone_on_takeover(core, session, old);
 	kt_sessions_take_over(core->sessions, session);
 	return true;
 }

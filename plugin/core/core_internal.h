@@ -206,8 +206,14 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session,
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m);
 void kt_rotation_tick(struct kt_core *core); /* deadlines, overdue promotions */
 void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, struct kt_message *m);
+/* A new session: when it is challenged by itself, if ever. */
+void kt_challenge_plan(struct kt_core *core, struct kt_session *session);
+/* The challenge to @session was published: its time begins. */
+void kt_challenge_left(struct kt_core *core, struct kt_session *session);
 /* One session of the sweep: a challenge whose time is over. */
 void kt_challenge_expire(struct kt_core *core, struct kt_session *session);
+/* One session of the sweep: one that is due by challenge_every. True: it was sent. */
+bool kt_challenge_if_due(struct kt_core *core, struct kt_session *session);
 void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struct kt_job *job);
 void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job);
 KT_MUST_CHECK enum kt_err kt_claims_new(struct kt_claims **out);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core_internal.h"
+#include "clone.h"
 
 enum { BUSY_RETRY_S = 5 };
 
@@ -267,6 +267,10 @@ void kt_core_opened(struct kt_core *core, struct kt_job *job)
 	if (session == NULL)
 		return; /* gone meanwhile */
 	session->in_work = false;
+	if (job->err != KT_ERR_OK && job->reason == KT_REASON_JWS_SIG)
+		kt_clone_on_wrong_key(core, session, job);
+	else if (job->err != KT_ERR_OK && job->reason == KT_REASON_OP_RANGE)
+		kt_clone_on_op_range(core, session, 0);
 	if (job->err != KT_ERR_OK || job->message == NULL)
 		kt_core_reject(core, session,
 			       job->reason != KT_REASON_NONE ? job->reason : KT_REASON_BUSY,

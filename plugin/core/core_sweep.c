@@ -6,7 +6,19 @@
 #include "outbox.h"
 #include "rotation.h"
 
-enum { SESSIONS_A_TICK = 4096, ORDERS_A_TICK = 16, WALK_MS = 1000, GAUGES_MS = 10000 };
+enum {
+	SESSIONS_A_TICK = 4096,
+	ORDERS_A_TICK = 16,
+	CHALLENGES_A_TICK = 64,
+	WALK_MS = 1000,
+	GAUGES_MS = 10000
+};
+
+struct budget { /* what is left of this tick's: a fleet is served in a stream and not in one burst
+		 */
+	unsigned orders;
+	unsigned challenges;
+};
 
 static bool is_expired(const struct kt_core *core, const struct kt_session *session)
 {
@@ -68,28 +80,28 @@ static enum kt_reason end_of(const struct kt_core *core, const struct kt_session
 	return KT_REASON_NONE;
 }
 
-/*
- * A hub that stays connected grows old, too. @orders: what is left of this tick's, so that a fleet
- * of one age rotates in a stream and not in one burst.
- */
-static void order_if_due(struct kt_core *core, struct kt_session *session, unsigned *orders)
+/* A hub that stays connected grows old, too. */
+static void order_if_due(struct kt_core *core, struct kt_session *session, struct budget *budget)
 {
-	if (*orders == 0 || session->kind != KT_SESSION_AGENT || !session->has_hello ||
+	if (budget->orders == 0 || session->kind != KT_SESSION_AGENT || !session->has_hello ||
 	    !kt_rotation_order_due(core, session))
 		return;
-	(*orders)--;
+	budget->orders--;
 	kt_rotation_send_rotate(core, session);
 }
 
-static void visit(struct kt_core *core, struct kt_session *session, unsigned *orders)
+static void visit(struct kt_core *core, struct kt_session *session, struct budget *budget)
 {
 	enum kt_reason reason = end_of(core, session);
 
 	if (session->has_challenge)
 		kt_challenge_expire(core, session);
 	kt_rotation_repeat(core, session);
-	if (reason == KT_REASON_NONE && session->kick_at_tick == 0)
-		order_if_due(core, session, orders);
+	if (reason == KT_REASON_NONE && session->kick_at_tick == 0 && !session->kicked) {
+		order_if_due(core, session, budget);
+		if (budget->challenges > 0 && kt_challenge_if_due(core, session))
+			budget->challenges--;
+	}
 	/* who waits for its notice is not ended before that */
 	if (reason == KT_REASON_NONE || session->kick_at_tick == UINT64_MAX)
 		return;
@@ -102,7 +114,7 @@ static void visit(struct kt_core *core, struct kt_session *session, unsigned *or
 void kt_core_sweep_sessions(struct kt_core *core)
 {
 	struct kt_sweep *sweep = &core->sessions_sweep;
-	unsigned orders = ORDERS_A_TICK;
+	struct budget budget = {.orders = ORDERS_A_TICK, .challenges = CHALLENGES_A_TICK};
 
 	if (core->now.mono_ms < sweep->next_ms)
 		return;
@@ -114,7 +126,7 @@ void kt_core_sweep_sessions(struct kt_core *core)
 			sweep->next_ms = core->now.mono_ms + WALK_MS;
 			return;
 		}
-		visit(core, session, &orders);
+		visit(core, session, &budget);
 	}
 }
 

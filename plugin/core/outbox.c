@@ -131,6 +131,8 @@ static void publish_sealed(struct kt_core *core, const struct seal *seal)
 	err = core->ports.broker->publish(core->ports.broker->ctx, session->client_id, topic,
 					  (struct kt_bytes){(const uint8_t *)seal->text, seal->len},
 					  false);
+	if (seal->type == KT_MESSAGE_CHALLENGE && err == KT_ERR_OK)
+		kt_challenge_left(core, session);
 	if (seal->type == KT_MESSAGE_REVOKED)
 		kt_outbox_plan_kick(core, session, KT_REASON_REVOKED,
 				    core->tick + (err == KT_ERR_OK ? ON_THE_WIRE_TICKS : 1),

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clone.h"
+
 enum {
 	DEVICES_A_PIECE_MIN = 64,
 	DEVICES_EVERY_MS = 100,
@@ -225,7 +227,7 @@ static void freeze(struct kt_core *core, struct kt_session *session, const struc
 	}
 	record.reason = KT_REASON_KEY_SECOND;
 	tell(core, KT_EVENT_ROTATION_FROZEN, device, NULL, &record);
-	tell(core, KT_EVENT_CLONE_ALARMED, device, NULL, &record);
+	kt_clone_on_second_key(core, device, record.op, record.seq);
 	kt_rotation_end_trials(core, device, record.seq);
 	if (session != NULL)
 		kt_rotation_reject_after(core, session, KT_REASON_KEY_SECOND, record.op,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "access.h"
+#include "clone.h"
 #include "encoding.h"
 #include "rotation.h"
 
@@ -219,6 +220,7 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 	enum kt_reason reason;
 
 	if (op > latest_us + DAY_US) {
+		kt_clone_on_op_range(core, session, op);
 		kt_core_reject(core, session, KT_REASON_OP_RANGE, 0, op);
 		return false;
 	}

@@ -24,11 +24,19 @@ enum kt_session_kind {
 	KT_SESSION_OTHER     /* left to the plugins and files behind us */
 };
 
-enum { KT_SESSION_WAITING_MAX = 4, KT_ADDRESS_MAX = 64, KT_TAKEOVERS_MAX = 5 };
+enum { KT_SESSION_WAITING_MAX = 4, KT_ADDRESS_MAX = 64, KT_TURNS_MAX = 5 };
 
 struct kt_waiting { /* a device message that waits for its turn */
 	uint8_t *text;
 	size_t len;
+};
+
+/* Two addresses that take one client id from each other; passed on to the session that takes over.
+ */
+struct kt_contention {
+	char other[KT_ADDRESS_MAX];	/* whose turn it was before this session's */
+	int64_t turns_ms[KT_TURNS_MAX]; /* the last turns; 0: there were none */
+	bool told;
 };
 
 struct kt_session {
@@ -70,12 +78,13 @@ struct kt_session {
 	bool has_challenge;
 	struct kt_challenge_nonce challenge;
 	int64_t challenge_until_ms;
-	uint64_t kick_at_tick; /* 0: stays; else the tick number from which on it is kicked */
+	bool is_challenge_out;	  /* it was published: from then on the time counts */
+	int64_t challenge_due_ms; /* AGENT: the next one by challenge_every; 0: none */
+	uint64_t kick_at_tick;	  /* 0: stays; else the tick number from which on it is kicked */
 	enum kt_reason kick_reason;
 	bool kicked; /* once only: the broker's own record of it may outlive ours */
-	/* when this client id was last taken over; passed on to the session that takes over */
-	int64_t takeovers_ms[KT_TAKEOVERS_MAX];
-	bool contention_told;
+	struct kt_contention contention;
+	unsigned signals_told; /* bits of enum kt_clone_signal */
 };
 
 struct kt_sessions; /* owned, opaque */

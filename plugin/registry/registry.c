@@ -464,6 +464,14 @@ const struct kt_device *kt_registry_find_key(const struct kt_registry *registry,
 	return registered != NULL ? &registered->d : NULL;
 }
 
+const struct kt_credential *kt_registry_find_credential(const struct kt_registry *registry,
+							const struct kt_key_id *key_id)
+{
+	const struct kt_credential_row *row = kt_row_key(registry, key_id);
+
+	return row == NULL ? NULL : &row->c;
+}
+
 bool kt_registry_is_key_used(const struct kt_registry *registry, const struct kt_key_id *key_id)
 {
 	return kt_row_key(registry, key_id) != NULL;

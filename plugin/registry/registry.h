@@ -130,6 +130,9 @@ const struct kt_device *kt_registry_find_nocase(const struct kt_registry *regist
 /* The device that a key id belongs to, by registration or by any certificate ever; NULL if free. */
 const struct kt_device *kt_registry_find_key(const struct kt_registry *registry,
 					     const struct kt_key_id *key_id);
+/* The credential of this key, whatever has become of it. */
+const struct kt_credential *kt_registry_find_credential(const struct kt_registry *registry,
+							const struct kt_key_id *key_id);
 /* True if any certificate was ever issued for the key. */
 bool kt_registry_is_key_used(const struct kt_registry *registry, const struct kt_key_id *key_id);
 bool kt_registry_is_key_denied(const struct kt_registry *registry, const struct kt_key_id *key_id);

@@ -44,6 +44,9 @@ struct kt_job { /* owned by one side at a time; kt_job_free */
 	/* OPEN out, SEAL in */
 	struct kt_message *message;
 	struct kt_csr csr; /* OPEN of csr and enroll, verified with its own key */
+	/* OPEN with JWS_SIG of a session: the keys of which the signature may be instead */
+	struct kt_key_id signed_by[KT_RECOVERED_MAX];
+	size_t signed_by_count;
 	/* ISSUE in */
 	struct kt_device_id device;
 	uint64_t op;

@@ -232,6 +232,17 @@ static enum kt_err open_request(struct kt_job *job, const struct kt_message *mes
 	return err;
 }
 
+/* Whose signature is it, if not the session's? Twice the work of one that holds, and no more. */
+static void note_signers(struct kt_job *job, const struct kt_jws *jws)
+{
+	struct kt_public_key keys[KT_RECOVERED_MAX];
+
+	job->signed_by_count =
+		kt_recover(jws->signing_input, jws->signing_input_len, jws->signature, keys);
+	for (size_t i = 0; i < job->signed_by_count; i++)
+		job->signed_by[i] = kt_key_id_of(&keys[i]);
+}
+
 /*
  * A session's message: nothing of the payload is looked at before its signature holds. The key is
  * that of the certificate which the session showed.
@@ -247,6 +258,8 @@ static enum kt_err open_session(struct kt_job *job, const struct kt_jws *jws,
 	if (err != KT_ERR_OK)
 		return err;
 	err = kt_jws_verify(jws, &cert.key, &job->reason);
+	if (err == KT_ERR_VERIFY && job->reason == KT_REASON_JWS_SIG)
+		note_signers(job, jws);
 	if (err != KT_ERR_OK)
 		return err;
 	err = kt_message_decode(jws->payload, jws->payload_len, true, message, &job->reason);

@@ -20,9 +20,11 @@ struct arguments {
 	bool has_trace;
 	bool is_json;
 	bool wants_cells;
-	uint64_t fail_max; /* stop after so many */
-	unsigned jobs;	   /* processes */
-	bool is_alone;	   /* each seed in a process of its own: a crash or a hang is a verdict */
+	uint64_t fail_max;  /* stop after so many */
+	unsigned jobs;	    /* processes */
+	bool has_policies;  /* other options of keyturn.conf than the defaults, by the seed */
+	uint64_t rotations; /* until so many are committed; 0: all seeds */
+	bool is_alone;	    /* each seed in a process of its own: a crash or a hang is a verdict */
 };
 
 struct totals {
@@ -35,6 +37,11 @@ struct totals {
 	uint64_t clones;
 	uint64_t rolled_back;
 	uint64_t reconciled;
+	uint64_t rotated;
+	uint64_t alarms;
+	uint64_t suspicions;
+	uint64_t false_alarms;
+	uint64_t silences;
 	uint64_t failed;
 	double seconds;
 };
@@ -42,8 +49,9 @@ struct totals {
 static int usage(void)
 {
 	(void)fputs("usage: sim --seeds A..B [--json] [--no-cells] [--stop-after N] [--jobs N]\n"
-		    "           [--alone]\n"
-		    "       sim --seed N [--trace]\n",
+		    "           [--alone] [--policies]\n"
+		    "       sim --rotations N [--json] [--stop-after N] [--jobs N]\n"
+		    "       sim --seed N [--trace] [--policies]\n",
 		    stderr);
 	return 2;
 }
@@ -77,6 +85,18 @@ static bool parse(int argc, char **argv, struct arguments *args)
 		} else if (strcmp(argv[i], "--alone") == 0) {
 			args->is_alone = true;
 			args->wants_cells = false; /* the children keep what they reached */
+		} else if (strcmp(argv[i], "--policies") == 0) {
+			args->has_policies = true;
+		} else if (strcmp(argv[i], "--rotations") == 0) {
+			args->rotations = strtoull(value, NULL, 10);
+			if (args->rotations == 0)
+				return false;
+			args->first = 1;
+			args->last = UINT64_MAX - JOBS_MAX;
+			args->has_policies = true;
+			args->wants_cells = false;
+			has_seeds = true;
+			i++;
 		} else if (strcmp(argv[i], "--stop-after") == 0) {
 			args->fail_max = strtoull(value, NULL, 10);
 			i++;
@@ -100,10 +120,12 @@ static bool parse(int argc, char **argv, struct arguments *args)
 	       (!args->has_trace || args->first == args->last);
 }
 
-static struct sim_options options_of(uint64_t seed, bool has_trace)
+static struct sim_options options_of(uint64_t seed, const struct arguments *args)
 {
-	return (struct sim_options){
-		.seed = seed, .has_trace = has_trace, .is_real_crypto = seed % REAL_EVERY == 0};
+	return (struct sim_options){.seed = seed,
+				    .has_trace = args->has_trace,
+				    .has_policies = args->has_policies,
+				    .is_real_crypto = seed % REAL_EVERY == 0};
 }
 
 /* The same once more with as few faults as will do, as a diagram. */
@@ -165,7 +187,7 @@ static bool run_alone(const struct sim_options *options, struct sim_result *resu
 
 static void run_one(uint64_t seed, const struct arguments *args, struct totals *totals)
 {
-	const struct sim_options options = options_of(seed, args->has_trace);
+	const struct sim_options options = options_of(seed, args);
 	struct sim_result result;
 	bool is_good = args->is_alone ? run_alone(&options, &result) : sim_run(&options, &result);
 
@@ -175,6 +197,11 @@ static void run_one(uint64_t seed, const struct arguments *args, struct totals *
 	totals->faults += result.faults;
 	totals->rotations += result.rotations;
 	totals->commits += result.commits;
+	totals->rotated += result.rotated;
+	totals->alarms += result.alarms;
+	totals->suspicions += result.suspicions;
+	totals->false_alarms += result.false_alarms;
+	totals->silences += result.silences;
 	totals->clones += result.has_clone ? 1 : 0;
 	totals->rolled_back += result.is_rolled_back ? 1 : 0;
 	totals->reconciled += result.is_reconciled ? 1 : 0;
@@ -197,7 +224,10 @@ static void run_share(uint64_t first, uint64_t step, const struct arguments *arg
 {
 	struct timespec cpu;
 
-	for (uint64_t seed = first; seed <= args->last && totals->failed < args->fail_max;
+	const uint64_t wanted = (args->rotations + step - 1) / step; /* of each share */
+
+	for (uint64_t seed = first; seed <= args->last && totals->failed < args->fail_max &&
+				    (wanted == 0 || totals->rotated < wanted);
 	     seed += step)
 		run_one(seed, args, totals);
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
@@ -212,6 +242,11 @@ static void add_totals(struct totals *to, const struct totals *from)
 	to->faults += from->faults;
 	to->rotations += from->rotations;
 	to->commits += from->commits;
+	to->rotated += from->rotated;
+	to->alarms += from->alarms;
+	to->suspicions += from->suspicions;
+	to->false_alarms += from->false_alarms;
+	to->silences += from->silences;
 	to->clones += from->clones;
 	to->rolled_back += from->rolled_back;
 	to->reconciled += from->reconciled;
@@ -284,6 +319,26 @@ static void run_jobs(const struct arguments *args, struct totals *totals)
 	}
 }
 
+/* A run of so many rotations is about alarms: none without a clone, and some with one. */
+static void report_alarms(const struct arguments *args, const struct totals *t, unsigned *failed)
+{
+	const struct {
+		const char *what;
+		bool is_good;
+	} checks[] = {{"too few rotations were committed", t->rotated >= args->rotations},
+		      {"an alarm without a clone", t->false_alarms == 0},
+		      {"no clone was noticed", t->alarms > 0 && t->suspicions > 0},
+		      {"no challenge was missed", t->silences > 0},
+		      {"nothing went wrong", t->faults > 0}};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		if (checks[i].is_good)
+			continue;
+		(*failed)++;
+		(void)fprintf(stderr, "not ok %s\n", checks[i].what);
+	}
+}
+
 static void report(const struct arguments *args, const struct totals *t, unsigned *passed,
 		   unsigned *failed)
 {
@@ -295,16 +350,23 @@ static void report(const struct arguments *args, const struct totals *t, unsigne
 		       ", \"steps_per_cpu_second\": %.0f, \"faults\": %" PRIu64
 		       ", \"rotations\": %" PRIu64 ", \"commits\": %" PRIu64
 		       ", \"clones\": %" PRIu64 ", \"rolled_back\": %" PRIu64
-		       ", \"reconciled\": %" PRIu64 ", \"reached\": [",
+		       ", \"reconciled\": %" PRIu64 ", \"rotations_committed\": %" PRIu64
+		       ", \"clone_alarms\": %" PRIu64 ", \"clone_suspicions\": %" PRIu64
+		       ", \"clone_alarms_without_clone\": %" PRIu64
+		       ", \"challenges_missed\": %" PRIu64 ", \"reached\": [",
 		       t->seeds, t->real, t->failed, t->steps, per_second, t->faults, t->rotations,
-		       t->commits, t->clones, t->rolled_back, t->reconciled);
+		       t->commits, t->clones, t->rolled_back, t->reconciled, t->rotated, t->alarms,
+		       t->suspicions, t->false_alarms, t->silences);
 	else
 		printf("%" PRIu64 " seeds (%" PRIu64 " with wolfCrypt, %" PRIu64
 		       " with a clone, %" PRIu64 " rolled back, %" PRIu64 " reconciled), %" PRIu64
 		       " steps, %.0f a second of CPU, %" PRIu64 " faults, %" PRIu64
-		       " rotations begun, %" PRIu64 " committed\n",
+		       " rotations begun, %" PRIu64 " commits\n%" PRIu64
+		       " rotations committed, %" PRIu64 " clone alarms without a clone (%" PRIu64
+		       " with one, %" PRIu64 " suspicions), %" PRIu64 " challenges missed\n",
 		       t->seeds, t->real, t->clones, t->rolled_back, t->reconciled, t->steps,
-		       per_second, t->faults, t->rotations, t->commits);
+		       per_second, t->faults, t->rotations, t->commits, t->rotated, t->false_alarms,
+		       t->alarms, t->suspicions, t->silences);
 	if (args->wants_cells)
 		(void)sim_cover_report(args->is_json, passed, failed);
 	if (args->is_json)
@@ -328,6 +390,8 @@ int main(int argc, char **argv)
 	failed = (unsigned)totals.failed;
 	passed = totals.seeds > totals.failed ? (unsigned)(totals.seeds - totals.failed) : 0;
 	report(&args, &totals, &passed, &failed);
+	if (args.rotations > 0)
+		report_alarms(&args, &totals, &failed);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed > 0 || passed == 0 ? 1 : 0;
 }

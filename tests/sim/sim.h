@@ -204,6 +204,8 @@ struct sim_hub {
 	struct kt_fingerprint app_fp;
 	uint64_t to_wipe; /* directory of the key that goes before `promoted` */
 	uint64_t over_op; /* a reject said that it is closed, or that none knows it; 0: none did */
+	unsigned network; /* where it is: each has an address for it */
+	int64_t moved_ms;
 };
 
 struct sim_backup {
@@ -322,6 +324,7 @@ struct sim_options {
 	uint64_t seed;
 	bool is_real_crypto;
 	bool has_trace;
+	bool has_policies; /* of the seed's own: clone signals, challenges; else the defaults */
 	uint64_t max_steps;
 	const uint8_t *skip; /* faults left out, by number; NULL: none */
 	size_t skip_count;
@@ -335,6 +338,11 @@ struct sim_result {
 	uint64_t faults;
 	unsigned rotations; /* begun */
 	unsigned commits;
+	unsigned rotated; /* of those: no enrolments */
+	unsigned alarms;  /* clone.alarmed, session.contended; with a clone */
+	unsigned suspicions;
+	unsigned false_alarms; /* without one */
+	unsigned silences;     /* challenge.missed */
 	bool is_rolled_back;
 	bool is_reconciled;
 	bool has_clone;
@@ -347,6 +355,7 @@ struct sim {
 	struct sim_random schedule; /* delays, order */
 	struct sim_random chance;   /* faults */
 	struct sim_random entropy;  /* nonces, back-off */
+	struct sim_random places;   /* where hubs are */
 	int64_t now_ms;
 	uint64_t order;
 	struct sim_event *heap;

@@ -515,6 +515,37 @@ void sim_check_change(struct sim *sim, const struct kt_record *record)
 		sim->devices[device].needs_ticket = true; /* an enrolment begins anew */
 }
 
+/* Was its op ordered? Else it is an enrolment's. */
+static bool is_rotation(const struct sim *sim, const struct kt_record *commit)
+{
+	const struct sim_server *s = &sim->server;
+
+	for (size_t i = 0; i < s->record_count && i + 1 < commit->seq; i++) {
+		const struct kt_record *r = &s->records[i];
+
+		if (r->kind == KT_RECORD_OP_OPEN && r->op == commit->op &&
+		    strcmp(r->device.s, commit->device.s) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* By the plugin itself: for what its policies say, and of a clone only where there is one. */
+static void check_quarantine(struct sim *sim, const struct kt_record *record, int device)
+{
+	const struct kt_config *config = sim->config;
+	const bool is_silence = strcmp(record->note, "challenge missed") == 0;
+
+	if (is_silence
+		    ? config->challenge_silence != KT_POLICY_QUARANTINE
+		    : strncmp(record->note, "clone signal ", 13) != 0 || !sim->options.has_policies)
+		sim_break(sim, "X", "%s is quarantined, and no policy says so: %s",
+			  record->device.s, record->note);
+	if (!is_silence && !sim->hubs[device].is_cloned && !sim->server.is_rolled_back)
+		sim_break(sim, "I5", "%s is quarantined without a clone: %s", record->device.s,
+			  record->note);
+}
+
 void sim_check_record(struct sim *sim, const struct kt_record *record)
 {
 	int device = sim_device_of(sim, record->device.s);
@@ -528,8 +559,12 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 		sim->rotations++;
 	if (record->kind == KT_RECORD_COMMIT)
 		sim->commits++;
+	if (record->kind == KT_RECORD_COMMIT && is_rotation(sim, record))
+		sim->result->rotated++;
 	if (device < 0)
 		return;
+	if (record->kind == KT_RECORD_QUARANTINE && strcmp(record->actor, "keyturn") == 0)
+		check_quarantine(sim, record, device);
 	if (record->kind == KT_RECORD_COMMIT) {
 		struct sim_ghost_device *ghost = &sim->devices[device];
 		struct sim_ghost_commit *commit =
@@ -609,12 +644,14 @@ static void check_put_out(struct sim *sim, const char *line)
 
 void sim_check_server_log(struct sim *sim, const char *line)
 {
-	bool is_alarm = strstr(line, "event=clone.alarmed") != NULL;
+	bool is_alarm = strstr(line, "event=clone.alarmed") != NULL ||
+			strstr(line, "event=session.contended") != NULL;
 	bool is_suspicion = strstr(line, "event=clone.suspected") != NULL;
 	bool is_behind = strstr(line, "event=registry.behind") != NULL;
 
 	sim_trace(sim, "server", "server", "%s", line);
 	check_put_out(sim, line);
+	sim->result->silences += strstr(line, "event=challenge.missed") != NULL ? 1 : 0;
 	if (!is_alarm && !is_suspicion && !is_behind)
 		return;
 	for (unsigned i = 0; i < SIM_HUBS; i++) {
@@ -630,6 +667,11 @@ void sim_check_server_log(struct sim *sim, const char *line)
 			sim->devices[i].alarms++;
 		if (is_suspicion)
 			sim->devices[i].suspicions++;
+		sim->result->suspicions += is_suspicion ? 1 : 0;
+		if (is_alarm && sim->hubs[i].is_cloned)
+			sim->result->alarms++;
+		else if (is_alarm && !sim->server.is_rolled_back)
+			sim->result->false_alarms++;
 		if (is_alarm && !sim->hubs[i].is_cloned && !sim->server.is_rolled_back)
 			sim_break(sim, "I5", "an alarm without a clone: %s", line);
 	}

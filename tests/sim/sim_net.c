@@ -9,7 +9,10 @@
 enum {
 	HALF_OPEN_MS = 90000,
 	LATE_MS = 120000,
-	AHEAD = 777 /* an op that the server will not come to: it would have another nonce */
+	NETWORKS = 3,
+	ROAM = 200,
+	STAY_MS = 20000, /* no hub changes its network faster than that */
+	AHEAD = 777	 /* an op that the server will not come to: it would have another nonce */
 };
 
 static const char *end_name(const struct sim *sim, const struct sim_conn *conn)
@@ -243,12 +246,30 @@ static void let_in(struct sim *sim, struct sim_conn *conn)
 	answer_later(sim, conn, -1);
 }
 
+/* An address for each machine and network: a copy has others than its original. */
+static const char *address_of(struct sim *sim, const struct sim_conn *conn, char out[static 48])
+{
+	struct sim_hub *hub;
+
+	if (conn->kind == SIM_CONN_OPERATOR)
+		return "/run/op";
+	hub = &sim->hubs[conn->owner];
+	if (sim->now_ms - hub->moved_ms >= STAY_MS && sim_chance(&sim->places, ROAM)) {
+		hub->network = (unsigned)sim_below(&sim->places, NETWORKS);
+		hub->moved_ms = sim->now_ms;
+	}
+	(void)snprintf(out, 48, hub->network == 2 ? "2001:db8::%u:%u" : "192.0.2.%u%u",
+		       conn->owner + 1, hub->network);
+	return out;
+}
+
 void sim_net_connect(struct sim *sim, struct sim_event *event)
 {
 	struct sim_conn *conn = sim_conn_of(sim, event->slot, event->number);
 	struct sim_server *s = &sim->server;
 	struct kt_connect_answer answer = {.answer = KT_ANSWER_NO_ANSWER};
 	struct kt_connect connect;
+	char address[48];
 
 	if (conn == NULL || !conn->at_client)
 		return;
@@ -260,8 +281,7 @@ void sim_net_connect(struct sim *sim, struct sim_event *event)
 	connect = (struct kt_connect){.client = conn->pointer,
 				      .client_id = conn->client_id,
 				      .cert = {conn->cert, conn->cert_len},
-				      .address = conn->kind == SIM_CONN_OPERATOR ? "/run/op"
-										 : "192.0.2.1",
+				      .address = address_of(sim, conn, address),
 				      .clean_start = true};
 	sim_server_begin(sim);
 	kt_core_connect(s->core, sim_server_now(sim), &connect, &answer);

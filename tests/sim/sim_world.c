@@ -25,7 +25,8 @@ enum {
 	SPOILT_SOON_MS = 600,
 	ENOMEM_WITHIN = 150, /* allocations */
 	CLOCK_JUMPS = 8,
-	FOCUS_APPS = 0, /* seeds modulo 8 */
+	EVERY_MS = 300000, /* between two challenges, at the most, beside their deadline */
+	FOCUS_APPS = 0,	   /* seeds modulo 8 */
 	FOCUS_MUTE = 1,
 	FOCUS_LOSSES = 2,
 	FOCUS_LINKS = 3,
@@ -852,6 +853,30 @@ static void make_config(struct sim *sim)
 		sim_break(sim, "X", "%s", why);
 }
 
+/* What an operator may have set, of a stream of its own: a seed's faults stay what they were. */
+static void set_policies(struct sim *sim)
+{
+	static const enum kt_policy silences[] = {KT_POLICY_REPORT, KT_POLICY_QUARANTINE,
+						  KT_POLICY_DISCONNECT};
+	struct sim_random r = sim_stream(sim->options.seed, 0x706f6c);
+	struct kt_config *config = sim->config;
+
+	if (!sim->options.has_policies || config == NULL)
+		return;
+	if (sim_chance(&r, 700))
+		config->clone_second_key = KT_POLICY_QUARANTINE;
+	if (sim_chance(&r, 700))
+		config->clone_contended = KT_POLICY_QUARANTINE;
+	if (sim_chance(&r, 700))
+		config->clone_old_answer = KT_POLICY_QUARANTINE;
+	if (sim_chance(&r, 700))
+		config->clone_op_range = KT_POLICY_QUARANTINE;
+	config->challenge_silence = silences[sim_below(&r, 3)];
+	if (sim_chance(&r, 700))
+		config->challenge_every_ms =
+			config->challenge_timeout_ms + 1 + (int64_t)sim_below(&r, EVERY_MS);
+}
+
 static void make_world(struct sim *sim)
 {
 	static const char *const ids[SIM_SLOTS] = {"hub-1", "hub-2", "hub-3", "hub-4", "clone"};
@@ -862,8 +887,10 @@ static void make_world(struct sim *sim)
 	sim->schedule = sim_stream(sim->options.seed, 1);
 	sim->chance = sim_stream(sim->options.seed, 2);
 	sim->entropy = sim_stream(sim->options.seed, 3);
+	sim->places = sim_stream(sim->options.seed, 0x706c63);
 	mix_faults(sim);
 	make_config(sim);
+	set_policies(sim);
 	for (unsigned i = 0; i < SIM_SLOTS; i++)
 		sim_hub_init(sim, i, ids[i]);
 	for (unsigned i = 0; i < SIM_HUBS; i++)

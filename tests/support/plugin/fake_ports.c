@@ -317,7 +317,7 @@ enum kt_answer fake_connect(struct fake *f, uintptr_t client, const char *client
 					   .username = username,
 					   .cert = cert == NULL ? (struct kt_bytes){NULL, 0}
 								: fake_cert(cert),
-					   .address = "127.0.0.1",
+					   .address = f->address != NULL ? f->address : "127.0.0.1",
 					   .clean_start = true};
 	struct kt_connect_answer answer;
 

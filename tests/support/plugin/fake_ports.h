@@ -48,6 +48,7 @@ struct fake {
 	bool journal_fails;
 	bool jobs_are_full;
 	bool kick_fails;
+	const char *address; /* of who connects; NULL: 127.0.0.1 */
 	bool sync_at_once; /* each event ends with everything durable and every seal done */
 	uint8_t entropy_next;
 	/* what was sealed */

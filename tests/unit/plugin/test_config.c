@@ -68,6 +68,12 @@ static void the_required_lines_alone_give_every_default(void **state)
 	assert_int_equal(c->claim_idle_ms, 60000);
 	assert_int_equal(c->superseded_drain_ms, 30000);
 	assert_int_equal(c->challenge_timeout_ms, 60000);
+	assert_int_equal(c->challenge_every_ms, 0);
+	assert_int_equal(c->challenge_silence, KT_POLICY_REPORT);
+	assert_int_equal(c->clone_second_key, KT_POLICY_REPORT);
+	assert_int_equal(c->clone_contended, KT_POLICY_REPORT);
+	assert_int_equal(c->clone_old_answer, KT_POLICY_REPORT);
+	assert_int_equal(c->clone_op_range, KT_POLICY_REPORT);
 	assert_int_equal(c->promote_overdue_ms, 600000);
 	assert_int_equal(c->op_deadline_ms, 86400000);
 	assert_int_equal(c->pending_give_up_ms, 604800000);
@@ -93,6 +99,12 @@ static void every_option_can_be_given(void **state)
 					      "wakeup = off\nworkers = 16\nhello_timeout = 5s\n"
 					      "claim_idle = 2m\nsuperseded_drain = 0\n"
 					      "challenge_timeout = 10s\npromote_overdue = 1h\n"
+					      "challenge_every = 11s\n"
+					      "challenge_silence = disconnect\n"
+					      "clone_second_key = quarantine\n"
+					      "clone_contended = quarantine\n"
+					      "clone_old_answer = quarantine\n"
+					      "clone_op_range = quarantine\n"
 					      "op_deadline = 2d\npending_give_up = 30d\n"
 					      "max_key_age = 90d\ncertificate_lifetime = 365d\n"
 					      "crl_file = /c/crl.pem\ncrl_validity = 10m\n"
@@ -110,6 +122,12 @@ static void every_option_can_be_given(void **state)
 	assert_int_equal(c->hello_timeout_ms, 5000);
 	assert_int_equal(c->claim_idle_ms, 120000);
 	assert_int_equal(c->superseded_drain_ms, 0);
+	assert_int_equal(c->challenge_every_ms, 11000);
+	assert_int_equal(c->challenge_silence, KT_POLICY_DISCONNECT);
+	assert_int_equal(c->clone_second_key, KT_POLICY_QUARANTINE);
+	assert_int_equal(c->clone_contended, KT_POLICY_QUARANTINE);
+	assert_int_equal(c->clone_old_answer, KT_POLICY_QUARANTINE);
+	assert_int_equal(c->clone_op_range, KT_POLICY_QUARANTINE);
 	assert_int_equal(c->promote_overdue_ms, 3600000);
 	assert_int_equal(c->op_deadline_ms, 172800000);
 	assert_int_equal(c->max_key_age_ms, INT64_C(7776000000));
@@ -251,6 +269,15 @@ static const struct bad bad_lines[] = {
 	{"superseded_drain = 6m", KT_ERR_RANGE, "out of range"},
 	{"challenge_timeout = 0", KT_ERR_RANGE, "out of range"},
 	{"challenge_timeout = 2h", KT_ERR_RANGE, "out of range"},
+	{"challenge_every = 366d", KT_ERR_RANGE, "out of range"},
+	{"challenge_every = never", KT_ERR_INVALID, "not a duration"},
+	{"challenge_silence = revoke", KT_ERR_INVALID, "report, quarantine or disconnect"},
+	{"clone_second_key = revoke", KT_ERR_INVALID, "report or quarantine"},
+	{"clone_second_key = disconnect", KT_ERR_INVALID, "report or quarantine"},
+	{"clone_contended = off", KT_ERR_INVALID, "report or quarantine"},
+	{"clone_old_answer = yes", KT_ERR_INVALID, "report or quarantine"},
+	{"clone_op_range = Quarantine", KT_ERR_INVALID, "report or quarantine"},
+	{"clone_superseded = quarantine", KT_ERR_UNKNOWN_FIELD, "clone_superseded"},
 	{"promote_overdue = 0", KT_ERR_RANGE, "out of range"},
 	{"op_deadline = 0", KT_ERR_RANGE, "out of range"},
 	{"op_deadline = 366d", KT_ERR_RANGE, "out of range"},
@@ -429,6 +456,25 @@ static void burst_is_not_less_than_rate(void **state)
 	assert_int_equal(parse(REQUIRED "message_rate = 11\n", &config, why), KT_ERR_RANGE);
 	assert_non_null(strstr(why, "message_burst is less"));
 	assert_null(config);
+}
+
+static void the_next_challenge_comes_after_the_last_ones_deadline(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"challenge_every = 60s\n", "challenge_every = 1s\n",
+					  "challenge_every = 10m\nchallenge_timeout = 10m\n"};
+	struct kt_config *config = NULL;
+	char why[512];
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[2048];
+		(void)snprintf(text, sizeof(text), REQUIRED "%s", bad[i]);
+		assert_int_equal(parse(text, &config, why), KT_ERR_RANGE);
+		assert_non_null(
+			strstr(why, "challenge_every is not longer than challenge_timeout"));
+		assert_null(config);
+	}
+	kt_config_free(parsed(REQUIRED "challenge_every = 61s\n"));
+	kt_config_free(parsed(REQUIRED "challenge_every = 0\n"));
 }
 
 static void the_same_operator_twice_is_refused(void **state)
@@ -628,7 +674,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 33);
+	assert_int_equal(count, 39);
 	assert_null(name);
 	assert_null(help);
 }
@@ -647,6 +693,7 @@ int main(void)
 		cmocka_unit_test(each_required_option_is_missed),
 		cmocka_unit_test(ledger_and_state_may_not_lie_one_in_the_other),
 		cmocka_unit_test(burst_is_not_less_than_rate),
+		cmocka_unit_test(the_next_challenge_comes_after_the_last_ones_deadline),
 		cmocka_unit_test(the_same_operator_twice_is_refused),
 		cmocka_unit_test(lists_end_at_their_limits),
 		cmocka_unit_test(an_overlong_line_and_a_nul_are_refused),

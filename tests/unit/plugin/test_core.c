@@ -233,33 +233,6 @@ static void reload_disturbs_nobody_and_promotes_nothing(void **state)
 	assert_int_equal(fake_connect(f, 4096, "hub-17:log", "hub-17", NULL), KT_ANSWER_BAD_ID);
 }
 
-static void five_takeovers_in_a_minute_are_told_once(void **state)
-{
-	struct fake *f = *state;
-
-	for (uintptr_t i = 0; i < 5; i++) {
-		(void)fake_connect(f, APP + i * 16, "hub-17", NULL, LEAF);
-		fake_later(f, 10000);
-	}
-	assert_int_equal(f->logged[KT_EVENT_SESSION_CONTENDED], 0);
-	for (uintptr_t i = 5; i < 8; i++)
-		(void)fake_connect(f, APP + i * 16, "hub-17", NULL, LEAF);
-	assert_int_equal(f->logged[KT_EVENT_SESSION_CONTENDED], 1);
-	fake_tick(f);
-	assert_int_equal(kt_sessions_count(f->core->sessions), 1);
-}
-
-static void slow_takeovers_are_nobodys_business(void **state)
-{
-	struct fake *f = *state;
-
-	for (uintptr_t i = 0; i < 20; i++) {
-		(void)fake_connect(f, APP + i * 16, "hub-17", NULL, LEAF);
-		fake_later(f, 16000);
-	}
-	assert_int_equal(f->logged[KT_EVENT_SESSION_CONTENDED], 0);
-}
-
 static void a_verdict_that_is_not_durable_is_not_given(void **state)
 {
 	struct fake *f = *state;
@@ -940,8 +913,6 @@ int main(void)
 		T(a_kick_that_the_broker_could_not_take_is_made_again),
 		T(a_revoked_credential_is_told_and_banned),
 		T(reload_disturbs_nobody_and_promotes_nothing),
-		T(five_takeovers_in_a_minute_are_told_once),
-		T(slow_takeovers_are_nobodys_business),
 		T(a_verdict_that_is_not_durable_is_not_given),
 		T(a_pointer_is_known_until_the_tick_after_its_end),
 		T(new_site_topics_hold_from_the_next_question_on),

@@ -261,6 +261,26 @@ static void reads_the_sites_topics_again(void **state)
 	kt_setup_free(setup);
 }
 
+static void warns_of_a_deadline_that_a_dead_link_would_miss(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_setup *setup = NULL;
+	char why[512];
+
+	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
+	assert_null(strstr(f->log, "challenge_silence"));
+	kt_setup_free(setup);
+	add_line(f, "challenge_silence = quarantine");
+	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
+	assert_non_null(strstr(f->log, "raise challenge_timeout to 2m"));
+	kt_setup_free(setup);
+	f->log[0] = '\0';
+	add_line(f, "challenge_timeout = 91s");
+	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
+	assert_null(strstr(f->log, "challenge_silence"));
+	kt_setup_free(setup);
+}
+
 static void refuses_a_broker_that_opens_another_door(void **state)
 {
 	struct fixture *f = *state;
@@ -574,6 +594,7 @@ int main(void)
 		TEST(warns_of_a_broker_configuration_that_it_cannot_read),
 		TEST(warns_that_nobody_decides_about_other_clients),
 		TEST(reads_the_sites_topics_again),
+		TEST(warns_of_a_deadline_that_a_dead_link_would_miss),
 		TEST(refuses_a_broker_that_opens_another_door),
 		TEST(refuses_an_unknown_option),
 		TEST(refuses_keys_that_are_missing_open_or_of_somebody_else),

@@ -292,6 +292,44 @@ static void refuses_a_message_of_another_key(void **state)
 	expect_refused(f, open_job(f, text, len, false), KT_ERR_VERIFY, KT_REASON_JWS_SIG);
 }
 
+/* Nothing but the names of the two keys that the signature fits; and only where it is the fault. */
+static void says_of_which_keys_a_wrong_signature_may_be(void **state)
+{
+	struct fixture *f = *state;
+	const struct kt_key_id want = kt_key_id_of(kt_key_public(f->new_key));
+	size_t len = 0;
+	char *text = sealed_by(f, f->new_key, hello(), &len);
+	struct kt_job *job = open_job(f, text, len, false);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->reason, KT_REASON_JWS_SIG);
+	assert_null(job->message);
+	assert_int_equal(job->signed_by_count, 2);
+	assert_true(kt_key_id_eq(&job->signed_by[0], &want) ||
+		    kt_key_id_eq(&job->signed_by[1], &want));
+	kt_job_free(job);
+	text = sealed_by(f, f->key, hello(), &len);
+	job = open_job(f, text, len, false);
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->signed_by_count, 0);
+	kt_job_free(job);
+}
+
+/* A stranger's: whoever floods the claim lane pays for no work but that of one signature. */
+static void of_a_claimant_nobody_asks_whose_it_is(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 0;
+	char *text = sealed_by(f, f->key, enroll(f, f->new_key), &len);
+	struct kt_job *job = open_job(f, text, len, true);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->reason, KT_REASON_JWS_SIG);
+	assert_int_equal(job->signed_by_count, 0);
+	kt_job_free(job);
+}
+
 static void refuses_a_message_for_the_other_direction(void **state)
 {
 	struct fixture *f = *state;
@@ -913,6 +951,8 @@ int main(void)
 		cmocka_unit_test(opens_a_request_of_another_key_under_the_sessions_key),
 		cmocka_unit_test(opens_an_enrolment_with_the_requests_own_key),
 		cmocka_unit_test(refuses_a_message_of_another_key),
+		cmocka_unit_test(says_of_which_keys_a_wrong_signature_may_be),
+		cmocka_unit_test(of_a_claimant_nobody_asks_whose_it_is),
 		cmocka_unit_test(refuses_a_message_for_the_other_direction),
 		cmocka_unit_test(refuses_an_enrolment_signed_by_another_key_than_its_request),
 		cmocka_unit_test(refuses_an_enrolment_in_a_devices_session),

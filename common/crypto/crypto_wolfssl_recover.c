@@ -1,0 +1,121 @@
+/*
+ * crypto_wolfssl_recover - of which keys may an ES256 signature be? (SEC 1, version 2, 4.1.6)
+ *
+ * Q = 1/r (s R - e G), for both points R whose x is r. That x may also have been r + n is left out:
+ * it is for one signature in 2^128. Nothing here is secret, and no right rests on the outcome.
+ */
+#include "crypto_wolfssl.h"
+
+#include <string.h>
+
+#include "crypto_asn1.h"
+
+struct numbers {
+	mp_int order;
+	mp_int prime;
+	mp_int a;
+	mp_int r;
+	mp_int s;
+	mp_int e;
+	mp_int slope;
+	mp_int run;
+};
+
+static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
+		  const uint8_t sig[static KT_SIGNATURE_MAX])
+{
+	uint8_t hash[KT_SCALAR_LEN];
+
+	kt_sha256(msg, len, hash);
+	return mp_init_multi(&n->order, &n->prime, &n->a, &n->r, &n->s, &n->e) == MP_OKAY &&
+	       mp_init_multi(&n->slope, &n->run, NULL, NULL, NULL, NULL) == MP_OKAY &&
+	       mp_read_radix(&n->order, curve->order, MP_RADIX_HEX) == MP_OKAY &&
+	       mp_read_radix(&n->prime, curve->prime, MP_RADIX_HEX) == MP_OKAY &&
+	       mp_read_radix(&n->a, curve->Af, MP_RADIX_HEX) == MP_OKAY &&
+	       mp_read_unsigned_bin(&n->r, sig, KT_SCALAR_LEN) == MP_OKAY &&
+	       mp_read_unsigned_bin(&n->s, sig + KT_SCALAR_LEN, KT_SCALAR_LEN) == MP_OKAY &&
+	       mp_read_unsigned_bin(&n->e, hash, sizeof(hash)) == MP_OKAY;
+}
+
+/* s becomes s/r, e becomes -e/r, modulo the order. False where one of them is 0. */
+static bool divide(struct numbers *n)
+{
+	return mp_invmod(&n->r, &n->order, &n->run) == MP_OKAY &&
+	       mp_mulmod(&n->s, &n->run, &n->order, &n->s) == MP_OKAY &&
+	       mp_mod(&n->e, &n->order, &n->e) == MP_OKAY &&
+	       mp_mulmod(&n->e, &n->run, &n->order, &n->e) == MP_OKAY && !mp_iszero(&n->e) &&
+	       mp_sub(&n->order, &n->e, &n->e) == MP_OKAY;
+}
+
+/* @p becomes @p + @q, both affine. False where their x is the same: no key is worth that case. */
+static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
+{
+	mp_int x;
+
+	if (mp_cmp(p->x, q->x) == MP_EQ || mp_init(&x) != MP_OKAY)
+		return false;
+	return mp_submod(q->x, p->x, &n->prime, &n->run) == MP_OKAY &&
+	       mp_invmod(&n->run, &n->prime, &n->run) == MP_OKAY &&
+	       mp_submod(q->y, p->y, &n->prime, &n->slope) == MP_OKAY &&
+	       mp_mulmod(&n->slope, &n->run, &n->prime, &n->slope) == MP_OKAY &&
+	       mp_mulmod(&n->slope, &n->slope, &n->prime, &x) == MP_OKAY &&
+	       mp_submod(&x, p->x, &n->prime, &x) == MP_OKAY &&
+	       mp_submod(&x, q->x, &n->prime, &x) == MP_OKAY &&
+	       mp_submod(p->x, &x, &n->prime, &n->run) == MP_OKAY &&
+	       mp_mulmod(&n->run, &n->slope, &n->prime, &n->run) == MP_OKAY &&
+	       mp_submod(&n->run, p->y, &n->prime, p->y) == MP_OKAY && mp_copy(&x, p->x) == MP_OKAY;
+}
+
+/* -e/r G, which both have in common. */
+static bool start(struct numbers *n, int curve, ecc_point *common)
+{
+	return wc_ecc_get_generator(common, curve) == 0 &&
+	       wc_ecc_mulmod(&n->e, common, common, &n->a, &n->prime, 1) == 0;
+}
+
+/* @sign: 2 or 3, which of the two points R; @sum is ours to use. */
+static bool recover_one(struct numbers *n, int curve, uint8_t sign,
+			const uint8_t r[static KT_SCALAR_LEN], ecc_point *common, ecc_point *sum,
+			struct kt_public_key *out)
+{
+	uint8_t point[KT_POINT_LEN];
+	word32 len = sizeof(point);
+
+	point[0] = sign;
+	memcpy(point + 1, r, KT_SCALAR_LEN);
+	/* the last argument: the length given is that of one coordinate, not of two */
+	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, curve, sum, 0) != 0 ||
+	    wc_ecc_mulmod(&n->s, sum, sum, &n->a, &n->prime, 1) != 0 || !add(n, sum, common))
+		return false;
+	/* the point is checked as any that comes from outside */
+	return wc_ecc_export_point_der(curve, sum, point, &len) == 0 && len == sizeof(point) &&
+	       kt_public_key_from_point(point, out) == KT_ERR_OK;
+}
+
+size_t kt_recover(const uint8_t *msg, size_t len, const uint8_t sig[static KT_SIGNATURE_MAX],
+		  struct kt_public_key out[static KT_RECOVERED_MAX])
+{
+	const int curve = wc_ecc_get_curve_idx(ECC_SECP256R1);
+	ecc_point *common = NULL;
+	ecc_point *sum = NULL;
+	struct numbers n;
+	size_t count = 0;
+
+	memset(out, 0, KT_RECOVERED_MAX * sizeof(out[0]));
+	if (curve < 0 || !kt_is_es256_range(sig))
+		return 0;
+	common = wc_ecc_new_point();
+	sum = wc_ecc_new_point();
+	if (common != NULL && sum != NULL &&
+	    begin(&n, wc_ecc_get_curve_params(curve), msg, len, sig) && divide(&n) &&
+	    start(&n, curve, common)) {
+		for (uint8_t sign = 2; sign <= 3; sign++) {
+			if (recover_one(&n, curve, sign, sig, common, sum, &out[count]))
+				count++;
+		}
+	}
+	wc_ecc_del_point(sum);
+	wc_ecc_del_point(common);
+	kt_wolfssl_drop_tables();
+	return count;
+}
