@@ -42,7 +42,7 @@ static bool is_credential_good(const struct kt_access *access, const struct kt_s
 	if (session->credential == NULL || session->device == NULL)
 		return false;
 	if (session->credential->status == KT_CREDENTIAL_CURRENT)
-		return session->device->frozen || !session->rotate_only;
+		return !kt_access_is_over_age(access, session->device); /* also since it connected */
 	return session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
 	       (access->now.mono_ms < session->drain_until_ms ||
 		session->credential->changed_seq > access->durable_seq);

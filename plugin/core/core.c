@@ -184,7 +184,6 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	session->kind = admission->kind;
 	session->role = admission->role;
 	session->credential = admission->credential;
-	session->rotate_only = admission->rotate_only;
 	session->not_after_s = admission->not_after_s;
 	session->started_ms = core->now.mono_ms;
 	session->last_message_ms = core->now.mono_ms;
