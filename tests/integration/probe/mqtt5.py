@@ -48,6 +48,7 @@ class Client:
         self.sock = None
         self.buffer = b""
         self.connack = None
+        self.session_present = False
         self.disconnect_reason = None
         self.messages = []
         self.packet_id = 0
@@ -191,7 +192,7 @@ class Client:
     def _handle(self, head, body):
         kind = head >> 4
         if kind == CONNACK:
-            self.connack = body[1]
+            self.session_present, self.connack = body[0] & 1 == 1, body[1]
         elif kind == PUBLISH:
             size = struct.unpack("!H", body[:2])[0]
             topic, rest = body[2:2 + size].decode(), body[2 + size:]
