@@ -3,6 +3,7 @@
 # Each runs once for every number of sessions that are live meanwhile. The programs print their figures
 # as lines NAME COUNT P50 P99 MAX in microseconds; what is judged are ratios of them, within one run.
 # shellcheck shell=bash
+# shellcheck disable=SC2153 # COUNT, SESSIONS: run.sh's
 
 DRAIN_S=5
 MAX_KEY_AGE_S=3600

@@ -188,6 +188,10 @@ class Hub:
     def pending_key(self):
         yield verdict(connect(self.name + ":trial", self.pending))
 
+    def pending_key_as_another(self):
+        """No hub at all: it is for the trial alone."""
+        yield verdict(connect(self.name + ("", ":agent", ":app")[self.i % 3], self.pending))
+
     def superseded_key(self):
         yield verdict(connect(self.name + (":agent", "", ":trial", ":app")[self.i % 4], self.old))
 
@@ -240,14 +244,11 @@ class Hub:
         answer = self.claim_with_ticket(self.key)
         yield "in" if answer["type"] in ("enrolled", "pending") else "out"
 
-    def racing_connects(self):
-        raise NotImplementedError  # race, below
 
-
-ROUTES = ("fresh", "tls_ticket_12", "tls_ticket_13", "tls_session_id", "pending_key", "superseded_key", "other_client_ids",
-          "foreign_client_ids", "other_listener", "no_certificate", "persistent_session", "will",
+ROUTES = ("fresh", "tls_ticket_12", "tls_ticket_13", "tls_session_id", "pending_key", "pending_key_as_another", "superseded_key",
+          "other_client_ids", "foreign_client_ids", "other_listener", "no_certificate", "persistent_session", "will",
           "extended_authentication", "claim_lane", "claim_with_its_ticket")
-NOBODY_IN = ("superseded_key", "foreign_client_ids", "no_certificate", "extended_authentication", "claim_lane")
+NOBODY_IN = ("pending_key_as_another", "superseded_key", "foreign_client_ids", "no_certificate", "extended_authentication", "claim_lane")
 
 
 class Racer(threading.Thread):
