@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 16, POLL_MAX = 8192, ID_MAX = 128, SUCCESS_MAX = 0x10 };
+enum { BUFFER = 1 << 16, POLL_MAX = 8192, ID_MAX = 128, IN_FLIGHT = 64 };
 
 struct bench_client {
 	int fd;
@@ -99,15 +99,24 @@ static int connect_tcp(uint16_t port)
 	return fd;
 }
 
-struct bench_client *bench_tls(uint16_t port, const char *identity)
+static struct bench_client *tls_new(uint16_t port, const char *identity)
 {
 	struct bench_client *client = client_new(connect_tcp(port));
 
 	client->ssl = SSL_new(context());
 	if (client->ssl == NULL || SSL_use_certificate_chain_file(client->ssl, identity) != 1 ||
-	    SSL_use_PrivateKey_file(client->ssl, identity, SSL_FILETYPE_PEM) != 1)
+	    SSL_use_PrivateKey_file(client->ssl, identity, SSL_FILETYPE_PEM) != 1 ||
+	    SSL_set_fd(client->ssl, client->fd) != 1)
 		bench_fail(identity, "cannot be used");
-	if (SSL_set_fd(client->ssl, client->fd) != 1 || SSL_connect(client->ssl) != 1)
+	SSL_set_connect_state(client->ssl);
+	return client;
+}
+
+struct bench_client *bench_tls(uint16_t port, const char *identity)
+{
+	struct bench_client *client = tls_new(port, identity);
+
+	if (SSL_do_handshake(client->ssl) != 1)
 		bench_fail(identity, "no TLS");
 	do_not_block(client->fd);
 	return client;
@@ -154,7 +163,7 @@ static void receive(struct bench_client *client)
 					: n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		ERR_clear_error();
-		client->closed_us = client->read_us;
+		client->closed_us = client->read_us != 0 ? client->read_us : bench_mono_us();
 		return;
 	}
 }
@@ -190,13 +199,12 @@ int64_t bench_closed_us(const struct bench_client *client)
 
 /* --- packets --- */
 
-void bench_connect(struct bench_client *client, const char *client_id)
+static void send_connect(struct bench_client *client, const char *client_id)
 {
 	static const uint8_t head[] = {0, 4, 'M', 'Q', 'T', 'T', 5, 2 /* clean start */, 0, 0, 0};
 	uint8_t packet[ID_MAX];
 	const size_t id_len = strlen(client_id);
 	const size_t len = sizeof(head) + 2 + id_len;
-	struct bench_packet answer;
 
 	if (len > 127 || len + 2 > sizeof(packet))
 		bench_fail(client_id, "too long");
@@ -207,6 +215,13 @@ void bench_connect(struct bench_client *client, const char *client_id)
 	packet[3 + sizeof(head)] = (uint8_t)id_len;
 	memcpy(packet + 4 + sizeof(head), client_id, id_len);
 	send_all(client, packet, len + 2);
+}
+
+void bench_connect(struct bench_client *client, const char *client_id)
+{
+	struct bench_packet answer;
+
+	send_connect(client, client_id);
 	bench_expect(client, BENCH_CONNACK, &answer);
 	if (answer.reason != 0)
 		bench_fail(client_id, "not let in");
@@ -370,18 +385,81 @@ void bench_raise_limits(void)
 		bench_fail("descriptors", strerror(errno));
 }
 
+/* --- many --- */
+
+struct slot { /* a session on its way in */
+	struct bench_client *client;
+	char id[64];
+	bool has_tls;
+};
+
+static void begin(struct slot *slot, uint16_t port, const char *dir, size_t i)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%zu.pem", dir, i);
+	snprintf(slot->id, sizeof(slot->id), "bench-%zu", i);
+	slot->client = tls_new(port, path);
+	slot->has_tls = false;
+	do_not_block(slot->client->fd);
+}
+
+/* As far as it goes; true: it is in. */
+static bool is_in(struct slot *slot)
+{
+	struct bench_client *client = slot->client;
+	struct bench_packet packet;
+	int rc;
+
+	if (!slot->has_tls) {
+		rc = SSL_do_handshake(client->ssl);
+		if (rc != 1 && SSL_get_error(client->ssl, rc) != SSL_ERROR_WANT_READ)
+			bench_fail(slot->id, "no TLS");
+		if (rc != 1)
+			return false;
+		slot->has_tls = true;
+		send_connect(client, slot->id);
+	}
+	receive(client);
+	if (!bench_take(client, &packet)) {
+		if (client->closed_us != 0)
+			bench_fail(slot->id, "the broker has closed the connection");
+		return false;
+	}
+	if (packet.kind != BENCH_CONNACK || packet.reason != 0)
+		bench_fail(slot->id, "not let in");
+	return true;
+}
+
+static void await_any(const struct slot *slots, size_t count)
+{
+	struct pollfd polled[IN_FLIGHT];
+
+	for (size_t i = 0; i < count; i++)
+		polled[i] = (struct pollfd){.fd = slots[i].client->fd, .events = POLLIN};
+	if (poll(polled, count, BENCH_PATIENCE_MS) <= 0)
+		bench_fail("sessions", "the broker says nothing");
+}
+
 void bench_hold(uint16_t port, const char *dir, size_t first, size_t count)
 {
-	for (size_t i = first; i < first + count; i++) {
-		char path[512];
-		char id[64];
-		struct bench_client *client;
+	struct slot slots[IN_FLIGHT];
+	size_t begun = 0;
+	size_t under_way = 0;
 
-		snprintf(path, sizeof(path), "%s/%zu.pem", dir, i);
-		snprintf(id, sizeof(id), "bench-%zu", i);
-		client = bench_tls(port, path);
-		bench_connect(client, id);
-		bench_leave_open(client);
+	while (begun < count || under_way > 0) {
+		while (begun < count && under_way < IN_FLIGHT)
+			begin(&slots[under_way++], port, dir, first + begun++);
+		for (size_t i = 0; i < under_way;) {
+			if (!is_in(&slots[i])) {
+				i++;
+				continue;
+			}
+			bench_leave_open(slots[i].client);
+			slots[i] = slots[--under_way];
+		}
+		if (under_way > 0)
+			await_any(slots, under_way);
 	}
 }
 

@@ -236,7 +236,7 @@ bool bench_has_answer(struct bench_client *client, int64_t *at_us)
 		if (packet.kind != BENCH_PUBLISH)
 			continue;
 		if (memmem(packet.payload, packet.payload_len, "\"error\"", 7) != NULL) {
-			fwrite(packet.payload, 1, packet.payload_len, stderr);
+			(void)fwrite(packet.payload, 1, packet.payload_len, stderr);
 			bench_fail("command", "refused");
 		}
 		*at_us = packet.at_us;

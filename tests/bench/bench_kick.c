@@ -30,11 +30,6 @@ struct clockwork {
 	int64_t gap_us[GAPS_MAX];
 };
 
-EXPORTED int mosquitto_plugin_version(int count, const int *versions);
-EXPORTED int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
-				   struct mosquitto_opt *options, int count);
-EXPORTED int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int count);
-
 static int64_t mono_us(void)
 {
 	struct timespec now;
@@ -117,7 +112,7 @@ static int on_acl_check(int event, void *event_data, void *userdata)
 	return strcmp(ed->topic, TOPIC) == 0 ? MOSQ_ERR_SUCCESS : MOSQ_ERR_PLUGIN_DEFER;
 }
 
-int mosquitto_plugin_version(int count, const int *versions)
+EXPORTED int mosquitto_plugin_version(int count, const int *versions)
 {
 	for (int i = 0; i < count; i++) {
 		if (versions[i] == 5)
@@ -126,8 +121,8 @@ int mosquitto_plugin_version(int count, const int *versions)
 	return -1;
 }
 
-int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
-			  struct mosquitto_opt *options, int count)
+EXPORTED int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
+				   struct mosquitto_opt *options, int count)
 {
 	struct clockwork *clockwork = calloc(1, sizeof(*clockwork));
 
@@ -147,7 +142,7 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
 	return MOSQ_ERR_SUCCESS;
 }
 
-int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int count)
+EXPORTED int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int count)
 {
 	struct clockwork *clockwork = userdata;
 

@@ -9,9 +9,8 @@
 . "$(dirname "$0")/scene.sh"
 make_tmp
 scene_pki
-HUBS=50
-[ "${KT_LONG-}" != 1 ] || HUBS=1000
-WORKERS=3
+HUBS=50 WORKERS=3
+[ "${KT_LONG-}" != 1 ] || HUBS=1000 WORKERS=10
 PLAIN_PORT=$(free_port)
 SECOND_PORT=$(free_port)
 export PLAIN_PORT SECOND_PORT HUBS WORKERS
