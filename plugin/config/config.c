@@ -81,7 +81,7 @@ static const struct kt_option options[] = {
 	 KT_YEAR_MS, "7d", "a rotation's certificate without a confirm is given up after this",
 	 false, false},
 	{"max_key_age", kt_option_set_duration, AT(max_key_age_ms), 0, 100 * KT_YEAR_MS, "0",
-	 "an older key gets a rotate-only session; 0: never", false, false},
+	 "with an older key a hub can only rotate; 0: never", false, false},
 	{"certificate_lifetime", kt_option_set_duration, AT(certificate_lifetime_ms), 0,
 	 100 * KT_YEAR_MS, "0", "lifetime of device certificates; 0: without end", false, false},
 	{"crl_file", kt_option_set_path, AT(crl_file), 0, 0, NULL,

@@ -142,12 +142,20 @@ static bool session_kind_of(const struct kt_client_name *name, const struct kt_d
 	return true;
 }
 
+static bool is_older(const struct kt_access *access, const struct kt_device *device, int64_t age_us)
+{
+	/* a frozen device cannot rotate, so its age must not cost it its topics */
+	return age_us > 0 && !device->frozen && access->now.wall_us - device->committed_us > age_us;
+}
+
 bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device)
 {
-	const int64_t max_us = access->config->max_key_age_ms * 1000;
+	return is_older(access, device, access->config->max_key_age_ms * 1000);
+}
 
-	/* a frozen device cannot rotate, so its age must not cost it its topics */
-	return max_us > 0 && !device->frozen && access->now.wall_us - device->committed_us > max_us;
+bool kt_access_is_nearly_over_age(const struct kt_access *access, const struct kt_device *device)
+{
+	return is_older(access, device, access->config->max_key_age_ms * 900);
 }
 
 static void connect_device(const struct kt_access *access, const struct kt_connect *connect,

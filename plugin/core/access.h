@@ -92,6 +92,8 @@ enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_
 
 /* Is the current key older than max_key_age? A frozen device cannot rotate: never. */
 bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device);
+/* The same with a tenth of that age left: time to rotate. */
+bool kt_access_is_nearly_over_age(const struct kt_access *access, const struct kt_device *device);
 
 /* Is this client id or user name in the namespace of a device that exists, a claimant's or
  * operator's? */

@@ -35,14 +35,15 @@ static enum kt_right deny(enum kt_reason *reason, enum kt_reason why)
 
 /*
  * A superseded credential keeps its site topics for a while: the hub's programs must reload. And
- * until that is durable: the disk still calls it current.
+ * until that is durable: the disk still calls it current. Age is asked for now: the key may have
+ * been young when the session began.
  */
 static bool is_credential_good(const struct kt_access *access, const struct kt_session *session)
 {
 	if (session->credential == NULL || session->device == NULL)
 		return false;
 	if (session->credential->status == KT_CREDENTIAL_CURRENT)
-		return session->device->frozen || !session->rotate_only;
+		return !kt_access_is_over_age(access, session->device);
 	return session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
 	       (access->now.mono_ms < session->drain_until_ms ||
 		session->credential->changed_seq > access->durable_seq);

@@ -138,7 +138,6 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	if (admission->operator_entry != NULL)
 		session->operator_seq = admission->operator_entry->changed_seq;
 	session->credential = admission->credential;
-	session->rotate_only = admission->rotate_only;
 	session->not_after_s = admission->not_after_s;
 	session->started_ms = core->now.mono_ms;
 	session->last_message_ms = core->now.mono_ms;

@@ -116,14 +116,16 @@ void kt_core_sweep_sessions(struct kt_core *core)
 	struct kt_sweep *sweep = &core->sessions_sweep;
 	struct budget budget = {.orders = ORDERS_A_TICK, .challenges = CHALLENGES_A_TICK};
 
-	if (core->now.mono_ms < sweep->next_ms)
-		return;
+	if (sweep->cursor == 0) { /* a walk begins a second after the one before, however long */
+		if (core->now.mono_ms < sweep->next_ms)
+			return;
+		sweep->next_ms = core->now.mono_ms + WALK_MS;
+	}
 	for (unsigned i = 0; i < SESSIONS_A_TICK; i++) {
 		struct kt_session *session = kt_sessions_next(core->sessions, &sweep->cursor);
 
 		if (session == NULL) {
 			sweep->cursor = 0;
-			sweep->next_ms = core->now.mono_ms + WALK_MS;
 			return;
 		}
 		visit(core, session, &budget);

@@ -251,7 +251,7 @@ static const char *due_note(const struct kt_core *core, const struct kt_device *
 
 	if (device->adopted) /* it is to have a key that this ledger knows of */
 		return "adopted";
-	return kt_access_is_over_age(&access, device) ? "max_key_age" : NULL;
+	return kt_access_is_nearly_over_age(&access, device) ? "max_key_age" : NULL;
 }
 
 bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *session)

@@ -50,7 +50,6 @@ struct kt_session {
 	/* AGENT, TRIAL, DEVICE */
 	const struct kt_device *device; /* borrowed from the registry */
 	const struct kt_credential *credential;
-	bool rotate_only;  /* key over its age: Keyturn topics only */
 	uint8_t *cert_der; /* owned; AGENT, TRIAL and CLAIM: whose key signs */
 	size_t cert_der_len;
 	int64_t not_after_s;	/* ends with its certificate */

@@ -588,9 +588,15 @@ static void quarantine_age_and_revoke_take_the_site_topics(void **state)
 	struct kt_session agent = session_of(w, KT_SESSION_AGENT);
 
 	add_rule(w, KT_ACL_READWRITE, "devices/%d/#");
-	s.rotate_only = true;
+	w->config.max_key_age_ms = 11000;
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
+	w->access.now.wall_us += 1000000;
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
+	w->access.now.wall_us += 1; /* in session when it grew old */
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
-	s.rotate_only = false;
+	ASSERT_RIGHT(DENY, &s, READ, "devices/hub-17/x");
+	ASSERT_RIGHT(ALLOW, &agent, WRITE, KT_TOPIC_DEVICE_IN);
+	w->config.max_key_age_ms = 0;
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
 	fleet_simple(w->registry, KT_RECORD_QUARANTINE, "hub-17", 0);
 	ASSERT_RIGHT(DENY, &s, WRITE, "devices/hub-17/x");
