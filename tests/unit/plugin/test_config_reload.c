@@ -145,7 +145,7 @@ static void the_sites_topics_are_taken_whole(void **state)
 /* --- what needs a restart --- */
 
 /* The first of these that the option takes and that is not its default. */
-static const char *const values[] = {"/other/file", "41s",     "7d",
+static const char *const values[] = {"/other/file", "41s",     "8d",
 				     "3",	    "11",      "accept",
 				     "refuse",	    "defer",   "deny",
 				     "allow",	    "on",      "off",
