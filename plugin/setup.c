@@ -64,6 +64,27 @@ static const char *cause(enum kt_err err, char buf[static 128])
 
 /* --- the broker's own configuration --- */
 
+/* What an old fleet does must go on: with nobody behind us that answers, its topics would not. */
+static enum kt_err check_observing(const struct kt_setup_request *request,
+				   const struct kt_setup *setup, char why[static WHY_MAX])
+{
+	const struct kt_config *config = setup->config;
+
+	if (config->enforce != KT_ENFORCE_OBSERVE)
+		return KT_ERR_OK;
+	warn(request->log,
+	     "enforce = observe: clients that are not registered are let in as if Keyturn were "
+	     "not there; look at client.would_refuse, then set enforce = on");
+	if (!setup->has_broker_conf || config->other_acl != KT_FALLBACK_DEFER ||
+	    setup->broker_conf.has_acl_file || setup->broker_conf.has_plugin_after)
+		return KT_ERR_OK;
+	explain(why,
+		"enforce = observe with other_acl = defer, but there is neither an acl_file nor a "
+		"plugin behind this one: the broker would deny the whole fleet every topic; set "
+		"other_acl = allow, which is what it did without Keyturn");
+	return KT_ERR_DENIED;
+}
+
 static enum kt_err check_broker_conf(const struct kt_setup_request *request, struct kt_setup *setup,
 				     char why[static WHY_MAX])
 {
@@ -427,6 +448,8 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 	err = kt_config_load(request->config_path, &setup->config, why);
 	if (err == KT_ERR_OK)
 		err = check_broker_conf(request, setup, why);
+	if (err == KT_ERR_OK)
+		err = check_observing(request, setup, why);
 	if (err == KT_ERR_OK)
 		err = check_dirs(setup->config, why);
 	if (err == KT_ERR_OK)

@@ -31,6 +31,8 @@ struct kt_acl_rule { /* first match wins; %d device id, %g group */
 enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
 enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
 
+enum kt_enforce { KT_ENFORCE_ON, KT_ENFORCE_OBSERVE };
+
 enum { KT_OPERATORS_MAX = 64, KT_ACL_RULES_MAX = 64 };
 
 struct kt_config {
@@ -52,6 +54,8 @@ struct kt_config {
 	enum kt_fallback device_acl;	/* DENY (default) or DEFER */
 	enum kt_fallback other_acl;	/* DEFER (default) or ALLOW */
 	enum kt_fallback foreign_cert;	/* DENY (default, "refuse") or DEFER */
+	enum kt_enforce enforce;	/* ON (default) or OBSERVE */
+	bool observe_common_name;	/* observe_username = cn; keep (default) */
 	bool claim_without_certificate; /* accept (default) or refuse */
 	enum kt_wakeup wakeup;
 	unsigned workers;		 /* 1-16, default 1 */

@@ -468,6 +468,27 @@ static void apply_adopt(struct change *c)
 	d->proven_generation = c->rec->generation;
 }
 
+/* What is known of a tombstone stays: its counters, so that no op and no generation comes again. */
+static void apply_import(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+	struct kt_credential_row *row = kt_row_credential(c->r, &c->rec->fp);
+
+	if (d->state == KT_DEVICE_DELETED) {
+		d->created_us = c->rec->time_us;
+		memset(d->group, 0, sizeof(d->group));
+	}
+	set_group(c);
+	if (row == NULL)
+		row = add_known(c, KT_CREDENTIAL_CURRENT);
+	else
+		set_status(c, &row->c, KT_CREDENTIAL_CURRENT);
+	d->current = &row->c;
+	d->state = KT_DEVICE_ACTIVE;
+	d->wipe = false;
+	d->committed_us = c->rec->time_us;
+}
+
 static void apply_reconcile_end(struct change *c)
 {
 	c->r->restore_seq = 0;
@@ -501,6 +522,7 @@ static const struct effect {
 	[KT_RECORD_RESTORE_CREDENTIAL] = {apply_restore_credential, false},
 	[KT_RECORD_TICKET_VOID] = {apply_ticket_void, false},
 	[KT_RECORD_ADOPT] = {apply_adopt, true},
+	[KT_RECORD_IMPORT] = {apply_import, true},
 	[KT_RECORD_RECONCILE_END] = {apply_reconcile_end, false},
 };
 
