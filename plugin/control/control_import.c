@@ -26,6 +26,9 @@ static bool take_certificate(struct kt_control *c, uint8_t der[static KT_CERT_MA
 		}
 		free(storage);
 	}
+	if (err == KT_ERR_OK && *len == 0) {
+		err = KT_ERR_INVALID;
+	}
 	if (err == KT_ERR_NOMEM) {
 		return kt_refuse(&c->refusal, KT_REASON_BUSY, "", "out of memory, try again");
 	}

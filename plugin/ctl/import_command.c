@@ -208,7 +208,10 @@ static enum kt_ctl_exit collect(struct run *run)
 		if (found->is_skipped)
 			tell_skipped(run, found);
 		else if (found->der == NULL)
-			tell_refused(run, found, kt_reason_name(found->reason), found->detail);
+			tell_refused(run, found,
+				     found->reason == KT_REASON_NONE ? "file"
+								     : kt_reason_name(found->reason),
+				     found->detail);
 	}
 	return KT_CTL_EXIT_OK;
 }

@@ -127,13 +127,14 @@ static enum kt_err add_certificate(struct kt_found_list *list, const char *file,
 
 /* --- files --- */
 
-static enum kt_err add_refusal(struct kt_found_list *list, const char *file, const char *why)
+static enum kt_err add_refusal(struct kt_found_list *list, const char *file, enum kt_reason reason,
+			       const char *why)
 {
 	struct kt_found *found = add(list, file);
 
 	if (found == NULL)
 		return KT_ERR_NOMEM;
-	refuse(found, KT_REASON_CERT_SYNTAX, "%s", why);
+	refuse(found, reason, "%s", why);
 	return KT_ERR_OK;
 }
 
@@ -157,7 +158,7 @@ static enum kt_err add_pem(struct kt_found_list *list, const char *file, struct 
 		if (found != NULL)
 			skip(found, "no certificate in it");
 	} else if (err == KT_ERR_INVALID || err == KT_ERR_TOO_LONG) {
-		err = add_refusal(list, file,
+		err = add_refusal(list, file, KT_REASON_CERT_SYNTAX,
 				  err == KT_ERR_INVALID
 					  ? "its PEM is damaged"
 					  : "more than 1024 certificates, or one over 4096 bytes");
@@ -177,7 +178,7 @@ static enum kt_err add_file(struct kt_found_list *list, const char *file, enum k
 	if (err == KT_ERR_NOMEM)
 		return err;
 	if (err != KT_ERR_OK)
-		return add_refusal(list, file,
+		return add_refusal(list, file, KT_REASON_NONE,
 				   err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
 						     : kt_err_text(err));
 	view = kt_secret_view(content);
@@ -210,7 +211,7 @@ static enum kt_err add_dir(struct kt_found_list *list, const char *dir, enum kt_
 
 	if (count < 0)
 		return errno == ENOMEM ? KT_ERR_NOMEM
-				       : add_refusal(list, dir,
+				       : add_refusal(list, dir, KT_REASON_NONE,
 						     strerror_r(errno, text, sizeof(text)));
 	for (int i = 0; i < count; i++) {
 		char *path = NULL;

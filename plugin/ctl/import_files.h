@@ -18,7 +18,7 @@ enum { KT_FOUND_DETAIL_MAX = 160 };
 struct kt_found {
 	char *file;  /* owned */
 	bool is_skipped; /* nothing to take over, and no mistake: a CA's, a file without one */
-	enum kt_reason reason; /* NONE, or why it is not sent */
+	enum kt_reason reason; /* why it is not sent; NONE: it is, or its file cannot be read */
 	char detail[KT_FOUND_DETAIL_MAX];
 	struct kt_device_id device;
 	uint8_t *der; /* owned; NULL unless it is to be sent */

@@ -394,20 +394,23 @@ static void apply_restore_device(struct change *c)
 static struct kt_credential_row *add_known(struct change *c, enum kt_credential_status status)
 {
 	const struct kt_record *rec = c->rec;
-	struct kt_credential_row *row = kt_row_add_credential(
-		c->r, &(struct kt_credential){
-			      .fp = rec->fp,
-			      .key_id = rec->key_id,
-			      .device = &c->row->d,
-			      .generation = rec->generation,
-			      .status = status,
-			      .not_after_s = rec->not_after_s,
-			      .op = rec->kind == KT_RECORD_ADOPT ? 0 : rec->op,
-			      .changed_seq = rec->seq,
-		      });
+	struct kt_credential known = {
+		.fp = rec->fp,
+		.key_id = rec->key_id,
+		.device = &c->row->d,
+		.status = status,
+		.not_after_s = rec->not_after_s,
+		.changed_seq = rec->seq,
+	};
+	struct kt_credential_row *row;
 
+	if (rec->kind != KT_RECORD_IMPORT)
+		known.generation = rec->generation;
+	if (rec->kind == KT_RECORD_RESTORE_CREDENTIAL)
+		known.op = rec->op;
+	row = kt_row_add_credential(c->r, &known);
 	kt_row_mark_credential(c->r, row);
-	raise_generation(&c->row->d.generation, rec->generation);
+	raise_generation(&c->row->d.generation, known.generation);
 	return row;
 }
 

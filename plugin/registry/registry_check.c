@@ -302,8 +302,10 @@ static bool may_become(const struct kt_credential_row *row, enum kt_credential_s
 static bool is_same(const struct kt_credential_row *row, const struct kt_record *rec,
 		    const struct kt_device *d)
 {
+	const uint32_t generation = rec->kind == KT_RECORD_IMPORT ? 0 : rec->generation;
+
 	return row->c.device == d && kt_key_id_eq(&row->c.key_id, &rec->key_id) &&
-	       row->c.generation == rec->generation;
+	       row->c.generation == generation;
 }
 
 static bool check_restore_credential(const struct kt_registry *r, const struct kt_record *rec,
