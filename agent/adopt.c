@@ -52,8 +52,7 @@ static enum kt_err find_device(const struct kt_hub *hub, const struct kt_cert *l
 			       const char *path, struct kt_device_id *out,
 			       char why[static KT_HUB_WHY_MAX])
 {
-	const char *name =
-		hub->config->device[0] != '\0' ? hub->config->device : leaf->common_name;
+	const char *name = hub->config->device[0] != '\0' ? hub->config->device : leaf->common_name;
 
 	if (kt_device_id_set(out, name, strlen(name)))
 		return KT_ERR_OK;

@@ -9,8 +9,9 @@
 #include "hub.h"
 
 struct kt_adopt_files { /* borrowed */
-	const char *cert; /* PEM: the leaf first, then its issuers, as far as the broker needs them */
-	const char *key;  /* PEM, P-256 */
+	const char
+		*cert; /* PEM: the leaf first, then its issuers, as far as the broker needs them */
+	const char *key; /* PEM, P-256 */
 };
 
 /*

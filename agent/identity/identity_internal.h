@@ -1,9 +1,9 @@
 /*
  * identity_internal - what the two halves of the identity store share. For identity_*.c only.
  *
- * identity_store.c: the operations; identity_adopt.c: the one that begins with files from outside. identity_recover.c: open, which is recovery every time;
- * identity_credentials.c: of what the record names, what is still there. identity_peek.c: a look
- * from outside.
+ * identity_store.c: the operations; identity_adopt.c: the one that begins with files from outside.
+ * identity_recover.c: open, which is recovery every time; identity_credentials.c: of what the
+ * record names, what is still there. identity_peek.c: a look from outside.
  */
 #ifndef KT_IDENTITY_INTERNAL_H
 #define KT_IDENTITY_INTERNAL_H

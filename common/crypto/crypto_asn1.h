@@ -89,8 +89,8 @@ struct kt_extensions { /* what we understand of an Extensions list; a value, vie
 	char uri[KT_URI_MAX + 1]; /* the first URI SAN */
 	size_t dns_count;
 	char dns_name[KT_DEVICE_ID_MAX + 1]; /* the first DNS SAN; "" if longer or not ASCII */
-	struct kt_bytes key_id;	   /* subjectKeyIdentifier */
-	struct kt_bytes issuer_id; /* authorityKeyIdentifier's keyIdentifier */
+	struct kt_bytes key_id;		     /* subjectKeyIdentifier */
+	struct kt_bytes issuer_id;	     /* authorityKeyIdentifier's keyIdentifier */
 };
 /* Reads an Extensions SEQUENCE; @d is bad where one of them is malformed or repeated. */
 void kt_extensions_take(struct kt_der *d, struct kt_extensions *out);

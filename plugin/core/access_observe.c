@@ -55,8 +55,7 @@ bool kt_observe_are_names_free(const struct kt_access *access, const char *clien
 	    is_retired_name(access, username))
 		return false;
 	device = kt_registry_find_nocase(access->registry, name.device.s);
-	return device == NULL ||
-	       !(is_put_out(device) || device->quarantined || device->adopted);
+	return device == NULL || !(is_put_out(device) || device->quarantined || device->adopted);
 }
 
 /* --- connect --- */

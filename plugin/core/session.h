@@ -37,7 +37,7 @@ struct kt_session {
 	enum kt_session_kind kind;
 	char client_id[KT_CLIENT_ID_MAX];
 	char address[KT_ADDRESS_MAX];
-	bool gone; /* DISCONNECT seen, erased at the next tick */
+	bool gone;		  /* DISCONNECT seen, erased at the next tick */
 	bool deferred;		  /* others have let it in: they are asked again at a SIGHUP */
 	struct kt_fingerprint fp; /* of the certificate shown; zero without one */
 	int64_t started_ms;

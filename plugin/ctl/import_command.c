@@ -209,8 +209,9 @@ static enum kt_ctl_exit collect(struct run *run)
 			tell_skipped(run, found);
 		else if (found->der == NULL)
 			tell_refused(run, found,
-				     found->reason == KT_REASON_NONE ? "file"
-								     : kt_reason_name(found->reason),
+				     found->reason == KT_REASON_NONE
+					     ? "file"
+					     : kt_reason_name(found->reason),
 				     found->detail);
 	}
 	return KT_CTL_EXIT_OK;
@@ -226,8 +227,7 @@ static enum kt_ctl_exit finish(struct run *run, enum kt_ctl_exit code)
 	if (code == KT_CTL_EXIT_OK && totals->refused > 0)
 		code = KT_CTL_EXIT_REFUSED;
 	if (run->json == NULL) {
-		kt_print(run->ctl->env->out,
-			 "%s %zu, known already %zu, refused %zu, skipped %zu",
+		kt_print(run->ctl->env->out, "%s %zu, known already %zu, refused %zu, skipped %zu",
 			 kt_ctl_has(run->ctl->args, KT_CTL_CHECK) ? "can be imported" : "imported",
 			 totals->imported, totals->known, totals->refused, totals->skipped);
 		return code;

@@ -14,9 +14,8 @@
 
 enum { FILE_MAX = 4 * 1024 * 1024, CERTS_MAX = 1024, FIRST_CAP = 64 };
 
-__attribute__((format(printf, 3, 4))) static void refuse(struct kt_found *found,
-							 enum kt_reason reason, const char *format,
-							 ...)
+__attribute__((format(printf, 3, 4))) static void
+refuse(struct kt_found *found, enum kt_reason reason, const char *format, ...)
 {
 	va_list args;
 
@@ -82,7 +81,8 @@ static void find_id(struct kt_found *found, const struct kt_cert *cert, enum kt_
 	case KT_ID_FROM_CN:
 		if (!kt_device_id_set(&found->device, cert->common_name, strlen(cert->common_name)))
 			refuse(found, KT_REASON_JSON_FIELD,
-			       "its common name '%s' is no device id (1 to 63 of A-Z a-z 0-9 . _ -)",
+			       "its common name '%s' is no device id (1 to 63 of A-Z a-z 0-9 . _ "
+			       "-)",
 			       cert->common_name);
 		return;
 	case KT_ID_FROM_FILENAME:

@@ -16,7 +16,7 @@ enum kt_id_source { KT_ID_FROM_CN, KT_ID_FROM_FILENAME, KT_ID_FROM_SAN };
 enum { KT_FOUND_DETAIL_MAX = 160 };
 
 struct kt_found {
-	char *file;  /* owned */
+	char *file;	 /* owned */
 	bool is_skipped; /* nothing to take over, and no mistake: a CA's, a file without one */
 	enum kt_reason reason; /* why it is not sent; NONE: it is, or its file cannot be read */
 	char detail[KT_FOUND_DETAIL_MAX];

@@ -97,7 +97,8 @@ static void what_is_no_certificate_is_not_imported(void **state)
 	static const char *const bad[] = {
 		"\"certificate\":\"\"", "\"certificate\":\"a b\"",
 		"\"certificate\":\"-----BEGIN CERTIFICATE-----\"",
-		"\"certificate\":\"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END CERTIFICATE-----\\n"
+		"\"certificate\":\"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END "
+		"CERTIFICATE-----\\n"
 		"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END CERTIFICATE-----\\n\""};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -295,9 +296,11 @@ static void status_tells_what_the_plugin_is_worth(void **state)
 	const char *answer = ask_one(f, "status", "");
 	assert_non_null(strstr(answer, "\"version\":\"" KT_VERSION "\""));
 	assert_non_null(strstr(answer, "\"durableSeq\":\"3\",\"ledgerOk\":false"));
-	assert_non_null(strstr(answer, "\"clockJumped\":false,\"enforce\":\"on\",\"reconciling\":false,"));
+	assert_non_null(
+		strstr(answer, "\"clockJumped\":false,\"enforce\":\"on\",\"reconciling\":false,"));
 	assert_non_null(strstr(answer, "\"counts\":{\"devices\":3,\"active\":3,"));
-	assert_non_null(strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"},\"wouldRefuse\":{}"));
+	assert_non_null(
+		strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"},\"wouldRefuse\":{}"));
 	f->config.enforce = KT_ENFORCE_OBSERVE;
 	f->core.would_refuse[KT_REASON_CERT_FOREIGN] = 3;
 	answer = ask_one(f, "status", "");

@@ -166,8 +166,7 @@ static void what_no_client_of_another_ca_has_is_refused(void **state)
 	refuses(f, "hub-1", "urn:x|1600000000|1700000000|es256", KT_REASON_CERT_USE); /* ended */
 	/* ours, and not on record: only the registry's own ways lead there */
 	refuses(f, "hub-1", NEXT, KT_REASON_CERT_USE);
-	refuses(f, "hub-1", "spiffe://" FLEET_TD "/operator/alice" END "es256",
-		KT_REASON_CERT_USE);
+	refuses(f, "hub-1", "spiffe://" FLEET_TD "/operator/alice" END "es256", KT_REASON_CERT_USE);
 }
 
 static void nothing_is_taken_over_while_reconciling(void **state)
@@ -269,9 +268,8 @@ static void while_observing_they_stay_and_end_with_the_device(void **state)
 	assert_int_equal(fake_session(f, ONE)->kind, KT_SESSION_DEVICE);
 	assert_ptr_equal(fake_session(f, ONE)->device, device_of(f, "hub-1"));
 	assert_ptr_equal(fake_session(f, ONE)->credential, device_of(f, "hub-1")->current);
-	assert_int_equal(
-		kt_device_revoke(f->core, device_of(f, "hub-1"), "op:test", &order).reason,
-		KT_REASON_NONE);
+	assert_int_equal(kt_device_revoke(f->core, device_of(f, "hub-1"), "op:test", &order).reason,
+			 KT_REASON_NONE);
 	assert_true(fake_was_kicked(f, "anything"));
 }
 

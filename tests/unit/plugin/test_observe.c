@@ -341,9 +341,9 @@ static void keyturns_topics_are_nobody_elses(void **state)
 	static const char *const topics[] = {KT_TOPIC_DEVICE_IN, KT_TOPIC_CONTROL,
 					     "keyturn/v1/device/hub-17/cmd", "keyturn/x",
 					     "$CONTROL/keyturn/v1/response"};
-	static const char *const filters[] = {"keyturn/v1/device/hub-17/cmd", "#", "+/v1/#",
-					      "$share/g/keyturn/#", "$SYS/broker/keyturn/#",
-					      "$share/g"};
+	static const char *const filters[] = {
+		"keyturn/v1/device/hub-17/cmd", "#",	   "+/v1/#", "$share/g/keyturn/#",
+		"$SYS/broker/keyturn/#",	"$share/g"};
 	struct fake *f = *state;
 
 	f->config.other_acl = KT_FALLBACK_ALLOW;

@@ -201,8 +201,8 @@ static void leaves_out_optional_members(void **state)
 		HEAD("restore.credential") ",\"device\":\"a\",\"fp\":\"" PREV
 					   "\",\"key_id\":\"" PREV
 					   "\",\"not_after\":\"9\",\"status\":\"lost\"}",
-		HEAD("credential.import") ",\"device\":\"a\",\"fp\":\"" PREV
-					  "\",\"key_id\":\"" PREV "\",\"not_after\":\"9\"}",
+		HEAD("credential.import") ",\"device\":\"a\",\"fp\":\"" PREV "\",\"key_id\":\"" PREV
+					  "\",\"not_after\":\"9\"}",
 		HEAD("credential.import") ",\"device\":\"a\",\"group\":\"g\",\"alg\":\"ES256\","
 					  "\"fp\":\"" PREV "\",\"key_id\":\"" PREV
 					  "\",\"not_after\":\"9\"}",
