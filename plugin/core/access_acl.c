@@ -294,14 +294,12 @@ static enum kt_right right_of(const struct kt_access *access, const struct who *
 	return KT_RIGHT_DEFER;
 }
 
-/* Is it the site's, and nobody's who is held back for more than that he is not registered yet? */
-static bool is_only_observed(const struct kt_access *access, const struct who *who,
-			     const struct kt_acl_question *question)
+/* Held back for nothing but what enforce = on asks of it: then it is judged as one of the others.
+ */
+static bool is_only_observed(const struct kt_access *access, const struct who *who)
 {
 	return access->config->enforce == KT_ENFORCE_OBSERVE && who->kind == WHO_DEVICE &&
-	       who->is_only_old && !is_in_keyturn(question->topic) &&
-	       (question->action != KT_ACL_DO_SUBSCRIBE ||
-		!kt_filter_touches_keyturn(question->topic));
+	       who->is_only_old;
 }
 
 /* While observing, a client of the old fleet that is offline may have a device's name. */
@@ -348,7 +346,7 @@ enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_
 	if (right != KT_RIGHT_DENY)
 		return right;
 	*reason = KT_REASON_ACL_TOPIC;
-	if (is_only_observed(access, &who, question)) {
+	if (is_only_observed(access, &who)) {
 		who.kind = WHO_OTHER;
 		right = right_of(access, &who, question);
 	}

@@ -132,10 +132,6 @@ void kt_observe_connect(const struct kt_access *access, const struct kt_connect 
 	out->kind = out->credential != NULL ? KT_SESSION_DEVICE : KT_SESSION_OTHER;
 	out->answer = KT_ANSWER_DEFER;
 	out->username[0] = '\0';
-	if (!was_deferred) {
-		out->role = KT_ROLE_NONE;
-		out->actor[0] = '\0';
-	}
 	(void)accept_common_name(access, common_name, out);
 	if (out->device != NULL)
 		(void)snprintf(out->actor, sizeof(out->actor), "device:%s", out->device->id.s);

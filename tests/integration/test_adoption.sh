@@ -4,6 +4,7 @@
 # one by one; then enforce = on. And does what was revoked, replaced or reserved stay out all the time?
 
 # shellcheck disable=SC2119 # scene_start without a command in front
+# shellcheck disable=SC2016 # eval expands it
 # shellcheck disable=SC2317 # functions that check and wait_for call
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
