@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "agent.h"
 #include "agent_ports.h"
 #include "config.h"
@@ -30,6 +31,8 @@ struct arguments {
 	const char *command;
 	const char *config_path;
 	const char *ticket_file; /* NULL: the configuration's */
+	const char *cert_file;	 /* adopt */
+	const char *key_file;
 	int64_t wait_ms;
 	bool again;
 	bool as_json;
@@ -252,6 +255,36 @@ static int command_key_id(const struct arguments *args, const struct kt_agent_co
 	return printf("%s\n", key_id) > 0 ? EXIT_GOOD : EXIT_BAD;
 }
 
+/* --- adopt --- */
+
+static int command_adopt(const struct arguments *args, const struct kt_agent_config *config,
+			 struct kt_log *log)
+{
+	const struct kt_hub_claim claim = claim_of(args, false);
+	const struct kt_adopt_files files = {args->cert_file, args->key_file};
+	struct kt_hub hub;
+	char device[KT_DEVICE_ID_MAX + 1] = "";
+	char why[KT_HUB_WHY_MAX];
+	enum kt_err err = KT_ERR_OK;
+
+	(void)log;
+	if (files.cert == NULL || files.key == NULL) {
+		(void)complain("adopt needs --cert and --key");
+		return EXIT_USAGE;
+	}
+	if (kt_hub_open(config, &claim, &hub, why) != KT_ERR_OK)
+		return complain(why);
+	err = kt_adopt(&hub, &files, why);
+	if (err == KT_ERR_OK)
+		memcpy(device, kt_identity_record(hub.store)->device.s, sizeof(device));
+	kt_hub_close(&hub);
+	if (err != KT_ERR_OK && err != KT_ERR_EXISTS)
+		return complain(why);
+	return (err == KT_ERR_OK ? printf("%s is adopted\n", device) : printf("%s\n", why)) > 0
+		       ? EXIT_GOOD
+		       : EXIT_BAD;
+}
+
 /* --- check --- */
 
 static int command_check(const struct arguments *args, const struct kt_agent_config *config,
@@ -356,6 +389,7 @@ static const struct {
 } commands[] = {
 	{"run", command_run, "keep this hub's identity fresh, in the foreground"},
 	{"enroll", command_enroll, "get an identity, then end"},
+	{"adopt", command_adopt, "take over the certificate and key this hub has already"},
 	{"status", command_status, "say where this hub stands; 0 only if it is in session"},
 	{"check", command_check, "look at the configuration and the files it names"},
 	{"key-id", command_key_id, "print the id of the key this hub will enrol with"},
@@ -369,6 +403,8 @@ static void print_usage(FILE *to)
 	(void)fprintf(to, "\n"
 			  "  -c, --config FILE       instead of " KT_AGENT_CONFIG_PATH "\n"
 			  "      --ticket-file FILE  enroll, run: a ticket for this hub\n"
+			  "      --cert FILE         adopt: the certificate, PEM\n"
+			  "      --key FILE          adopt: its private key, PEM\n"
 			  "      --again             enroll: also a hub that has an identity\n"
 			  "      --wait SECONDS      enroll: end with 3 if it takes longer\n"
 			  "      --json              status: one JSON object\n"
@@ -393,6 +429,8 @@ static bool parse_arguments(int argc, char *argv[], struct arguments *args, int 
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"ticket-file", required_argument, NULL, 't'},
+		{"cert", required_argument, NULL, 'r'},
+		{"key", required_argument, NULL, 'k'},
 		{"again", no_argument, NULL, 'a'},
 		{"wait", required_argument, NULL, 'w'},
 		{"json", no_argument, NULL, 'j'},
@@ -409,6 +447,10 @@ static bool parse_arguments(int argc, char *argv[], struct arguments *args, int 
 			args->config_path = optarg;
 		} else if (option == 't') {
 			args->ticket_file = optarg;
+		} else if (option == 'r') {
+			args->cert_file = optarg;
+		} else if (option == 'k') {
+			args->key_file = optarg;
 		} else if (option == 'a') {
 			args->again = true;
 		} else if (option == 'j') {

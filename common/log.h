@@ -36,6 +36,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(CLOCK_JUMPED, "clock.jumped", ERROR, 0, "the clock jumped, finite certificates pause")   \
 	/* plugin: the door */                                                                     \
 	X(CLIENT_REFUSED, "client.refused", WARN, 1, "a client was not let in")                    \
+	X(CLIENT_WOULD_REFUSE, "client.would_refuse", WARN, 1,                                     \
+	  "a client was let in that enforce = on refuses")                                         \
 	X(SESSION_STARTED, "session.started", INFO, 0, "a client was let in")                      \
 	X(SESSION_ENDED, "session.ended", INFO, 0, "a session was ended by the plugin")            \
 	X(CLAIM_STARTED, "claim.started", INFO, 1, "a claimant was let in")                        \
@@ -43,6 +45,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(SESSION_CONTENDED, "session.contended", WARN, 1,                                         \
 	  "two addresses take one client id from each other")                                      \
 	X(ACCESS_DENIED, "access.denied", WARN, 1, "a topic was denied")                           \
+	X(ACCESS_WOULD_DENY, "access.would_deny", WARN, 1,                                         \
+	  "a topic was left to others that enforce = on denies")                                   \
 	X(MESSAGE_REFUSED, "message.refused", WARN, 1, "a device message was refused")             \
 	X(COMMAND_REFUSED, "command.refused", WARN, 1, "an operator command was refused")          \
 	X(COMMAND_DONE, "command.done", INFO, 0, "an operator command was carried out")            \
@@ -58,6 +62,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(DEVICE_RELEASED, "device.released", INFO, 0, "quarantine or freeze was ended")           \
 	X(DEVICE_ADOPTED, "device.adopted", WARN, 0,                                               \
 	  "a newer certificate than the registry's was taken over")                                \
+	X(DEVICE_IMPORTED, "device.imported", INFO, 0,                                             \
+	  "a certificate of another CA was taken over")                                            \
 	X(TICKET_CREATED, "ticket.created", INFO, 0, "a ticket was given out")                     \
 	X(ENROLL_REFUSED, "enroll.refused", WARN, 1, "an enrolment was refused")                   \
 	X(ENROLL_CONFLICTED, "enroll.conflict", WARN, 1, "a ticket came with a second key")        \

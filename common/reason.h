@@ -40,6 +40,8 @@ enum kt_reason_scope { KT_REASON_SCOPE_PEER, KT_REASON_SCOPE_LOG };
 	X(KEY_SECOND, "key.second", PEER, "a second key for one operation")                        \
 	X(CERT_CHAIN, "cert.chain", PEER, "a certificate chain does not verify")                   \
 	X(CERT_KEY, "cert.key", PEER, "the certificate is not for our key")                        \
+	X(CERT_SYNTAX, "cert.syntax", PEER, "not a certificate that can be read")                  \
+	X(CERT_USE, "cert.use", PEER, "not a certificate that can be taken over")                  \
 	X(CONFIRM_SESSION, "confirm.session", PEER, "confirm must come over the new credential")   \
 	X(FP_WRONG, "fp.wrong", PEER, "the fingerprint is not the expected one")                   \
 	X(FROZEN, "frozen", PEER, "rotation of the device is frozen, release it first")            \

@@ -68,14 +68,41 @@ static const char *cause(enum kt_err err, char buf[static 128])
 /* --- the broker's own configuration --- */
 
 /* Of the broker's file as it was at the start: nobody knows what else it has read since. */
+static bool is_left_to_nobody(const struct kt_setup *setup, enum kt_fallback other)
+{
+	return other == KT_FALLBACK_DEFER && setup->has_broker_conf &&
+	       !setup->broker_conf.has_acl_file && !setup->broker_conf.has_plugin_after;
+}
+
 static void warn_of_others(const struct kt_setup *setup, enum kt_fallback other, struct kt_log *log)
 {
-	if (other != KT_FALLBACK_DEFER || !setup->has_broker_conf ||
-	    setup->broker_conf.has_acl_file || setup->broker_conf.has_plugin_after)
-		return;
-	warn(log, "other_acl = defer, but there is neither an acl_file nor a plugin behind this "
-		  "one: clients that are not devices are denied every topic; add one of them, or "
-		  "set other_acl = allow");
+	if (is_left_to_nobody(setup, other))
+		warn(log, "other_acl = defer, but there is neither an acl_file nor a plugin behind "
+			  "this one: clients that are not devices are denied every topic; add one "
+			  "of them, or set other_acl = allow");
+}
+
+/* What an old fleet does must go on: with nobody behind us that answers, its topics would not. */
+static enum kt_err check_observing(const struct kt_setup *setup, enum kt_fallback other,
+				   char why[static WHY_MAX])
+{
+	if (setup->config->enforce != KT_ENFORCE_OBSERVE || !is_left_to_nobody(setup, other))
+		return KT_ERR_OK;
+	explain(why,
+		"enforce = observe with other_acl = defer, but there is neither an acl_file nor a "
+		"plugin behind this one: the broker would deny the whole fleet every topic; set "
+		"other_acl = allow, which is what it did without Keyturn");
+	return KT_ERR_DENIED;
+}
+
+static enum kt_err start_observing(const struct kt_setup_request *request,
+				   const struct kt_setup *setup, char why[static WHY_MAX])
+{
+	if (setup->config->enforce == KT_ENFORCE_OBSERVE)
+		warn(request->log,
+		     "enforce = observe: clients that are not registered are let in as if Keyturn "
+		     "were not there; look at client.would_refuse, then set enforce = on");
+	return check_observing(setup, setup->config->acl.other, why);
 }
 
 static enum kt_err check_broker_conf(const struct kt_setup_request *request, struct kt_setup *setup,
@@ -454,6 +481,8 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 	if (err == KT_ERR_OK)
 		err = check_broker_conf(request, setup, why);
 	if (err == KT_ERR_OK)
+		err = start_observing(request, setup, why);
+	if (err == KT_ERR_OK)
 		err = check_dirs(setup->config, why);
 	if (err == KT_ERR_OK)
 		err = read_credentials(request, setup, c, why);
@@ -510,11 +539,19 @@ out:
 enum kt_err kt_setup_reload(const struct kt_setup *setup, struct kt_log *log,
 			    struct kt_site_acl *acl)
 {
+	char why[WHY_MAX];
 	enum kt_err err = kt_config_reload(setup->config_path, setup->config, log, acl);
 
-	if (err == KT_ERR_OK)
-		warn_of_others(setup, acl->other, log);
-	return err;
+	if (err != KT_ERR_OK)
+		return err;
+	err = check_observing(setup, acl->other, why);
+	if (err != KT_ERR_OK) {
+		kt_config_tell_refused(log, err, why);
+		memset(acl, 0, sizeof(*acl));
+		return err;
+	}
+	warn_of_others(setup, acl->other, log);
+	return KT_ERR_OK;
 }
 
 void kt_setup_free(struct kt_setup *setup)

@@ -1,9 +1,9 @@
 /*
  * identity_internal - what the two halves of the identity store share. For identity_*.c only.
  *
- * identity_store.c: the operations. identity_recover.c: open, which is recovery every time;
- * identity_credentials.c: of what the record names, what is still there. identity_peek.c: a look
- * from outside.
+ * identity_store.c: the operations; identity_adopt.c: the one that begins with files from outside.
+ * identity_recover.c: open, which is recovery every time; identity_credentials.c: of what the
+ * record names, what is still there. identity_peek.c: a look from outside.
  */
 #ifndef KT_IDENTITY_INTERNAL_H
 #define KT_IDENTITY_INTERNAL_H
@@ -48,6 +48,10 @@ extern const char *const kt_identity_copies[2];
 /* Names of the files in identity/<dir>/ that hold private bytes; NULL-terminated. */
 extern const char *const kt_identity_private[];
 bool kt_identity_names(const struct kt_agent_record *record, uint64_t dir);
+
+/* cert.pem, chain.pem and identity.pem into @dir, which holds the key. */
+enum kt_err kt_identity_write_cert(struct kt_identity_store *store, const char *dir,
+				   const struct kt_chain *chain);
 
 /* A key or certificate is missing or damaged for good; what else fails says nothing about it. */
 bool kt_identity_is_gone(enum kt_err err);

@@ -375,8 +375,8 @@ static enum kt_err write_joined(struct kt_identity_store *store, const char *dir
 	return kt_file_write(store->config.fs, path.s, kt_secret_view(content), mode);
 }
 
-static enum kt_err write_cert_files(struct kt_identity_store *store, const char *dir,
-				    const struct kt_chain *chain)
+enum kt_err kt_identity_write_cert(struct kt_identity_store *store, const char *dir,
+				   const struct kt_chain *chain)
 {
 	const struct kt_file_mode readable = {S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH, (gid_t)-1};
 	struct kt_key_store *keys = store->config.keys;
@@ -435,7 +435,7 @@ enum kt_err kt_identity_save_cert(struct kt_identity_store *store, uint64_t dir,
 	if (err != KT_ERR_OK)
 		return err;
 	*reason = KT_REASON_DISK;
-	err = write_cert_files(store, path.s, chain);
+	err = kt_identity_write_cert(store, path.s, chain);
 	if (err == KT_ERR_OK)
 		*reason = KT_REASON_NONE;
 	return err;

@@ -138,6 +138,17 @@ KT_MUST_CHECK enum kt_err kt_identity_save_cert(struct kt_identity_store *store,
 						const struct kt_agent_record *record,
 						const struct kt_chain *chain, struct kt_cert *leaf,
 						enum kt_reason *reason);
+/*
+ * A credential from elsewhere is the hub's first one: active, generation 0, of no op. All or
+ * nothing: until the record says so, the files are deleted at the next start. The chain is not
+ * verified, the broker does that. Trust domain and root must be in the record. KT_ERR_STATE: there
+ * is an identity, or one is under way; KT_ERR_VERIFY with *reason CERT_KEY or CERT_USE; the key
+ * store's; KT_ERR_INVALID, KT_ERR_SYS, KT_ERR_NOMEM.
+ */
+KT_MUST_CHECK enum kt_err kt_identity_adopt(struct kt_identity_store *store,
+					    const struct kt_device_id *device,
+					    const struct kt_chain *chain, struct kt_bytes key_pem,
+					    enum kt_reason *reason);
 /* `current` -> identity/<dir>, by one rename. */
 KT_MUST_CHECK enum kt_err kt_identity_link(struct kt_identity_store *store, uint64_t dir);
 /* Overwrites the key, removes the directory. Absent is fine. KT_ERR_STATE: the record names it as

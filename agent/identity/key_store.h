@@ -17,6 +17,9 @@ struct kt_key_store {
 	const char *name; /* "file": goes into hello.store */
 	/* Makes a key and writes its file or reference into the directory @dir (which exists). */
 	enum kt_err (*make)(void *ctx, const char *dir, enum kt_alg alg, struct kt_file_mode mode);
+	/* Takes a key from outside (PEM). KT_ERR_INVALID, KT_ERR_UNSUPPORTED. */
+	enum kt_err (*take)(void *ctx, const char *dir, struct kt_bytes pem,
+			    struct kt_file_mode mode);
 	/* The public half. */
 	enum kt_err (*public_key)(void *ctx, const char *dir, struct kt_public_key *out);
 	/* ES256 over @msg, which must begin with "eyJ" (a JWS signing input), else KT_ERR_DENIED.

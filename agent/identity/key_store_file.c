@@ -39,6 +39,25 @@ static enum kt_err make(void *ctx, const char *dir, enum kt_alg alg, struct kt_f
 	return err;
 }
 
+static enum kt_err take(void *ctx, const char *dir, struct kt_bytes pem, struct kt_file_mode mode)
+{
+	const struct file_store *s = ctx;
+	struct kt_key *key = NULL;
+	struct kt_secret *own = NULL; /* as we write it, whatever else stood in the file */
+	char path[PATH_CAP];
+	enum kt_err err = key_path(path, dir);
+
+	if (err == KT_ERR_OK)
+		err = kt_key_from_pem(s->crypto, pem.p, pem.len, &key);
+	if (err == KT_ERR_OK)
+		err = kt_key_to_pem(key, &own);
+	if (err == KT_ERR_OK)
+		err = kt_file_write(s->fs, path, kt_secret_view(own), mode);
+	kt_secret_free(own);
+	kt_key_free(key);
+	return err;
+}
+
 /* Read for each use: no private key stays in memory while nothing is to be signed. */
 static enum kt_err load_pem(const struct file_store *s, const char *dir, struct kt_secret **out)
 {
@@ -137,6 +156,7 @@ enum kt_err kt_key_store_file_new(const struct kt_fs *fs, struct kt_crypto *cryp
 		.ctx = s,
 		.name = "file",
 		.make = make,
+		.take = take,
 		.public_key = public_key,
 		.sign = sign,
 		.csr = csr,

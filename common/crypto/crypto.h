@@ -110,11 +110,12 @@ enum kt_eku {
 struct kt_cert { /* what we read out of one certificate; a value, no pointers inside */
 	struct kt_fingerprint fingerprint;
 	struct kt_public_key key;		/* alg NONE if it is not a P-256 key */
-	struct kt_key_id key_id;		/* zero if alg is NONE */
+	struct kt_key_id key_id;		/* alg NONE: of its SubjectPublicKeyInfo as it is */
 	int64_t not_before_s;			/* seconds since 1970, UTC */
 	int64_t not_after_s;			/* 253402300799 = 99991231235959Z: without end */
 	char common_name[KT_DEVICE_ID_MAX + 1]; /* "" if absent, several, longer, not ASCII */
 	char uri[KT_URI_MAX + 1];		/* the only URI SAN; "" if none or several */
+	char dns_name[KT_DEVICE_ID_MAX + 1];	/* the only DNS SAN; "" as for the common name */
 	uint8_t serial[20];
 	size_t serial_len;
 	bool is_ca;

@@ -239,6 +239,9 @@ static void read_alt_names(struct kt_der *value, struct kt_extensions *out)
 		unsigned tag = 0;
 		struct kt_bytes name = kt_der_take_any(&d, &tag);
 
+		if (tag == KT_DER_CONTEXT + 2 && out->dns_count++ == 0 &&
+		    name.len <= KT_DEVICE_ID_MAX && is_printable(name))
+			memcpy(out->dns_name, name.p, name.len);
 		if (tag != KT_DER_CONTEXT + 6)
 			continue;
 		if (name.len == 0 || !is_printable(name)) /* a NUL would hide the rest */

@@ -89,9 +89,11 @@ struct kt_extensions { /* what we understand of an Extensions list; a value, vie
 	unsigned key_usage; /* KT_KU_ bits */
 	unsigned eku;	    /* enum kt_eku bits */
 	size_t uri_count;
-	char uri[KT_URI_MAX + 1];  /* the first URI SAN */
-	struct kt_bytes key_id;	   /* subjectKeyIdentifier */
-	struct kt_bytes issuer_id; /* authorityKeyIdentifier's keyIdentifier */
+	char uri[KT_URI_MAX + 1]; /* the first URI SAN */
+	size_t dns_count;
+	char dns_name[KT_DEVICE_ID_MAX + 1]; /* the first DNS SAN; "" if longer or not ASCII */
+	struct kt_bytes key_id;		     /* subjectKeyIdentifier */
+	struct kt_bytes issuer_id;	     /* authorityKeyIdentifier's keyIdentifier */
 };
 /* Reads an Extensions SEQUENCE; @d is bad where one of them is malformed or repeated. */
 void kt_extensions_take(struct kt_der *d, struct kt_extensions *out);
@@ -128,6 +130,7 @@ struct kt_cert_parts { /* a certificate taken apart; views borrow the DER */
 	int64_t not_before_s;
 	int64_t not_after_s;
 	struct kt_public_key key; /* alg NONE if it is not P-256 */
+	struct kt_bytes spki;	  /* SubjectPublicKeyInfo, with tag and length */
 	struct kt_extensions extensions;
 };
 /* KT_ERR_INVALID, KT_ERR_TOO_LONG. */

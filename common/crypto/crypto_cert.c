@@ -61,6 +61,7 @@ enum kt_err kt_cert_take_apart(struct kt_bytes der, struct kt_cert_parts *out)
 	take_tail(&d, out);
 	if (!kt_der_is_done(&d) || !kt_der_is_done(&validity) || out->serial.len > 20)
 		return KT_ERR_INVALID;
+	out->spki = spki;
 	err = kt_public_key_from_spki(spki.p, spki.len, &out->key);
 	return err == KT_ERR_UNSUPPORTED ? KT_ERR_OK : err;
 }
@@ -85,11 +86,15 @@ enum kt_err kt_cert_decode(const uint8_t *der, size_t len, struct kt_cert *out)
 	out->key = parts.key;
 	if (parts.key.alg != KT_ALG_NONE)
 		out->key_id = kt_key_id_of(&parts.key);
+	else
+		kt_sha256(parts.spki.p, parts.spki.len, out->key_id.b);
 	out->not_before_s = parts.not_before_s;
 	out->not_after_s = parts.not_after_s;
 	memcpy(out->common_name, parts.common_name, sizeof(out->common_name));
 	if (parts.extensions.uri_count == 1)
 		memcpy(out->uri, parts.extensions.uri, sizeof(out->uri));
+	if (parts.extensions.dns_count == 1)
+		memcpy(out->dns_name, parts.extensions.dns_name, sizeof(out->dns_name));
 	memcpy(out->serial, parts.serial.p, parts.serial.len);
 	out->serial_len = parts.serial.len;
 	out->is_ca = parts.extensions.is_ca;

@@ -54,7 +54,7 @@ static enum kt_reason decode_generation(const struct kt_json_value *value, struc
 	uint32_t *generation = to.value;
 	uint64_t number = 0;
 
-	if (digits_of(value, &number) != KT_ERR_OK || number == 0 || number > UINT32_MAX)
+	if (digits_of(value, &number) != KT_ERR_OK || number > UINT32_MAX)
 		return KT_REASON_JSON_FIELD;
 	*generation = (uint32_t)number;
 	return KT_REASON_NONE;

@@ -26,6 +26,7 @@ struct kt_operator {
 enum kt_fallback { KT_FALLBACK_DENY, KT_FALLBACK_DEFER, KT_FALLBACK_ALLOW };
 /* What a sign of trouble with a device is answered with, beside the event that tells of it. */
 enum kt_policy { KT_POLICY_REPORT, KT_POLICY_QUARANTINE, KT_POLICY_DISCONNECT };
+enum kt_enforce { KT_ENFORCE_ON, KT_ENFORCE_OBSERVE };
 enum kt_wakeup { KT_WAKEUP_AUTO, KT_WAKEUP_ON, KT_WAKEUP_OFF };
 
 enum {
@@ -63,6 +64,8 @@ struct kt_config {
 	size_t operator_count;
 	struct kt_site_acl acl;		/* of this reading; which one is in force, the core knows */
 	enum kt_fallback foreign_cert;	/* DENY (default, "refuse") or DEFER */
+	enum kt_enforce enforce;	/* ON (default) or OBSERVE */
+	bool observe_common_name;	/* observe_username = cn; keep (default) */
 	bool claim_without_certificate; /* accept (default) or refuse */
 	enum kt_wakeup wakeup;
 	unsigned workers;		 /* 1-16, default 1 */

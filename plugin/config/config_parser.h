@@ -20,6 +20,8 @@ kt_option_setter kt_config_set_claim_without_certificate;
 kt_option_setter kt_config_set_device_acl;
 kt_option_setter kt_config_set_other_acl;
 kt_option_setter kt_config_set_foreign_cert;
+kt_option_setter kt_config_set_enforce;
+kt_option_setter kt_config_set_observe_username;
 kt_option_setter kt_config_set_wakeup;
 kt_option_setter kt_config_set_clone_second_key;
 kt_option_setter kt_config_set_clone_contended;

@@ -41,7 +41,7 @@ static bool names_of_rest(const struct kt_config *running, const struct kt_confi
 	return len > 0;
 }
 
-static void tell_refused(struct kt_log *log, enum kt_err err, const char *why)
+void kt_config_tell_refused(struct kt_log *log, enum kt_err err, const char *why)
 {
 	const struct kt_field fields[] = {
 		{"err", kt_err_name(err)},
@@ -77,7 +77,7 @@ enum kt_err kt_config_reload(const char *path, const struct kt_config *running, 
 	memset(out, 0, sizeof(*out));
 	enum kt_err err = kt_config_load(path, &fresh, why);
 	if (err != KT_ERR_OK) {
-		tell_refused(log, err, why);
+		kt_config_tell_refused(log, err, why);
 		return err;
 	}
 	*out = fresh->acl;

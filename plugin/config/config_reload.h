@@ -19,5 +19,7 @@
  */
 KT_MUST_CHECK enum kt_err kt_config_reload(const char *path, const struct kt_config *running,
 					   struct kt_log *log, struct kt_site_acl *out);
+/* The line config.refused, for who refuses what the file says for a reason of his own. */
+void kt_config_tell_refused(struct kt_log *log, enum kt_err err, const char *why);
 
 #endif

@@ -68,6 +68,25 @@ enum kt_err kt_config_set_foreign_cert(struct kt_option_parser *parser, const ch
 	return err;
 }
 
+enum kt_err kt_config_set_enforce(struct kt_option_parser *parser, const char *value)
+{
+	static const struct kt_choice choices[] = {
+		{"on", KT_ENFORCE_ON}, {"observe", KT_ENFORCE_OBSERVE}, {NULL, 0}};
+	int chosen = 0;
+	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
+	((struct kt_config *)parser->target)->enforce = (enum kt_enforce)chosen;
+	return err;
+}
+
+enum kt_err kt_config_set_observe_username(struct kt_option_parser *parser, const char *value)
+{
+	static const struct kt_choice choices[] = {{"keep", false}, {"cn", true}, {NULL, 0}};
+	int chosen = 0;
+	enum kt_err err = kt_option_choose(parser, value, choices, &chosen);
+	((struct kt_config *)parser->target)->observe_common_name = chosen != 0;
+	return err;
+}
+
 enum kt_err kt_config_set_wakeup(struct kt_option_parser *parser, const char *value)
 {
 	static const struct kt_choice choices[] = {

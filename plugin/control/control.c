@@ -10,6 +10,7 @@
 
 static kt_command_run *const runs[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_CREATE_DEVICE] = kt_command_create_device,
+	[KT_COMMAND_IMPORT_CERTIFICATE] = kt_command_import_certificate,
 	[KT_COMMAND_CREATE_TICKET] = kt_command_create_ticket,
 	[KT_COMMAND_LIST_DEVICES] = kt_command_list_devices,
 	[KT_COMMAND_GET_DEVICE] = kt_command_get_device,

@@ -24,12 +24,14 @@ enum {
 	KT_CONTROL_PAGE_MAX = 200,     /* rows of one page */
 	KT_CONTROL_CORRELATION_MAX = 128,
 	KT_CONTROL_NAME_MAX = 32,
+	KT_CONTROL_CERTIFICATE_MAX = 6144, /* characters, PEM or base64 of KT_CERT_MAX bytes */
 	KT_CONTROL_DETAIL_MAX = 160
 };
 
 /* X(CODE, "name", what a role must permit: role.h) */
 #define KT_COMMAND_LIST(X)                                                                         \
 	X(CREATE_DEVICE, "createDevice", ENROLL)                                                   \
+	X(IMPORT_CERTIFICATE, "importCertificate", ENROLL)                                         \
 	X(CREATE_TICKET, "createTicket", ENROLL)                                                   \
 	X(LIST_DEVICES, "listDevices", LOOK)                                                       \
 	X(GET_DEVICE, "getDevice", LOOK)                                                           \

@@ -47,6 +47,12 @@ enum { KEY_ID_DIGITS = 2 * KT_KEY_ID_LEN };
 
 static const struct kt_json_rule create_device[] = {COMMON, FIELD_DEVICE, FIELD_GROUP,
 						    FIELD_KEY_ID(false)};
+static const struct kt_json_rule import_certificate[] = {
+	COMMON,
+	FIELD_DEVICE,
+	FIELD_GROUP,
+	{"certificate", KT_JSON_STRING, true, KT_CONTROL_CERTIFICATE_MAX},
+	{"check", KT_JSON_BOOL, false, 0}};
 static const struct kt_json_rule create_ticket[] = {COMMON,
 						    FIELD_MAYBE_DEVICE,
 						    FIELD_GROUP,
@@ -96,6 +102,7 @@ static const struct {
 	size_t count;
 } rules_of[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_CREATE_DEVICE] = RULES(create_device),
+	[KT_COMMAND_IMPORT_CERTIFICATE] = RULES(import_certificate),
 	[KT_COMMAND_CREATE_TICKET] = RULES(create_ticket),
 	[KT_COMMAND_LIST_DEVICES] = RULES(list_devices),
 	[KT_COMMAND_GET_DEVICE] = RULES(one_device),

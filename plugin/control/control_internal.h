@@ -57,6 +57,8 @@ kt_command_run kt_command_confirm_clock;
 kt_command_run kt_command_end_reconcile;
 kt_command_run kt_command_revoke;
 kt_command_run kt_command_delete_device;
+/* control_import.c */
+kt_command_run kt_command_import_certificate;
 /* control_rotate.c */
 kt_command_run kt_command_rotate;
 /* control_operator.c */

@@ -295,6 +295,18 @@ static void put_crl(struct kt_json_writer *w, const struct kt_core *core)
 	kt_json_close_object(w);
 }
 
+static void put_refusals(struct kt_json_writer *w, const char *name,
+			 const uint64_t counts[static KT_REASON_COUNT])
+{
+	kt_json_open_object(w, name);
+	for (unsigned i = 0; i < KT_REASON_COUNT; i++) {
+		if (counts[i] > 0) {
+			kt_json_put_u64(w, kt_reason_name((enum kt_reason)i), counts[i]);
+		}
+	}
+	kt_json_close_object(w);
+}
+
 void kt_command_status(struct kt_control *c)
 {
 	const struct kt_core *core = c->core;
@@ -306,14 +318,11 @@ void kt_command_status(struct kt_control *c)
 	kt_json_put_u64(w, "durableSeq", core->durable_seq);
 	kt_json_put_bool(w, "ledgerOk", !core->journal_failed);
 	kt_json_put_bool(w, "clockJumped", core->clock_jumped);
+	kt_json_put_string(w, "enforce",
+			   core->config->enforce == KT_ENFORCE_OBSERVE ? "observe" : "on");
 	kt_json_put_bool(w, "reconciling", kt_registry_restore_seq(core->registry) != 0);
 	put_counts(w, core);
 	put_crl(w, core);
-	kt_json_open_object(w, "refusals");
-	for (unsigned i = 0; i < KT_REASON_COUNT; i++) {
-		if (core->refusals[i] > 0) {
-			kt_json_put_u64(w, kt_reason_name((enum kt_reason)i), core->refusals[i]);
-		}
-	}
-	kt_json_close_object(w);
+	put_refusals(w, "refusals", core->refusals);
+	put_refusals(w, "wouldRefuse", core->would_refuse);
 }

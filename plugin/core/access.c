@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "access_observe.h"
+
 static int64_t now_s(const struct kt_access *access)
 {
 	return access->now.wall_us / 1000000;
@@ -83,8 +85,8 @@ static bool is_verdict_undurable(const struct kt_access *access,
 	case KT_CREDENTIAL_LOST:
 		return is_trial; /* anything else is refused either way */
 	case KT_CREDENTIAL_CURRENT:
-		/* as :trial it is let in either way, unless it was unknown before its adoption */
-		return !is_trial || credential->device->adopted;
+		/* as :trial it is let in either way, unless its record was the first of it */
+		return !is_trial || credential->device->adopted || credential->generation == 0;
 	case KT_CREDENTIAL_SUPERSEDED:
 	case KT_CREDENTIAL_REVOKED:
 		return true;
@@ -490,6 +492,8 @@ void kt_access_connect(const struct kt_access *access, const struct kt_connect *
 			connect_stranger(access, connect, &name, out);
 		note_left_behind(access, connect, out);
 	}
+	if (access->config->enforce == KT_ENFORCE_OBSERVE)
+		kt_observe_connect(access, connect, &name, out);
 	if (out->answer == KT_ANSWER_ACCEPT || out->answer == KT_ANSWER_DEFER)
 		out->reason = KT_REASON_NONE;
 }

@@ -41,6 +41,7 @@ struct kt_adoption { /* what a record would take over; generation 0: nothing */
 struct kt_admission { /* the verdict */
 	enum kt_answer answer;
 	enum kt_reason reason; /* of a refusal */
+	enum kt_reason would;  /* NONE, or what enforce = on would have refused it for */
 	enum kt_session_kind kind;
 	enum kt_role role;
 	const struct kt_operator_entry *operator_entry; /* that the role is from; NULL: none */
@@ -86,7 +87,7 @@ struct kt_acl_question {		  /* all borrowed */
 	const char *topic; /* or the filter of a subscription */
 };
 
-/* *reason says why not. */
+/* *reason says why not; where it is not DENY, what enforce = on would have denied it for. */
 enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_question *question,
 			    enum kt_reason *reason);
 

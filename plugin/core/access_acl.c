@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "access_observe.h"
+
 enum who_kind {
 	WHO_OTHER,
 	WHO_DEVICE, /* <device-id>, <device-id>:<tag> */
@@ -17,6 +19,7 @@ struct who {
 	const struct kt_device *device;
 	bool is_late;		 /* the session is over: what it sends now is a will */
 	bool has_site_topics;	 /* DEVICE: not held back by quarantine, age or an old credential */
+	bool is_only_old;	 /* DEVICE: by nothing but its key's age, or its state as NEW */
 	bool has_keyturn_topics; /* AGENT: not revoked */
 };
 
@@ -43,10 +46,16 @@ static bool is_credential_good(const struct kt_access *access, const struct kt_s
 	if (session->credential == NULL || session->device == NULL)
 		return false;
 	if (session->credential->status == KT_CREDENTIAL_CURRENT)
-		return !kt_access_is_over_age(access, session->device);
+		return true;
 	return session->credential->status == KT_CREDENTIAL_SUPERSEDED &&
 	       (access->now.mono_ms < session->drain_until_ms ||
 		session->credential->changed_seq > access->durable_seq);
+}
+
+static bool is_too_old(const struct kt_access *access, const struct kt_session *session)
+{
+	return session->credential->status == KT_CREDENTIAL_CURRENT &&
+	       kt_access_is_over_age(access, session->device);
 }
 
 static bool is_revoked(const struct kt_device *device)
@@ -78,9 +87,10 @@ static void who_of_session(const struct kt_access *access, const struct kt_sessi
 		return;
 	case KT_SESSION_DEVICE:
 		out->kind = WHO_DEVICE;
-		out->has_site_topics = session->device != NULL && !is_revoked(session->device) &&
-				       !is_quarantined(access, session->device) &&
-				       is_credential_good(access, session);
+		out->is_only_old = session->device != NULL && !is_revoked(session->device) &&
+				   !is_quarantined(access, session->device) &&
+				   is_credential_good(access, session);
+		out->has_site_topics = out->is_only_old && !is_too_old(access, session);
 		return;
 	case KT_SESSION_OPERATOR:
 	case KT_SESSION_OTHER:
@@ -112,8 +122,8 @@ static bool who_of_names(const struct kt_access *access, const struct kt_acl_que
 			return true;
 		}
 		out->kind = WHO_DEVICE;
-		out->has_site_topics = device->state == KT_DEVICE_ACTIVE &&
-				       !is_quarantined(access, device) &&
+		out->is_only_old = !is_revoked(device) && !is_quarantined(access, device);
+		out->has_site_topics = out->is_only_old && device->state == KT_DEVICE_ACTIVE &&
 				       !kt_access_is_over_age(access, device);
 		return name.kind == KT_CLIENT_DEVICE || name.kind == KT_CLIENT_TAGGED;
 	}
@@ -285,6 +295,38 @@ static enum kt_right right_of(const struct kt_access *access, const struct who *
 	return KT_RIGHT_DEFER;
 }
 
+/* Held back for nothing but what enforce = on asks of it: then it is judged as one of the others.
+ */
+static bool is_only_observed(const struct kt_access *access, const struct who *who)
+{
+	return access->config->enforce == KT_ENFORCE_OBSERVE && who->kind == WHO_DEVICE &&
+	       who->is_only_old;
+}
+
+/* While observing, a client of the old fleet that is offline may have a device's name. */
+static bool who_of_free_names(const struct kt_access *access,
+			      const struct kt_acl_question *question, struct who *out)
+{
+	if (access->config->enforce != KT_ENFORCE_OBSERVE ||
+	    !kt_observe_are_names_free(access, question->client_id, question->username))
+		return false;
+	*out = (struct who){.kind = WHO_OTHER, .is_late = true};
+	return true;
+}
+
+static bool is_somebody(const struct kt_access *access, const struct kt_acl_question *question,
+			struct who *out, enum kt_reason *reason)
+{
+	if (question->session != NULL) {
+		who_of_session(access, question->session, out);
+		return true;
+	}
+	if (!question->has_cert_now && who_of_names(access, question, out))
+		return true;
+	*reason = KT_REASON_ACL_POINTER;
+	return !question->has_cert_now && who_of_free_names(access, question, out);
+}
+
 enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_question *question,
 			    enum kt_reason *reason)
 {
@@ -294,17 +336,20 @@ enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_
 	*reason = KT_REASON_NONE;
 	if (question->topic == NULL)
 		return deny(reason, KT_REASON_ACL_TOPIC);
-	if (question->session != NULL)
-		who_of_session(access, question->session, &who);
-	else if (question->has_cert_now || !who_of_names(access, question, &who))
-		return deny(reason, KT_REASON_ACL_POINTER);
+	if (!is_somebody(access, question, &who, reason))
+		return KT_RIGHT_DENY;
 	if (question->action == KT_ACL_DO_UNSUBSCRIBE && who.kind != WHO_OTHER)
 		return KT_RIGHT_ALLOW; /* nobody gains by it */
 	if (question->action == KT_ACL_DO_WRITE && who.is_late &&
 	    (who.kind == WHO_AGENT || who.kind == WHO_CLAIM))
 		return deny(reason, KT_REASON_ACL_WILL);
 	right = right_of(access, &who, question);
-	if (right == KT_RIGHT_DENY)
-		*reason = KT_REASON_ACL_TOPIC;
+	if (right != KT_RIGHT_DENY)
+		return right;
+	*reason = KT_REASON_ACL_TOPIC;
+	if (is_only_observed(access, &who)) {
+		who.kind = WHO_OTHER;
+		right = right_of(access, &who, question);
+	}
 	return right;
 }

@@ -84,8 +84,8 @@ static void hex_of(const struct kt_fingerprint *fp, char out[static 65])
 		out[0] = '\0';
 }
 
-static void refuse_client(struct kt_core *core, const struct kt_connect *connect,
-			  const struct kt_admission *admission)
+static void tell_of_client(struct kt_core *core, enum kt_event event, enum kt_reason reason,
+			   const struct kt_connect *connect, const struct kt_admission *admission)
 {
 	char fp[65];
 	const struct kt_field fields[] = {
@@ -94,10 +94,19 @@ static void refuse_client(struct kt_core *core, const struct kt_connect *connect
 		{"address", connect->address},
 		{"device", admission->device == NULL ? NULL : admission->device->id.s},
 		{"fp", connect->cert.len == 0 ? NULL : fp}};
+	const size_t count = sizeof(fields) / sizeof(fields[0]);
 
 	hex_of(&admission->fp, fp);
-	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, admission->reason, fields,
-			sizeof(fields) / sizeof(fields[0]));
+	if (event == KT_EVENT_CLIENT_WOULD_REFUSE)
+		kt_core_would_refuse(core, event, reason, fields, count);
+	else
+		kt_core_refused(core, event, reason, fields, count);
+}
+
+static void refuse_client(struct kt_core *core, const struct kt_connect *connect,
+			  const struct kt_admission *admission)
+{
+	tell_of_client(core, KT_EVENT_CLIENT_REFUSED, admission->reason, connect, admission);
 	if (admission->credential != NULL || admission->left_behind != NULL)
 		kt_clone_on_refused(core, admission);
 }
@@ -133,6 +142,8 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	    KT_ERR_OK)
 		return false;
 	session->kind = admission->kind;
+	session->deferred = admission->answer == KT_ANSWER_DEFER;
+	session->fp = admission->fp;
 	session->role = admission->role;
 	session->operator_entry = admission->operator_entry;
 	if (admission->operator_entry != NULL)
@@ -188,7 +199,7 @@ static void connect_again(struct kt_core *core, const struct kt_connect *connect
 			  struct kt_connect_answer *out)
 {
 	const struct kt_session *session = kt_sessions_find(core->sessions, connect->client);
-	bool is_deferred = session != NULL && !session->gone && session->kind == KT_SESSION_OTHER;
+	bool is_deferred = session != NULL && !session->gone && session->deferred;
 
 	out->answer = is_deferred ? KT_ANSWER_DEFER : KT_ANSWER_ACCEPT;
 }
@@ -219,6 +230,9 @@ void kt_core_connect(struct kt_core *core, struct kt_now now, const struct kt_co
 		refuse_client(core, connect, &admission);
 		return;
 	}
+	if (admission.would != KT_REASON_NONE)
+		tell_of_client(core, KT_EVENT_CLIENT_WOULD_REFUSE, admission.would, connect,
+			       &admission);
 	if (admission.answer == KT_ANSWER_DEFER)
 		return;
 	memcpy(out->username, admission.username, sizeof(out->username));
@@ -255,6 +269,8 @@ enum kt_right kt_core_acl(struct kt_core *core, struct kt_now now, const struct 
 	right = kt_access_acl(&access, &question, &reason);
 	if (right == KT_RIGHT_DENY)
 		kt_core_refused(core, KT_EVENT_ACCESS_DENIED, reason, fields, 2);
+	else if (reason != KT_REASON_NONE)
+		kt_core_would_refuse(core, KT_EVENT_ACCESS_WOULD_DENY, reason, fields, 2);
 	return right;
 }
 

@@ -106,6 +106,13 @@ static void end_sessions(struct kt_core *core, const struct kt_device *device,
 	}
 }
 
+/* Only while observing others can have a device's names. */
+static void evict_observed(struct kt_core *core, const struct kt_device *device)
+{
+	if (core->config->enforce == KT_ENFORCE_OBSERVE)
+		kt_core_evict(core, device);
+}
+
 struct kt_outcome kt_device_revoke(struct kt_core *core, const struct kt_device *device,
 				   const char *actor, const struct kt_revoke_order *order)
 {
@@ -118,6 +125,7 @@ struct kt_outcome kt_device_revoke(struct kt_core *core, const struct kt_device 
 		return outcome;
 	tell(core, KT_EVENT_DEVICE_REVOKED, device, actor, &outcome);
 	end_sessions(core, device, order, &outcome);
+	evict_observed(core, device);
 	return outcome;
 }
 
@@ -132,6 +140,7 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 		return outcome;
 	tell(core, KT_EVENT_DEVICE_DELETED, device, actor, &outcome);
 	end_sessions(core, device, &at_once, &outcome);
+	evict_observed(core, device);
 	return outcome;
 }
 

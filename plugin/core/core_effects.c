@@ -13,10 +13,10 @@ enum { FIELDS_MAX = 12 };
 #define HOUR_US INT64_C(3600000000)
 #define DAY_US	(24 * HOUR_US)
 
-static void count(struct kt_core *core, enum kt_reason reason)
+static void count(uint64_t counts[static KT_REASON_COUNT], enum kt_reason reason)
 {
 	if (reason < KT_REASON_COUNT)
-		core->refusals[reason]++;
+		counts[reason]++;
 }
 
 /* --- records --- */
@@ -215,9 +215,13 @@ static bool is_name_of(const char *client_id, const struct kt_device *device)
 
 void kt_core_evict(struct kt_core *core, const struct kt_device *device)
 {
+	const bool is_put_out =
+		device->state == KT_DEVICE_REVOKED || device->state == KT_DEVICE_DELETED;
 	struct kt_session *session;
 	size_t cursor = 0;
 
+	if (core->config->enforce == KT_ENFORCE_OBSERVE && !is_put_out)
+		return;
 	while ((session = kt_sessions_next(core->sessions, &cursor)) != NULL) {
 		if (session->device != NULL)
 			continue;
@@ -292,9 +296,28 @@ void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason r
 	struct kt_field all[FIELDS_MAX];
 	size_t count_all = 0;
 
-	count(core, reason);
+	count(core->refusals, reason);
 	all[count_all++] = (struct kt_field){"reason", kt_reason_name(reason)};
 	for (size_t i = 0; i < field_count && count_all < FIELDS_MAX; i++)
 		all[count_all++] = fields[i];
 	(void)kt_log_event(core->ports.log, event, all, count_all);
+}
+
+void kt_core_would_refuse(struct kt_core *core, enum kt_event event, enum kt_reason reason,
+			  const struct kt_field *fields, size_t field_count)
+{
+	struct kt_field all[FIELDS_MAX];
+	size_t count_all = 0;
+
+	count(core->would_refuse, reason);
+	all[count_all++] = (struct kt_field){"reason", kt_reason_name(reason)};
+	for (size_t i = 0; i < field_count && count_all < FIELDS_MAX; i++)
+		all[count_all++] = fields[i];
+	kt_core_fact(core, event, NULL, all, count_all, 0);
+}
+
+bool kt_core_is_observed(const struct kt_core *core, const struct kt_session *session)
+{
+	return core->config->enforce == KT_ENFORCE_OBSERVE &&
+	       (session->kind == KT_SESSION_DEVICE || session->kind == KT_SESSION_OTHER);
 }

@@ -17,7 +17,7 @@ struct kt_outbox;
 struct kt_claims;
 struct kt_crl;
 
-enum { KT_GAUGE_COUNT = 15 };
+enum { KT_GAUGE_COUNT = 16 };
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;
@@ -45,6 +45,7 @@ struct kt_core {
 	bool reloading;
 	bool clock_jumped; /* finite certificates pause until clock.confirm */
 	uint64_t refusals[KT_REASON_COUNT];
+	uint64_t would_refuse[KT_REASON_COUNT]; /* what enforce = on would have refused */
 	struct kt_sweep sessions_sweep;
 	struct kt_sweep devices_sweep;
 	int64_t gauges_at_ms;
@@ -92,9 +93,18 @@ void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_dev
 void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason reason,
 		     const struct kt_field *fields, size_t field_count);
 
+/* The same of what enforce = on would refuse: counted apart, and an event, too. */
+void kt_core_would_refuse(struct kt_core *core, enum kt_event event, enum kt_reason reason,
+			  const struct kt_field *fields, size_t field_count);
+/* Does the site's own client in @session stay whatever our rules for such clients say? */
+bool kt_core_is_observed(const struct kt_core *core, const struct kt_session *session);
+
 /* The seq that an effect of @device's present state must wait for. */
 uint64_t kt_core_seq_of(const struct kt_device *device);
-/* Ends live sessions that others let in under a name which is @device's now. */
+/*
+ * Ends live sessions that others let in under a name which is @device's now. While observing they
+ * stay, but for those of a device that was put out.
+ */
 void kt_core_evict(struct kt_core *core, const struct kt_device *device);
 /* The clock against the ledger, where certificates have an end: sets clock_jumped. */
 void kt_core_watch_clock(struct kt_core *core);
@@ -142,6 +152,23 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 /* @key_id NULL: without a registered key. *device: the new one. */
 struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const char *group,
 				   const struct kt_key_id *key_id, const char *actor);
+/* import.c: a certificate of another CA as @device's generation 0. */
+struct kt_import {
+	const char *device;
+	const char *group; /* "" for none */
+	struct kt_bytes certificate;
+	bool is_check; /* say what would be done, do nothing */
+};
+struct kt_imported {
+	struct kt_fingerprint fp;
+	struct kt_key_id key_id;
+	enum kt_alg alg; /* NONE: its key cannot sign messages, so its agent needs a ticket */
+	int64_t not_after_s;
+	bool is_known;	 /* it was the device's already: nothing was done */
+	const char *why; /* of a refusal, a sentence; static, NULL: the reason's own */
+};
+struct kt_outcome kt_device_import(struct kt_core *core, const struct kt_import *import,
+				   const char *actor, struct kt_imported *out);
 struct kt_outcome kt_clock_confirm(struct kt_core *core, const char *actor);
 /* core_operator.c: EXISTS: the ledger or the configuration has the name. */
 struct kt_new_operator {

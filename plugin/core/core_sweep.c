@@ -57,7 +57,7 @@ static enum kt_reason end_of(const struct kt_core *core, const struct kt_session
 
 	if (session->kick_at_tick == 1)
 		return session->kick_reason; /* a kick that found no room in the plan */
-	if (is_expired(core, session))
+	if (is_expired(core, session) && !kt_core_is_observed(core, session))
 		return KT_REASON_CERT_DATES;
 	switch (session->kind) {
 	case KT_SESSION_AGENT:
@@ -90,6 +90,18 @@ static void order_if_due(struct kt_core *core, struct kt_session *session, struc
 	kt_rotation_send_rotate(core, session);
 }
 
+static void tell_of_end(struct kt_core *core, struct kt_session *session)
+{
+	const struct kt_field fields[] = {
+		{"client", session->client_id},
+		{"device", session->device == NULL ? NULL : session->device->id.s}};
+
+	if (session->end_told || !is_expired(core, session) || !kt_core_is_observed(core, session))
+		return;
+	session->end_told = true;
+	kt_core_would_refuse(core, KT_EVENT_CLIENT_WOULD_REFUSE, KT_REASON_CERT_DATES, fields, 2);
+}
+
 static void visit(struct kt_core *core, struct kt_session *session, struct budget *budget)
 {
 	enum kt_reason reason = end_of(core, session);
@@ -97,6 +109,7 @@ static void visit(struct kt_core *core, struct kt_session *session, struct budge
 	if (session->has_challenge)
 		kt_challenge_expire(core, session);
 	kt_rotation_repeat(core, session);
+	tell_of_end(core, session);
 	if (reason == KT_REASON_NONE && session->kick_at_tick == 0 && !session->kicked) {
 		order_if_due(core, session, budget);
 		if (budget->challenges > 0 && kt_challenge_if_due(core, session))
@@ -138,7 +151,7 @@ static const char *const gauge_names[KT_GAUGE_COUNT] = {
 	"devices",	  "devices/active", "devices/revoked", "devices/quarantined",
 	"devices/frozen", "rotations/open", "tickets/open",    "sessions",
 	"refusals",	  "ledger/seq",	    "devices/adopted", "reconciling",
-	"crl/number",	  "crl/entries",    "crl/next_update",
+	"crl/number",	  "crl/entries",    "crl/next_update", "would_refuse",
 };
 
 void kt_core_publish_gauges(struct kt_core *core)
@@ -146,13 +159,16 @@ void kt_core_publish_gauges(struct kt_core *core)
 	const struct kt_registry_counts counts = kt_registry_counts(core->registry);
 	struct kt_crl_status crl;
 	uint64_t refusals = 0;
+	uint64_t would_refuse = 0;
 
 	if (core->now.mono_ms < core->gauges_at_ms)
 		return;
 	core->gauges_at_ms = core->now.mono_ms + GAUGES_MS;
 	kt_crl_status(core, &crl);
-	for (size_t i = 0; i < KT_REASON_COUNT; i++)
+	for (size_t i = 0; i < KT_REASON_COUNT; i++) {
 		refusals += core->refusals[i];
+		would_refuse += core->would_refuse[i];
+	}
 	{
 		const uint64_t now[KT_GAUGE_COUNT] = {counts.devices,
 						      counts.active,
@@ -168,7 +184,8 @@ void kt_core_publish_gauges(struct kt_core *core)
 						      kt_registry_restore_seq(core->registry) != 0,
 						      crl.head.number,
 						      crl.head.entry_count,
-						      (uint64_t)crl.head.next_update_s};
+						      (uint64_t)crl.head.next_update_s,
+						      would_refuse};
 
 		for (size_t i = 0; i < KT_GAUGE_COUNT; i++) {
 			char topic[KT_TOPIC_MAX];

@@ -45,7 +45,9 @@ struct kt_session {
 	enum kt_session_kind kind;
 	char client_id[KT_CLIENT_ID_MAX];
 	char address[KT_ADDRESS_MAX];
-	bool gone; /* DISCONNECT seen, erased at the next tick */
+	bool gone;		  /* DISCONNECT seen, erased at the next tick */
+	bool deferred;		  /* others have let it in: they are asked again at a SIGHUP */
+	struct kt_fingerprint fp; /* of the certificate shown; zero without one */
 	int64_t started_ms;
 	/* AGENT, TRIAL, DEVICE */
 	const struct kt_device *device; /* borrowed from the registry */
@@ -53,6 +55,7 @@ struct kt_session {
 	uint8_t *cert_der; /* owned; AGENT, TRIAL and CLAIM: whose key signs */
 	size_t cert_der_len;
 	int64_t not_after_s;	/* ends with its certificate */
+	bool end_told;		/* while observing it does not: said once */
 	int64_t drain_until_ms; /* DEVICE on a superseded credential; 0: not draining */
 	/* OPERATOR, OTHER with a user role */
 	enum kt_role role; /* as given at the door; kt_session_role says what it is worth */

@@ -20,6 +20,8 @@ kt_ctl_command_run kt_ctl_confirm_clock;
 kt_ctl_command_run kt_ctl_reconcile;
 kt_ctl_command_run kt_ctl_revoke;
 kt_ctl_command_run kt_ctl_delete_device;
+/* import_command.c */
+kt_ctl_command_run kt_ctl_import;
 /* operator_command.c */
 kt_ctl_command_run kt_ctl_operator;
 /* Behind "sha256:", if that is there. */

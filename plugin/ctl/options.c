@@ -33,6 +33,9 @@ static const struct kt_ctl_command commands[] = {
 	 "", kt_ctl_create_ticket,
 	 BIT(GROUP) | BIT(PATTERN) | BIT(VALID_FOR) | BIT(BROKER) | BIT(RAW), KT_CTL_TAKES_DEVICES,
 	 0, 1},
+	{"import", "FILE|DIRECTORY...", "register the certificates of an existing fleet",
+	 "imported", kt_ctl_import, BIT(GROUP) | BIT(ID_FROM) | BIT(CHECK), KT_CTL_TAKES_WORDS, 1,
+	 KT_CTL_IMPORT_MAX},
 	{"list", "", "all devices", "", kt_ctl_list, BIT(STATE), KT_CTL_TAKES_NOTHING, 0, 0},
 	{"show", "DEVICE", "all about one device", "", kt_ctl_show, 0, KT_CTL_TAKES_DEVICES, 1, 1},
 	{"pending", "", "keys that wait for approval", "", kt_ctl_pending, 0, KT_CTL_TAKES_NOTHING,
@@ -385,6 +388,11 @@ static enum kt_err check_operator(const struct parse *parse)
 	return wrong(parse, "usage: keyturnctl operator %s", args->command->operands);
 }
 
+static bool is_id_source(const char *word)
+{
+	return strcmp(word, "cn") == 0 || strcmp(word, "filename") == 0 || strcmp(word, "san") == 0;
+}
+
 static enum kt_err check_local_sense(const struct parse *parse)
 {
 	const struct kt_ctl_args *args = parse->args;
@@ -396,6 +404,9 @@ static enum kt_err check_local_sense(const struct parse *parse)
 		return wrong(parse, "usage: keyturnctl %s %s", command->name, command->operands);
 	if (command->run == kt_ctl_operator)
 		return check_operator(parse);
+	if (kt_ctl_has(args, KT_CTL_ID_FROM) && !is_id_source(args->values[KT_CTL_ID_FROM]))
+		return wrong(parse, "--id-from %s: not cn, filename or san",
+			     args->values[KT_CTL_ID_FROM]);
 	if (is_audit && args->operand_count > 1 && kt_ctl_has(args, KT_CTL_LEDGER_DIR))
 		return wrong(parse, "audit verify: a directory or --ledger-dir, not both");
 	if (command->run == kt_ctl_restore && args->operand_count == 0 &&

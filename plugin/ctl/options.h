@@ -22,7 +22,8 @@ enum {
 	KT_CTL_TIMEOUT_MS = 10000,
 	KT_CTL_WAIT_MS = 75000, /* for the outcome of a challenge: its 60 s, and some */
 	KT_CTL_BATCH_MAX = 100, /* devices of a command that the plugin takes one by one */
-	KT_CTL_ROTATE_MAX = 1000
+	KT_CTL_ROTATE_MAX = 1000,
+	KT_CTL_IMPORT_MAX = 1000 /* files and directories on one command line */
 };
 
 /* X(CODE, "name", "ARGUMENT" or NULL, "help") */
@@ -44,6 +45,9 @@ enum {
 	X(VALID_FOR, "valid-for", "TIME", "how long a ticket is good: 12h, 7d (default 7d)")       \
 	X(BROKER, "broker", "HOST:PORT", "where the new hub shall connect to")                     \
 	X(RAW, "raw", NULL, "print the ticket and nothing else")                                   \
+	X(ID_FROM, "id-from", "SOURCE",                                                            \
+	  "where the device id of a certificate stands: cn, filename or san (default cn)")         \
+	X(CHECK, "check", NULL, "say what would be imported, do nothing")                          \
 	X(STATE, "state", "STATE",                                                                 \
 	  "only new, active, revoked, deleted, quarantined, frozen or adopted devices")            \
 	X(NOTE, "note", "TEXT", "why, for the ledger")                                             \

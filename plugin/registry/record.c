@@ -93,7 +93,9 @@ static unsigned optional_fields(enum kt_record_kind kind)
 	if (kind == KT_RECORD_RESTORE_DEVICE)
 		optional |= KT_F_OP | KT_F_GENERATION;
 	if (kind == KT_RECORD_RESTORE_CREDENTIAL)
-		optional |= KT_F_OP;
+		optional |= KT_F_OP | KT_F_GENERATION;
+	if (kind == KT_RECORD_IMPORT)
+		optional |= KT_F_ALG;
 	return optional;
 }
 

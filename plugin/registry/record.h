@@ -21,11 +21,11 @@ enum kt_record_field {
 	KT_F_DEVICE = 1 << 0,
 	KT_F_OP = 1 << 1, /* optional in restore.* */
 	KT_F_NONCE = 1 << 2,
-	KT_F_ALG = 1 << 3,
+	KT_F_ALG = 1 << 3, /* optional in device.create and credential.import */
 	KT_F_DEADLINE = 1 << 4,
 	KT_F_FP = 1 << 5,
 	KT_F_KEY_ID = 1 << 6,	  /* optional in device.create */
-	KT_F_GENERATION = 1 << 7, /* optional in restore.device */
+	KT_F_GENERATION = 1 << 7, /* optional in restore.*: none is 0 */
 	KT_F_NOT_AFTER = 1 << 8,
 	KT_F_DER = 1 << 9,
 	KT_F_TICKET = 1 << 10, /* SHA-256 of a ticket's secret; optional in issue */
@@ -99,6 +99,10 @@ enum kt_record_field {
 	X(ADOPT, "credential.adopt",                                                               \
 	  KT_F_DEVICE | KT_F_FP | KT_F_KEY_ID | KT_F_GENERATION | KT_F_NOT_AFTER,                  \
 	  "while reconciling: a newer certificate of ours is current, with Keyturn topics only")   \
+	X(IMPORT, "credential.import",                                                             \
+	  KT_F_DEVICE | KT_F_GROUP | KT_F_ALG | KT_F_FP | KT_F_KEY_ID | KT_F_NOT_AFTER,            \
+	  "a certificate of another CA is current, as generation 0; without alg its key cannot "   \
+	  "sign messages")                                                                         \
 	X(RECONCILE_END, "reconcile.end", KT_F_NOTE, "an operator ends reconciling")               \
 	X(OPERATOR_ADD, "operator.add", KT_F_NAME | KT_F_FP | KT_F_ROLE | KT_F_NOTE,               \
 	  "who shows this certificate of this name is an operator")                                \

@@ -397,20 +397,23 @@ static void apply_restore_device(struct change *c)
 static struct kt_credential_row *add_known(struct change *c, enum kt_credential_status status)
 {
 	const struct kt_record *rec = c->rec;
-	struct kt_credential_row *row = kt_row_add_credential(
-		c->r, &(struct kt_credential){
-			      .fp = rec->fp,
-			      .key_id = rec->key_id,
-			      .device = &c->row->d,
-			      .generation = rec->generation,
-			      .status = status,
-			      .not_after_s = rec->not_after_s,
-			      .op = rec->kind == KT_RECORD_ADOPT ? 0 : rec->op,
-			      .changed_seq = rec->seq,
-		      });
+	struct kt_credential known = {
+		.fp = rec->fp,
+		.key_id = rec->key_id,
+		.device = &c->row->d,
+		.status = status,
+		.not_after_s = rec->not_after_s,
+		.changed_seq = rec->seq,
+	};
+	struct kt_credential_row *row;
 
+	if (rec->kind != KT_RECORD_IMPORT)
+		known.generation = rec->generation;
+	if (rec->kind == KT_RECORD_RESTORE_CREDENTIAL)
+		known.op = rec->op;
+	row = kt_row_add_credential(c->r, &known);
 	kt_row_mark_credential(c->r, row);
-	raise_generation(&c->row->d.generation, rec->generation);
+	raise_generation(&c->row->d.generation, known.generation);
 	return row;
 }
 
@@ -471,6 +474,27 @@ static void apply_adopt(struct change *c)
 	d->proven_generation = c->rec->generation;
 }
 
+/* What is known of a tombstone stays: its counters, so that no op and no generation comes again. */
+static void apply_import(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+	struct kt_credential_row *row = kt_row_credential(c->r, &c->rec->fp);
+
+	if (d->state == KT_DEVICE_DELETED) {
+		d->created_us = c->rec->time_us;
+		memset(d->group, 0, sizeof(d->group));
+	}
+	set_group(c);
+	if (row == NULL)
+		row = add_known(c, KT_CREDENTIAL_CURRENT);
+	else
+		set_status(c, &row->c, KT_CREDENTIAL_CURRENT);
+	d->current = &row->c;
+	d->state = KT_DEVICE_ACTIVE;
+	d->wipe = false;
+	d->committed_us = c->rec->time_us;
+}
+
 static void apply_reconcile_end(struct change *c)
 {
 	c->r->restore_seq = 0;
@@ -514,6 +538,7 @@ static const struct effect {
 	[KT_RECORD_RESTORE_CREDENTIAL] = {apply_restore_credential, false},
 	[KT_RECORD_TICKET_VOID] = {apply_ticket_void, false},
 	[KT_RECORD_ADOPT] = {apply_adopt, true},
+	[KT_RECORD_IMPORT] = {apply_import, true},
 	[KT_RECORD_RECONCILE_END] = {apply_reconcile_end, false},
 	[KT_RECORD_OPERATOR_ADD] = {apply_operator_add, false},
 	[KT_RECORD_OPERATOR_REMOVE] = {apply_operator_remove, false},

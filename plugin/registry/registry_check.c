@@ -65,6 +65,11 @@
  *  adopt        | or NEW or ACTIVE; generation higher than | closed; old current SUPERSEDED by the
  *               | every proven one; key not denied and     | next op; this one CURRENT, ACTIVE,
  *               | free, fingerprint unknown, or both LOST  | adopted
+ * credential.   | not reconciling; id unknown (ignoring    | device made if need be; CURRENT as
+ *  import       | case), a tombstone, or NEW, IDLE and     | generation 0, ACTIVE
+ *               | without a registered key; key not denied |
+ *               | and free, fingerprint unknown, or both   |
+ *               | LOST                                     |
  * reconcile.end | reconciling                              | not reconciling
  * operator.add  | name unknown (ignoring case), or the very| there, with this certificate and role
  *               | same, removed                            |
@@ -77,6 +82,9 @@
  *
  * Lost end: generation and proven generation jump over all that the lost records can have given the
  * device. An operator's word of now is worth more than what its old hub may still show.
+ *
+ * An import is an operator's word alone. While reconciling, what it names may have been superseded
+ * in the lost records: then it is not taken.
  *
  * What a restore brings back takes rights away or gives none: a certificate that was in force in
  * the lost records is LOST until its hub shows it. Then its generation speaks, signed by our CA.
@@ -299,8 +307,10 @@ static bool may_become(const struct kt_credential_row *row, enum kt_credential_s
 static bool is_same(const struct kt_credential_row *row, const struct kt_record *rec,
 		    const struct kt_device *d)
 {
+	const uint32_t generation = rec->kind == KT_RECORD_IMPORT ? 0 : rec->generation;
+
 	return row->c.device == d && kt_key_id_eq(&row->c.key_id, &rec->key_id) &&
-	       row->c.generation == rec->generation;
+	       row->c.generation == generation;
 }
 
 static bool check_restore_credential(const struct kt_registry *r, const struct kt_record *rec,
@@ -333,6 +343,26 @@ static bool check_adopt(const struct kt_registry *r, const struct kt_record *rec
 		      : d->state != KT_DEVICE_NEW && d->state != KT_DEVICE_ACTIVE)
 		return false;
 	if (rec->generation <= (d != NULL ? d->proven_generation : 0))
+		return false;
+	if (row != NULL)
+		return row->c.status == KT_CREDENTIAL_LOST && is_same(row, rec, d);
+	return is_key_free(r, &rec->key_id, d);
+}
+
+static bool may_import(const struct kt_device *d)
+{
+	return d->state == KT_DEVICE_DELETED ||
+	       (d->state == KT_DEVICE_NEW && d->phase == KT_SERVER_IDLE && !d->has_registered_key);
+}
+
+static bool check_import(const struct kt_registry *r, const struct kt_record *rec,
+			 const struct kt_device *d)
+{
+	const struct kt_credential_row *row = kt_row_credential(r, &rec->fp);
+
+	if (r->restore_seq != 0 || kt_registry_is_key_denied(r, &rec->key_id))
+		return false;
+	if (d == NULL ? !is_id_free(r, rec->device.s) : !may_import(d))
 		return false;
 	if (row != NULL)
 		return row->c.status == KT_CREDENTIAL_LOST && is_same(row, rec, d);
@@ -396,6 +426,7 @@ static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 	[KT_RECORD_RESTORE_CREDENTIAL] = check_restore_credential,
 	[KT_RECORD_TICKET_VOID] = check_ticket_void,
 	[KT_RECORD_ADOPT] = check_adopt,
+	[KT_RECORD_IMPORT] = check_import,
 	[KT_RECORD_RECONCILE_END] = check_reconciling,
 	[KT_RECORD_OPERATOR_ADD] = check_operator_add,
 	[KT_RECORD_OPERATOR_REMOVE] = check_operator_remove,

@@ -1,5 +1,6 @@
 #include "fake_crypto.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,15 @@ static void read_rest(const char *rest, struct kt_cert *out)
 			out->serial[4 - i] = (uint8_t)(generation >> (8 * i));
 	}
 	out->is_ca = strstr(rest, "ca") != NULL;
+	if (strstr(rest, "es256") != NULL)
+		out->key.alg = KT_ALG_ES256;
+	if (strstr(rest, "server") != NULL)
+		out->eku = KT_EKU_SERVER;
+	if (strstr(rest, "client") != NULL)
+		out->eku |= KT_EKU_CLIENT;
+	rest = strstr(rest, "cn=");
+	if (rest != NULL)
+		(void)snprintf(out->common_name, sizeof(out->common_name), "%s", rest + 3);
 }
 
 enum kt_err __wrap_kt_cert_decode(const uint8_t *der, size_t len, struct kt_cert *out)

@@ -26,6 +26,7 @@ struct played {
 	unsigned refused_count;
 	char refused_fields[512];
 	size_t claims;
+	struct kt_imported imported;
 };
 
 struct fixture {

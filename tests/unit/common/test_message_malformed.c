@@ -184,7 +184,7 @@ static const struct damage damages[] = {
 	{"deadline", "\"-1\"", KT_REASON_JSON_FIELD},
 	{"deadline", "\"18446744073709551616\"", KT_REASON_JSON_FIELD},
 	{"deadline", "1", KT_REASON_JSON_FIELD},
-	{"generation", "\"0\"", KT_REASON_JSON_FIELD},
+	{"generation", "\"00\"", KT_REASON_JSON_FIELD},
 	{"generation", "\"07\"", KT_REASON_JSON_FIELD},
 	{"generation", "\"4294967296\"", KT_REASON_JSON_FIELD},
 	{"generation", "7", KT_REASON_JSON_FIELD},

@@ -674,7 +674,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 39);
+	assert_int_equal(count, 41);
 	assert_null(name);
 	assert_null(help);
 }

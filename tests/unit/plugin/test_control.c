@@ -77,6 +77,52 @@ static void devices_are_created_and_approved(void **state)
 	assert_string_equal(f->played.calls, "approve(hub-9,ab,g,op:alice) ");
 }
 
+static void a_certificate_is_imported_in_pem_or_base64(void **state)
+{
+	struct fixture *f = *state;
+	f->played.imported = (struct kt_imported){.alg = KT_ALG_ES256, .not_after_s = 1700000160};
+	f->played.imported.fp.b[31] = 0xcd;
+	f->played.imported.key_id.b[31] = 0xab;
+	assert_string_equal(
+		ask_one(f, "importCertificate", "\"device\":\"hub-9\",\"certificate\":\"YWJj\""),
+		"{\"responses\":[{\"command\":\"importCertificate\",\"data\":{\"device\":\"hub-9\","
+		"\"fp\":\"00000000000000000000000000000000000000000000000000000000000000cd\","
+		"\"keyId\":\"" KEY "\",\"canRotate\":true,\"known\":false,"
+		"\"notAfter\":\"2023-11-14T22:16:00.000000Z\"}}]}");
+	assert_string_equal(f->played.calls, "import(hub-9,,abc,0,op:alice) ");
+	f->played.imported.alg = KT_ALG_NONE;
+	f->played.imported.is_known = true;
+	f->played.imported.not_after_s = KT_CERT_NO_END;
+	(void)ask_one(f, "importCertificate",
+		      "\"device\":\"hub-9\",\"group\":\"g\",\"check\":true,\"certificate\":"
+		      "\"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END CERTIFICATE-----\\n\"");
+	assert_string_equal(f->played.calls, "import(hub-9,g,abc,1,op:alice) ");
+	assert_non_null(strstr(f->played.answer, "\"canRotate\":false,\"known\":true}"));
+}
+
+static void what_is_no_certificate_is_not_imported(void **state)
+{
+	static const char *const bad[] = {
+		"\"certificate\":\"\"", "\"certificate\":\"a b\"",
+		"\"certificate\":\"-----BEGIN CERTIFICATE-----\"",
+		"\"certificate\":\"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END "
+		"CERTIFICATE-----\\n"
+		"-----BEGIN CERTIFICATE-----\\nYWJj\\n-----END CERTIFICATE-----\\n\""};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char members[256];
+		(void)snprintf(members, sizeof(members), "\"device\":\"hub-9\",%s", bad[i]);
+		(void)ask_one(f, "importCertificate", members);
+		assert_string_equal(f->played.calls, "");
+		assert_non_null(strstr(f->played.answer, "\"error\":\"cert.syntax\""));
+	}
+	f->played.imported.why = "the certificate has ended";
+	f->played.outcome = (struct kt_outcome){.reason = KT_REASON_CERT_USE};
+	(void)ask_one(f, "importCertificate", "\"device\":\"hub-9\",\"certificate\":\"YWJj\"");
+	assert_non_null(strstr(f->played.answer, "\"error\":\"cert.use\",\"detail\":\"the "
+						 "certificate has ended\""));
+}
+
 static void a_ticket_comes_back_once_and_in_the_answer_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -329,9 +375,16 @@ static void status_tells_what_the_plugin_is_worth(void **state)
 	const char *answer = ask_one(f, "status", "");
 	assert_non_null(strstr(answer, "\"version\":\"" KT_VERSION "\""));
 	assert_non_null(strstr(answer, "\"durableSeq\":\"3\",\"ledgerOk\":false"));
-	assert_non_null(strstr(answer, "\"clockJumped\":false,\"reconciling\":false,"));
+	assert_non_null(
+		strstr(answer, "\"clockJumped\":false,\"enforce\":\"on\",\"reconciling\":false,"));
 	assert_non_null(strstr(answer, "\"counts\":{\"devices\":3,\"active\":3,"));
-	assert_non_null(strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"}"));
+	assert_non_null(
+		strstr(answer, "\"refusals\":{\"cert.unknown\":\"12\"},\"wouldRefuse\":{}"));
+	f->config.enforce = KT_ENFORCE_OBSERVE;
+	f->core.would_refuse[KT_REASON_CERT_FOREIGN] = 3;
+	answer = ask_one(f, "status", "");
+	assert_non_null(strstr(answer, "\"enforce\":\"observe\""));
+	assert_non_null(strstr(answer, "\"wouldRefuse\":{\"cert.foreign\":\"3\"}"));
 }
 
 static void status_tells_of_the_revocation_list_where_there_is_one(void **state)
@@ -431,6 +484,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_FLEET(each_plain_command_calls_its_action_with_its_fields),
 		WITH_FLEET(devices_are_created_and_approved),
+		WITH_FLEET(a_certificate_is_imported_in_pem_or_base64),
+		WITH_FLEET(what_is_no_certificate_is_not_imported),
 		WITH_FLEET(a_ticket_comes_back_once_and_in_the_answer_alone),
 		WITH_FLEET(a_refused_ticket_is_not_in_the_answer),
 		WITH_FLEET(rotate_names_one_device_and_answers_its_op),

@@ -213,6 +213,7 @@ static const struct {
 } own_options[] = {
 	{"create-device", " group key-id "},
 	{"create-ticket", " group pattern valid-for broker raw "},
+	{"import", " group id-from check "},
 	{"list", " state "},
 	{"show", ""},
 	{"pending", ""},

@@ -125,6 +125,26 @@ static void load_gives_back_what_was_written(void **state)
 	kt_registry_free(r);
 }
 
+static void an_imported_certificate_survives_as_generation_0(void **state)
+{
+	const struct place *place = *state;
+	struct kt_index *index = NULL;
+	struct kt_registry *r = registry_begun();
+
+	take_kind(r, KT_RECORD_IMPORT, "hub-1", 1);
+	take_kind(r, KT_RECORD_IMPORT, "hub-2", 2);
+	take_rotated(r, "hub-2", 3);
+	assert_int_equal(kt_registry_find_device(r, "hub-1")->current->generation, 0);
+	assert_int_equal(kt_registry_find_device(r, "hub-2")->current->generation, 1);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
+	write_registry(index, r);
+	kt_index_close(index);
+	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
+	loads_as(index, r);
+	kt_index_close(index);
+	kt_registry_free(r);
+}
+
 static void every_record_of_a_story_can_be_written_alone(void **state)
 {
 	const struct place *place = *state;
@@ -431,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_fresh_index_is_empty_and_private),
 		T(load_gives_back_what_was_written),
+		T(an_imported_certificate_survives_as_generation_0),
 		T(every_record_of_a_story_can_be_written_alone),
 		T(batches_of_one_row_are_written_in_order),
 		T(a_loaded_registry_has_nothing_to_write),

@@ -170,7 +170,10 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	BAD(rec.reason = KT_REASON_COUNT);
 	good = full_record(KT_RECORD_RESTORE_CREDENTIAL, r);
 	BAD(rec.status = KT_CREDENTIAL_LOST + 1);
-	BAD(rec.generation = 0);
+	good = full_record(KT_RECORD_IMPORT, r);
+	BAD(rec.device.s[0] = '\0');
+	BAD(rec.alg = (enum kt_alg)7);
+	BAD(rec.not_after_s = -1);
 	good = full_record(KT_RECORD_ADOPT, r);
 	BAD(rec.generation = 0);
 	good = full_record(KT_RECORD_LEDGER_BEGIN, r);
@@ -195,6 +198,14 @@ static void leaves_out_optional_members(void **state)
 					   "\",\"key_id\":\"" PREV
 					   "\",\"generation\":\"2\",\"not_after\":\"9\","
 					   "\"status\":\"lost\"}",
+		HEAD("restore.credential") ",\"device\":\"a\",\"fp\":\"" PREV
+					   "\",\"key_id\":\"" PREV
+					   "\",\"not_after\":\"9\",\"status\":\"lost\"}",
+		HEAD("credential.import") ",\"device\":\"a\",\"fp\":\"" PREV "\",\"key_id\":\"" PREV
+					  "\",\"not_after\":\"9\"}",
+		HEAD("credential.import") ",\"device\":\"a\",\"group\":\"g\",\"alg\":\"ES256\","
+					  "\"fp\":\"" PREV "\",\"key_id\":\"" PREV
+					  "\",\"not_after\":\"9\"}",
 		HEAD("reconcile.end") "}",
 	};
 

@@ -234,7 +234,8 @@ static struct kt_record random_record(const struct kt_registry *r, uint64_t *x)
 		ticket_of(next_random(x) % 40, rec.ticket_sha256);
 	rec.status = (enum kt_credential_status)(next_random(x) % (KT_CREDENTIAL_LOST + 1));
 	rec.frozen = next_random(x) % 4 == 0;
-	if ((kind == KT_RECORD_RESTORE_CREDENTIAL || kind == KT_RECORD_ADOPT) &&
+	if ((kind == KT_RECORD_RESTORE_CREDENTIAL || kind == KT_RECORD_ADOPT ||
+	     kind == KT_RECORD_IMPORT) &&
 	    next_random(x) % 2 == 0)
 		name_a_known_one(&rec, r, x);
 	if (kind == KT_RECORD_TICKET_VOID)

@@ -595,6 +595,60 @@ static void registry_time_is_the_newest_or_the_confirmed_one(void **state)
 	assert_true(kt_registry_time_us(r) == TIME_0 + 4000000);
 }
 
+static void an_import_makes_an_active_device_of_generation_0(void **state)
+{
+	struct kt_registry *r = *state;
+	struct kt_record rec = record_for(r, KT_RECORD_IMPORT, DEV, 1);
+
+	memcpy(rec.group, "old", sizeof("old"));
+	rec.generation = 7; /* not a member of its */
+	take(r, &rec);
+	assert_int_equal(dev(r)->state, KT_DEVICE_ACTIVE);
+	assert_string_equal(dev(r)->group, "old");
+	assert_ptr_equal(dev(r)->current, cred(r, 1));
+	assert_int_equal(cred(r, 1)->generation, 0);
+	assert_int_equal(cred(r, 1)->status, KT_CREDENTIAL_CURRENT);
+	assert_true(cred(r, 1)->op == 0 && dev(r)->op == 0);
+	assert_true(dev(r)->generation == 0 && dev(r)->proven_generation == 0);
+	assert_true(dev(r)->committed_us == rec.time_us && dev(r)->created_us == rec.time_us);
+	take_rotated(r, DEV, 2);
+	assert_int_equal(cred(r, 1)->status, KT_CREDENTIAL_SUPERSEDED);
+	assert_int_equal(dev(r)->current->generation, 1);
+}
+
+static void refuses_an_import_of_what_is_known_or_for_who_has_one(void **state)
+{
+	struct kt_registry *r = *state;
+	struct kt_record rec;
+
+	take_kind(r, KT_RECORD_IMPORT, DEV, 1);
+	refuses(r, KT_RECORD_IMPORT, DEV, 1);
+	refuses(r, KT_RECORD_IMPORT, DEV, 2);
+	refuses(r, KT_RECORD_IMPORT, "HUB-1", 2);
+	refuses(r, KT_RECORD_IMPORT, "hub-2", 1);
+	rec = record_for(r, KT_RECORD_IMPORT, "hub-2", 2);
+	rec.key_id = key_of(1);
+	refuses_record(r, &rec);
+	take_kind(r, KT_RECORD_DENY, NULL, 3);
+	refuses(r, KT_RECORD_IMPORT, "hub-2", 3);
+	take_kind(r, KT_RECORD_TICKET_CREATE, "hub-4", 4);
+	rec = record_for(r, KT_RECORD_ISSUE, "hub-4", 4);
+	rec.has_ticket = true;
+	take(r, &rec);
+	refuses(r, KT_RECORD_IMPORT, "hub-4", 5); /* an enrolment is under way */
+	take_kind(r, KT_RECORD_APPROVE, "hub-5", 6);
+	refuses(r, KT_RECORD_IMPORT, "hub-5", 7); /* it waits for its registered key */
+	take_kind(r, KT_RECORD_REVOKE, DEV, 0);
+	refuses(r, KT_RECORD_IMPORT, DEV, 8);
+	take_kind(r, KT_RECORD_DELETE, DEV, 0);
+	take_kind(r, KT_RECORD_IMPORT, DEV, 9);
+	assert_int_equal(dev(r)->state, KT_DEVICE_ACTIVE);
+	take_kind(r, KT_RECORD_RESTORE, NULL, 0);
+	refuses(r, KT_RECORD_IMPORT, "hub-9", 10);
+	take_kind(r, KT_RECORD_RECONCILE_END, NULL, 0);
+	take_kind(r, KT_RECORD_IMPORT, "hub-9", 10);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -622,6 +676,8 @@ int main(void)
 		T(a_revoked_device_recovers_by_enrolment),
 		T(a_tombstone_knows_its_keys_and_can_come_back),
 		T(refuses_what_names_an_unknown_device),
+		T(an_import_makes_an_active_device_of_generation_0),
+		T(refuses_an_import_of_what_is_known_or_for_who_has_one),
 		T(registry_time_is_the_newest_or_the_confirmed_one),
 	};
 

@@ -261,6 +261,28 @@ static void reads_the_sites_topics_again(void **state)
 	kt_setup_free(setup);
 }
 
+/* The whole fleet would be denied every topic: the start refuses it, and so does a reload. */
+static void leaves_an_observed_fleet_to_nobody_by_no_reload(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_setup *setup = NULL;
+	struct kt_site_acl acl;
+	char why[512];
+
+	add_line(f, "enforce = observe");
+	assert_int_equal(start(f, &setup, why), KT_ERR_DENIED);
+	add_line(f, "other_acl = allow");
+	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
+	f->conf[strlen(f->conf) - strlen("other_acl = allow\n")] = '\0';
+	write_file(f, "keyturn.conf", f->conf, 0600);
+	f->log[0] = '\0';
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_DENIED);
+	assert_int_equal(acl.rule_count, 0);
+	assert_non_null(strstr(f->log, "event=config.refused err=denied"));
+	assert_non_null(strstr(f->log, "enforce = observe with other_acl = defer"));
+	kt_setup_free(setup);
+}
+
 static void warns_of_a_deadline_that_a_dead_link_would_miss(void **state)
 {
 	struct fixture *f = *state;
@@ -594,6 +616,7 @@ int main(void)
 		TEST(warns_of_a_broker_configuration_that_it_cannot_read),
 		TEST(warns_that_nobody_decides_about_other_clients),
 		TEST(reads_the_sites_topics_again),
+		TEST(leaves_an_observed_fleet_to_nobody_by_no_reload),
 		TEST(warns_of_a_deadline_that_a_dead_link_would_miss),
 		TEST(refuses_a_broker_that_opens_another_door),
 		TEST(refuses_an_unknown_option),
