@@ -54,7 +54,7 @@ def out(name, reason, cert=None):
 def fields_of(command, role):
     """Nothing that hurts: whoever may is refused for another reason, or it is done."""
     nobody = dict(device="nobody")
-    return {"createDevice": dict(device="of-" + role), "createTicket": nobody, "getDevice": nobody, "rotate": nobody, "cancel": nobody,
+    return {"createDevice": dict(device="of-" + role), "importCertificate": dict(device="nobody", certificate="none"), "createTicket": nobody, "getDevice": nobody, "rotate": nobody, "cancel": nobody,
             "approve": dict(keyId=os.urandom(32).hex(), device="of-" + role), "deny": dict(keyId=os.urandom(32).hex()),
             "challenge": nobody, "quarantine": nobody, "release": nobody, "revoke": nobody, "deleteDevice": nobody,
             "addOperator": dict(name="unix", fp="ab" * 32, role="admin"), "removeOperator": dict(name="nobody")}.get(command, {})
@@ -69,7 +69,7 @@ for name, role in ROLES.items():
     out(name, "cert.unknown", "carol")  # the name alone is not enough
 LOOK = {"listDevices", "getDevice", "listPending", "status", "listOperators"}
 MAY = {"viewer": LOOK, "rotator": LOOK | {"rotate", "cancel", "challenge"},
-       "enroller": LOOK | {"createDevice", "createTicket", "approve", "deny"}, "revoker": LOOK | {"revoke", "quarantine"}}
+       "enroller": LOOK | {"createDevice", "createTicket", "approve", "deny", "importCertificate"}, "revoker": LOOK | {"revoke", "quarantine"}}
 EVERY = set().union(*MAY.values()) | {"release", "deleteDevice", "confirmClock", "endReconcile", "addOperator", "removeOperator"}
 MAY["admin"] = EVERY
 hub = scene.new_hub("hub-1")

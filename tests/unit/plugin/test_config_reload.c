@@ -152,7 +152,7 @@ static const char *const values[] = {"/other/file", "41s",     "8d",
 				     "auto",	    "other",   "report",
 				     "quarantine",  "observe", "disconnect",
 				     "0",	    "host:1",  "unix:/run/x.sock admin",
-				     "read x"};
+				     "read x",	    "cn"};
 
 static bool other_text(size_t index, const char *name, char out[static 2048])
 {

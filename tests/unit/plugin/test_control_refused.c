@@ -261,7 +261,7 @@ static const struct {
 	{"challenge", "ra"},	 {"quarantine", "ka"},	     {"release", "a"},
 	{"confirmClock", "a"},	 {"endReconcile", "a"},	     {"revoke", "ka"},
 	{"deleteDevice", "a"},	 {"status", "vreka"},	     {"addOperator", "a"},
-	{"removeOperator", "a"}, {"listOperators", "vreka"},
+	{"removeOperator", "a"}, {"listOperators", "vreka"}, {"importCertificate", "ea"},
 };
 
 static const char *who_may(const char *command)
