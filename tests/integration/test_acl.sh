@@ -3,6 +3,7 @@
 # subscription, wildcard, shared subscription, last will and retained message. Once where the broker behind us
 # would deny nearly all else, once where it would allow everything.
 
+# shellcheck disable=SC2016 # $CONTROL is a topic
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/integration/scene.sh
