@@ -100,13 +100,12 @@ class Drive:
                 "--root", self.scene.root, "--at-a-time", str(self.args.at_a_time)] + source
         self.fleet = Fleet(self.args.program, self.args.hubs, args, self.scene.tmp + "/fleet.log")
 
-    def is_live(self, status):
-        return status["live"] == self.args.hubs and status["links"] == self.args.hubs and \
-            status["generations"] == {str(self.generation): self.args.hubs}
+    def is_settled(self, status):
+        return status["settled"] == self.args.hubs and status["generations"] == {str(self.generation): self.args.hubs}
 
-    def wait_live(self, name):
-        status = self.fleet.wait(self.is_live, self.patience)
-        self.scene.check(name, self.is_live(status), f"{status}\n    {self.counts()}")
+    def wait_settled(self, name):
+        status = self.fleet.wait(self.is_settled, self.patience)
+        self.scene.check(name, self.is_settled(status), f"{status}\n    {self.counts()}")
 
     def counts(self):
         return self.fleet.report()["counts"]
@@ -116,7 +115,7 @@ class Drive:
     def connect(self):
         self.start(["--identities", self.scene.tmp + "/identities"])
         phase = Phase(self)
-        self.wait_live("every hub is in session with the credential that it has")
+        self.wait_settled("every hub is in session with the credential that it has")
         self.cpu["connect"] = phase.end(self.args.hubs)
         self.memory["broker_live_kib"] = rss_kib(self.args.broker_pid)
         self.memory["fleet_live_kib"] = self.fleet.rss_kib()
@@ -126,7 +125,7 @@ class Drive:
         self.memory["broker_start_kib"] = rss_kib(self.args.broker_pid)
         self.start(["--tickets", tickets, "--claim-port", str(self.scene.claim_port)])
         phase = Phase(self)
-        self.wait_live("every hub has enrolled by its ticket and is in session")
+        self.wait_settled("every hub has enrolled by its ticket and is in session")
         self.cpu["enrol"] = phase.end(self.args.hubs)
         self.memory["broker_live_kib"] = rss_kib(self.args.broker_pid)
         self.memory["fleet_live_kib"] = self.fleet.rss_kib()
@@ -136,7 +135,7 @@ class Drive:
         phase = Phase(self)
         time.sleep(self.args.seconds)
         self.cpu["hold"] = phase.end(self.args.hubs)
-        self.wait_live(f"every hub is so after {self.args.seconds} seconds")
+        self.wait_settled(f"every hub is so after {self.args.seconds} seconds")
         answered = self.answered()
         phase = Phase(self)
         self.batches([{"command": "challenge", "device": device} for device in self.devices])
@@ -154,7 +153,7 @@ class Drive:
         phase = Phase(self)
         refused = self.order_rotation()
         self.scene.equal("no order of a rotation is refused", refused, 0)
-        self.wait_live("every hub has rolled over, and is in session with the new credential alone")
+        self.wait_settled("every hub has rolled over, and is in session with the new credential alone")
         self.cpu["rotation"] = phase.end(self.args.hubs)
 
     # --- what must be so at the end
@@ -183,7 +182,7 @@ class Drive:
         self.scene.equal("no alarms", {k: v for k, v in alarms.items() if v}, {})
 
     def check_hubs(self, report):
-        hubs = {d["device"] for d in report["devices"] if d["health"] == "in_session" and d["generation"] == self.generation}
+        hubs = {d["device"] for d in report["devices"] if d["settled"] and d["generation"] == self.generation}
         lost = [device for device in self.devices if device not in hubs]
         self.scene.check("no hub is lost: each says itself that it is in session with the newest generation", not lost,
                          f"{len(lost)}: {lost[:5]}")

@@ -44,7 +44,7 @@ struct fleet_hub {
 		uint64_t op;
 		uint64_t active_dir;
 		enum kt_agent_step step;
-		bool was_in_session;
+		bool had_session;
 		int64_t began_us; /* its enrolment, or the op in hand */
 		bool is_enrolment;
 	} seen;
@@ -62,14 +62,19 @@ static void span(struct fleet_hub *hub, enum fleet_span what, int64_t from_us)
 	fleet_stats_span(hub->world->net.stats, what, from_us, fleet_now_us());
 }
 
+/* The first one; a later one begins while another link has the session. */
 static void look_at_session(struct fleet_hub *hub)
 {
 	struct kt_agent_status status;
 
+	if (hub->seen.had_session)
+		return;
 	kt_agent_status(hub->agent, &status);
-	if (status.health == KT_HEALTH_IN_SESSION && !hub->seen.was_in_session)
+	if (status.health != KT_HEALTH_IN_SESSION)
+		return;
+	hub->seen.had_session = true;
+	if (hub->links[KT_LINK_TRIAL].state == FLEET_LINK_DOWN)
 		span(hub, FLEET_SPAN_SESSION, hub->links[KT_LINK_AGENT].started_us);
-	hub->seen.was_in_session = status.health == KT_HEALTH_IN_SESSION;
 }
 
 /* What the last call has moved. */
@@ -437,8 +442,10 @@ void fleet_hub_status(const struct fleet_hub *hub, struct fleet_hub_status *out)
 	*out = (struct fleet_hub_status){0};
 	kt_agent_status(hub->agent, &status);
 	out->health = status.health;
+	out->is_settled = status.health == KT_HEALTH_IN_SESSION &&
+			  hub->links[KT_LINK_AGENT].state == FLEET_LINK_UP &&
+			  hub->links[KT_LINK_TRIAL].state == FLEET_LINK_DOWN &&
+			  hub->links[KT_LINK_CLAIM].state == FLEET_LINK_DOWN;
 	out->generation = status.record->active.generation;
 	out->device = status.record->device.s;
-	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
-		out->links_up += hub->links[i].state == FLEET_LINK_UP;
 }

@@ -38,7 +38,7 @@ bool fleet_hub_is_down(const struct fleet_hub *hub);
 struct fleet_hub_status {
 	enum kt_agent_health health;
 	uint32_t generation; /* of the active credential; 0: none */
-	unsigned links_up;
+	bool is_settled;     /* in session, over :agent alone, with nothing half done */
 	const char *device;
 };
 void fleet_hub_status(const struct fleet_hub *hub, struct fleet_hub_status *out);

@@ -12,7 +12,7 @@
 
 enum fleet_span {
 	FLEET_SPAN_CONNECT, /* connect(2) to CONNACK */
-	FLEET_SPAN_SESSION, /* connect(2) of :agent to `welcome` */
+	FLEET_SPAN_SESSION, /* connect(2) of the first :agent to `welcome` */
 	FLEET_SPAN_ENROL,   /* the hub's start to `committed` */
 	FLEET_SPAN_COMMIT,  /* `rotate` came to `committed` came */
 	FLEET_SPAN_PROMOTE, /* `rotate` came to `noted` of its `promoted` came */

@@ -292,25 +292,23 @@ static void count_generation(struct generations *generations, uint32_t number)
 	generations->hubs[i]++;
 }
 
-/* `live`: in session, with nothing half done. `generations`: of the live ones. */
+/* `generations`: of the settled ones. */
 static void say_status(const struct fleet *fleet)
 {
 	struct generations generations = {0};
-	unsigned long links = 0;
-	uint32_t live = 0;
+	uint32_t settled = 0;
 
 	for (uint32_t i = 0; i < fleet->options.count; i++) {
 		struct fleet_hub_status status;
 
 		fleet_hub_status(fleet->hubs[i], &status);
-		links += status.links_up;
-		if (status.health != KT_HEALTH_IN_SESSION)
+		if (!status.is_settled)
 			continue;
-		live++;
+		settled++;
 		count_generation(&generations, status.generation);
 	}
-	printf("{\"hubs\":%" PRIu32 ",\"live\":%" PRIu32 ",\"links\":%lu,\"generations\":{",
-	       fleet->options.count, live, links);
+	printf("{\"hubs\":%" PRIu32 ",\"settled\":%" PRIu32 ",\"generations\":{",
+	       fleet->options.count, settled);
 	for (size_t i = 0; i < generations.count; i++)
 		printf("%s\"%" PRIu32 "\":%" PRIu32, i > 0 ? "," : "", generations.number[i],
 		       generations.hubs[i]);
@@ -323,9 +321,10 @@ static void say_devices(const struct fleet *fleet)
 		struct fleet_hub_status status;
 
 		fleet_hub_status(fleet->hubs[i], &status);
-		printf("%s{\"device\":\"%s\",\"health\":\"%s\",\"generation\":%" PRIu32 "}",
+		printf("%s{\"device\":\"%s\",\"health\":\"%s\",\"settled\":%s,\"generation\":"
+		       "%" PRIu32 "}",
 		       i > 0 ? "," : "", status.device, kt_agent_health_name(status.health),
-		       status.generation);
+		       status.is_settled ? "true" : "false", status.generation);
 	}
 }
 

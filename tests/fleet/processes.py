@@ -84,10 +84,10 @@ class Fleet:
                 raise RuntimeError("keyturn-fleet does not get ready")
 
     def status(self):
-        """Sums; `generations`: how many live hubs have which."""
-        total = {"hubs": 0, "live": 0, "links": 0, "generations": {}}
+        """Sums; `generations`: how many settled hubs have which."""
+        total = {"hubs": 0, "settled": 0, "generations": {}}
         for answer in [process.ask("status") for process in self.processes]:
-            for name in ("hubs", "live", "links"):
+            for name in ("hubs", "settled"):
                 total[name] += answer[name]
             for number, count in answer["generations"].items():
                 total["generations"][number] = total["generations"].get(number, 0) + count
