@@ -6,7 +6,7 @@
 # hold: N hubs (200) that have enrolled long ago connect, stay for S seconds (5), and answer a challenge each.
 # rotate: they connect, an operator orders a rotation of all of them, and they roll over. enrol: they enrol by
 # ticket. As many processes of keyturn-fleet as the limit of descriptors asks for, and one for each processor if
-# there are enough hubs; each makes at most N connects at a time (--at-a-time, 32). Ends with "N passed, N
+# there are enough hubs; each makes at most N connects at a time (--at-a-time, 8). Ends with "N passed, N
 # failed": a check counts hubs, alarms and refusals, never milliseconds. With --json stdout has two lines, the
 # document and the counts. KT_KEEP=1 leaves logs and ledger there.
 set -u
@@ -15,7 +15,7 @@ set -u
 # shellcheck source=tests/integration/scene.sh
 . "$(dirname "$0")/integration/scene.sh"
 
-HUBS=200 SCENARIO=hold SECONDS_HELD=5 AT_A_TIME=32 JSON=0
+HUBS=200 SCENARIO=hold SECONDS_HELD=5 AT_A_TIME=8 JSON=0
 
 usage() {
 	sed -n '2,12s/^# \{0,1\}//p' "$0" >&2

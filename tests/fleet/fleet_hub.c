@@ -77,6 +77,18 @@ static void look_at_session(struct fleet_hub *hub)
 		span(hub, FLEET_SPAN_SESSION, hub->links[KT_LINK_AGENT].started_us);
 }
 
+/* In session, over :agent alone, with nothing half done. */
+static bool is_settled(const struct fleet_hub *hub)
+{
+	struct kt_agent_status status;
+
+	kt_agent_status(hub->agent, &status);
+	return status.health == KT_HEALTH_IN_SESSION &&
+	       hub->links[KT_LINK_AGENT].state == FLEET_LINK_UP &&
+	       hub->links[KT_LINK_TRIAL].state == FLEET_LINK_DOWN &&
+	       hub->links[KT_LINK_CLAIM].state == FLEET_LINK_DOWN;
+}
+
 /* What the last call has moved. */
 static void look(struct fleet_hub *hub)
 {
@@ -174,8 +186,9 @@ static void on_line(void *ctx, enum kt_log_level level, const char *line)
 
 /* --- events --- */
 
-static void plan_tick(struct fleet_hub *hub)
+static void plan(struct fleet_hub *hub)
 {
+	fleet_link_urgency(&hub->links[KT_LINK_AGENT], !is_settled(hub));
 	fleet_timer_set(hub->world->net.loop, &hub->timer, kt_agent_next_tick_ms(hub->agent));
 }
 
@@ -226,7 +239,7 @@ static void on_task(void *ctx)
 		kt_agent_hooks_done(hub->agent, now(), true);
 		look(hub);
 	}
-	plan_tick(hub);
+	plan(hub);
 }
 
 static void on_timer(void *ctx)
@@ -237,7 +250,7 @@ static void on_timer(void *ctx)
 		return;
 	kt_agent_tick(hub->agent, now());
 	look(hub);
-	plan_tick(hub);
+	plan(hub);
 }
 
 /* --- ports --- */
@@ -414,7 +427,7 @@ enum kt_err fleet_hub_start(struct fleet_hub *hub)
 	hub->seen.began_us = fleet_now_us();
 	kt_agent_start(hub->agent, now());
 	look(hub);
-	plan_tick(hub);
+	plan(hub);
 	return KT_ERR_OK;
 }
 
@@ -442,10 +455,7 @@ void fleet_hub_status(const struct fleet_hub *hub, struct fleet_hub_status *out)
 	*out = (struct fleet_hub_status){0};
 	kt_agent_status(hub->agent, &status);
 	out->health = status.health;
-	out->is_settled = status.health == KT_HEALTH_IN_SESSION &&
-			  hub->links[KT_LINK_AGENT].state == FLEET_LINK_UP &&
-			  hub->links[KT_LINK_TRIAL].state == FLEET_LINK_DOWN &&
-			  hub->links[KT_LINK_CLAIM].state == FLEET_LINK_DOWN;
+	out->is_settled = is_settled(hub);
 	out->generation = status.record->active.generation;
 	out->device = status.record->device.s;
 }

@@ -8,10 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_A_TURN = 256, IDLE_MAX_MS = 60000 };
+enum { URGENT_A_TURN = 64, OTHERS_A_TURN = 2, IDLE_MAX_MS = 60000 };
 
 struct fleet_loop {
-	int epoll_fd;
+	int urgent_fd;
+	int other_fd;
+	int any_fd;		   /* watches the other two */
 	struct fleet_timer **heap; /* from 1 */
 	size_t timer_count;
 	size_t timer_room;
@@ -47,14 +49,33 @@ void *fleet_alloc(void *old, size_t count, size_t size)
 	return p;
 }
 
+static int new_epoll(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0)
+		fleet_fail("epoll", strerror(errno));
+	return fd;
+}
+
+static void control(int epoll_fd, int what, int fd, uint32_t events, void *ptr)
+{
+	struct epoll_event event = {.events = events, .data = {.ptr = ptr}};
+
+	if (epoll_ctl(epoll_fd, what, fd, &event) != 0)
+		fleet_fail("epoll", strerror(errno));
+}
+
 struct fleet_loop *fleet_loop_new(void)
 {
 	struct fleet_loop *loop = fleet_alloc(NULL, 1, sizeof(*loop));
 
 	loop->last = &loop->first;
-	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (loop->epoll_fd < 0)
-		fleet_fail("epoll", strerror(errno));
+	loop->urgent_fd = new_epoll();
+	loop->other_fd = new_epoll();
+	loop->any_fd = new_epoll();
+	control(loop->any_fd, EPOLL_CTL_ADD, loop->urgent_fd, EPOLLIN, NULL);
+	control(loop->any_fd, EPOLL_CTL_ADD, loop->other_fd, EPOLLIN, NULL);
 	return loop;
 }
 
@@ -62,19 +83,18 @@ void fleet_loop_free(struct fleet_loop *loop)
 {
 	if (loop == NULL)
 		return;
-	(void)close(loop->epoll_fd);
+	(void)close(loop->urgent_fd);
+	(void)close(loop->other_fd);
+	(void)close(loop->any_fd);
 	free((void *)loop->heap);
 	free(loop);
 }
 
 /* --- descriptors --- */
 
-static void control(struct fleet_loop *loop, int what, struct fleet_watch *watch)
+static int epoll_of(const struct fleet_loop *loop, const struct fleet_watch *watch)
 {
-	struct epoll_event event = {.events = watch->events, .data = {.ptr = watch}};
-
-	if (epoll_ctl(loop->epoll_fd, what, watch->fd, &event) != 0)
-		fleet_fail("epoll", strerror(errno));
+	return watch->is_urgent ? loop->urgent_fd : loop->other_fd;
 }
 
 void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, uint32_t events)
@@ -82,7 +102,17 @@ void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, 
 	watch->fd = fd;
 	watch->events = events;
 	watch->is_on = true;
-	control(loop, EPOLL_CTL_ADD, watch);
+	watch->is_urgent = true;
+	control(loop->urgent_fd, EPOLL_CTL_ADD, fd, events, watch);
+}
+
+void fleet_watch_urgency(struct fleet_loop *loop, struct fleet_watch *watch, bool is_urgent)
+{
+	if (!watch->is_on || watch->is_urgent == is_urgent)
+		return;
+	control(epoll_of(loop, watch), EPOLL_CTL_DEL, watch->fd, 0, NULL);
+	watch->is_urgent = is_urgent;
+	control(epoll_of(loop, watch), EPOLL_CTL_ADD, watch->fd, watch->events, watch);
 }
 
 void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint32_t events)
@@ -90,13 +120,13 @@ void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint
 	if (!watch->is_on || watch->events == events)
 		return;
 	watch->events = events;
-	control(loop, EPOLL_CTL_MOD, watch);
+	control(epoll_of(loop, watch), EPOLL_CTL_MOD, watch->fd, events, watch);
 }
 
 void fleet_watch_off(struct fleet_loop *loop, struct fleet_watch *watch, bool is_closed)
 {
 	if (watch->is_on && !is_closed)
-		control(loop, EPOLL_CTL_DEL, watch);
+		control(epoll_of(loop, watch), EPOLL_CTL_DEL, watch->fd, 0, NULL);
 	watch->is_on = false;
 }
 
@@ -209,19 +239,33 @@ static int wait_ms(const struct fleet_loop *loop)
 	return left < IDLE_MAX_MS ? (int)left : IDLE_MAX_MS;
 }
 
-void fleet_loop_turn(struct fleet_loop *loop)
+static void wait_for(int epoll_fd, int timeout_ms)
 {
-	struct epoll_event events[EVENTS_A_TURN];
-	int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, wait_ms(loop));
+	struct epoll_event event;
 
-	if (count < 0 && errno != EINTR)
+	if (epoll_wait(epoll_fd, &event, 1, timeout_ms) < 0 && errno != EINTR)
 		fleet_fail("epoll", strerror(errno));
+}
+
+static void run_watches(int epoll_fd, int max)
+{
+	struct epoll_event events[URGENT_A_TURN];
+	int count = epoll_wait(epoll_fd, events, max, 0);
+
 	for (int i = 0; i < count; i++) {
 		struct fleet_watch *watch = events[i].data.ptr;
 
 		if (watch->is_on)
 			watch->ready(watch->ctx, events[i].events);
 	}
+}
+
+void fleet_loop_turn(struct fleet_loop *loop)
+{
+	wait_for(loop->any_fd, wait_ms(loop));
+	run_watches(loop->urgent_fd, URGENT_A_TURN);
+	run_tasks(loop);
+	run_watches(loop->other_fd, OTHERS_A_TURN);
 	run_tasks(loop);
 	run_timers(loop);
 }

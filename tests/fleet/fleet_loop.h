@@ -1,5 +1,9 @@
 /*
- * fleet_loop - one epoll for all descriptors of a process, timers, and work for the end of a turn.
+ * fleet_loop - all descriptors of a process, timers, and work for the end of a turn.
+ *
+ * Urgent descriptors go first: what is begun (a handshake, a rotation) is finished before something
+ * new begins. Else a thousand hubs that are told something at once would all time out together,
+ * because they share one processor, which real hubs do not.
  *
  * Watches, timers and tasks lie in what owns them, are zeroed but for their function and its ctx,
  * and outlive the turn in which they are taken out. One thread. Out of memory ends the process, as
@@ -21,6 +25,7 @@ struct fleet_watch { /* a descriptor */
 	int fd;
 	uint32_t events;
 	bool is_on;
+	bool is_urgent;
 };
 
 struct fleet_timer {
@@ -42,7 +47,9 @@ struct fleet_task { /* runs once, after the events of this turn */
 struct fleet_loop *fleet_loop_new(void);
 void fleet_loop_free(struct fleet_loop *loop);
 
+/* Urgent, until something else is said. */
 void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, uint32_t events);
+void fleet_watch_urgency(struct fleet_loop *loop, struct fleet_watch *watch, bool is_urgent);
 /* Does nothing where these are what it waits for. */
 void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint32_t events);
 /* @is_closed: the descriptor is gone, and its number may be another's already. */

@@ -148,7 +148,7 @@ static void read_options(struct options *options, int argc, char **argv)
 	};
 	int name = 0;
 
-	*options = (struct options){.at_a_time = 32};
+	*options = (struct options){.at_a_time = 8};
 	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1)
 		take_option(options, name, optarg);
 	if (optind != argc || options->address == NULL || options->trust_domain == NULL ||
