@@ -9,13 +9,12 @@ import json
 import subprocess
 import time
 
-from figures import lines_of, rotations_of, spread, with_rate
-from processes import Fleet, cpu_s, rss_kib
+from figures import lines_of, rotations_of, with_rate
+from processes import Fleet, cpu_s, rss_kib, wait
 from scene import Scene
 
 ROTATE_MAX = 1000   # devices that one command may name
 BATCH_MAX = 100     # commands of one message
-GROUP = 250         # addresses: the plugin remembers so many claim lanes
 ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.failed", "rotation.closed", "session.contended",
           "promote.overdue", "challenge.missed", "registry.behind", "enroll.conflict")
 
@@ -52,28 +51,30 @@ class Drive:
     def __init__(self, args):
         self.args, self.scene = args, Scene()
         self.devices = [f"bench-{i}" for i in range(args.hubs)]
-        self.patience = 60 + args.hubs // 5  # seconds; a machine that is busy otherwise gets there, too
+        self.patience = 300 + args.hubs  # seconds; a machine that is busy otherwise gets there, too
         self.cpu, self.memory = {}, {"broker_start_kib": rss_kib(args.broker_pid)}
         self.fleet = None
         self.generation = 1
 
     # --- what an operator does
 
-    def batches(self, commands):
-        """All responses' data, or an exception."""
-        data = []
-        for i in range(0, len(commands), BATCH_MAX):
-            responses = self.scene.operator(*commands[i:i + BATCH_MAX])
-            bad = [response for response in responses if "error" in response]
-            if bad:
-                raise RuntimeError(f"{commands[i]}: {bad[0]}")
-            data += [response.get("data", {}) for response in responses]
-        return data
+    def responses(self, commands):
+        """To all of them, in their order."""
+        return [response for i in range(0, len(commands), BATCH_MAX)
+                for response in self.scene.operator(*commands[i:i + BATCH_MAX])]
+
+    def must(self, commands):
+        """The data of all responses, or an exception."""
+        responses = self.responses(commands)
+        bad = [response for response in responses if "error" in response]
+        if bad:
+            raise RuntimeError(f"{commands[0]}: {bad[0]}")
+        return [response.get("data", {}) for response in responses]
 
     def write_tickets(self):
         path = self.scene.tmp + "/tickets"
-        self.batches([{"command": "createDevice", "device": device} for device in self.devices])
-        tickets = self.batches([{"command": "createTicket", "device": device} for device in self.devices])
+        self.must([{"command": "createDevice", "device": device} for device in self.devices])
+        tickets = self.must([{"command": "createTicket", "device": device} for device in self.devices])
         with open(path, "w") as file:
             file.writelines(ticket["ticket"] + "\n" for ticket in tickets)
         return path
@@ -104,7 +105,7 @@ class Drive:
         return status["settled"] == self.args.hubs and status["generations"] == {str(self.generation): self.args.hubs}
 
     def wait_settled(self, name):
-        status = self.fleet.wait(self.is_settled, self.patience)
+        status = wait(self.fleet.status, self.is_settled, self.patience)
         self.scene.check(name, self.is_settled(status), f"{status}\n    {self.counts()}")
 
     def counts(self):
@@ -136,17 +137,18 @@ class Drive:
         time.sleep(self.args.seconds)
         self.cpu["hold"] = phase.end(self.args.hubs)
         self.wait_settled(f"every hub is so after {self.args.seconds} seconds")
-        answered = self.answered()
-        phase = Phase(self)
-        self.batches([{"command": "challenge", "device": device} for device in self.devices])
-        end = time.monotonic() + self.patience
-        while self.answered() - answered < self.args.hubs and time.monotonic() < end:
-            time.sleep(0.1)
-        self.cpu["challenge"] = phase.end(self.args.hubs)
-        self.scene.equal("every hub has answered a challenge", self.answered() - answered, self.args.hubs)
+        self.challenge()
 
-    def answered(self):
-        return self.events("challenge.answered")
+    def challenge(self):
+        """Of everybody."""
+        before, phase = self.events("challenge.answered"), Phase(self)
+        refused = sum("error" in response for response in
+                      self.responses([{"command": "challenge", "device": device} for device in self.devices]))
+        self.scene.equal("no challenge is refused", refused, 0)
+        answered = wait(lambda: self.events("challenge.answered") - before,
+                        lambda count: count >= self.args.hubs - refused, self.patience)
+        self.cpu["challenge"] = phase.end(self.args.hubs)
+        self.scene.equal("every hub has answered a challenge", answered, self.args.hubs)
 
     def rotate(self):
         self.connect()

@@ -27,6 +27,18 @@ def rss_kib(pid, what="VmRSS"):
     return 0
 
 
+def wait(look, is_done, timeout, quiet=60):
+    """Until is_done(look()); what was seen last. Gives up after timeout, or quiet seconds without any change."""
+    end, last, changed = time.monotonic() + timeout, None, time.monotonic()
+    while True:
+        seen, now = look(), time.monotonic()
+        if seen != last:
+            last, changed = seen, now
+        if is_done(seen) or now > end or now - changed > quiet:
+            return seen
+        time.sleep(0.1)
+
+
 def shares(hubs):
     """How many hubs each process has: (first, count)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -92,18 +104,6 @@ class Fleet:
             for number, count in answer["generations"].items():
                 total["generations"][number] = total["generations"].get(number, 0) + count
         return total
-
-    def wait(self, is_done, timeout, quiet=60):
-        """Until is_done(status); the last status. Gives up after timeout, or quiet seconds without any change."""
-        end, last, changed = time.monotonic() + timeout, None, time.monotonic()
-        while True:
-            status = self.status()
-            now = time.monotonic()
-            if status != last:
-                last, changed = status, now
-            if is_done(status) or now > end or now - changed > quiet:
-                return status
-            time.sleep(0.1)
 
     def report(self):
         """Spans and counts of all, merged; `devices`: of each hub what it says of itself."""
