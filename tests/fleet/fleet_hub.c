@@ -38,6 +38,7 @@ struct fleet_hub {
 	struct fleet_event *first;
 	struct fleet_event **last;
 	bool is_hook_due;
+	bool was_settled; /* at the end of the last call of the agent */
 	struct fleet_task task;
 	struct fleet_timer timer;
 	struct { /* for the figures: how it was when we looked last */
@@ -108,6 +109,7 @@ static void look(struct fleet_hub *hub)
 	hub->seen.active_dir = record->active.dir;
 	hub->seen.step = record->step;
 	look_at_session(hub);
+	hub->was_settled = is_settled(hub);
 }
 
 /* The broker ends the old credential's :agent when the new one is committed. */
@@ -188,7 +190,6 @@ static void on_line(void *ctx, enum kt_log_level level, const char *line)
 
 static void plan(struct fleet_hub *hub)
 {
-	fleet_link_urgency(&hub->links[KT_LINK_AGENT], !is_settled(hub));
 	fleet_timer_set(hub->world->net.loop, &hub->timer, kt_agent_next_tick_ms(hub->agent));
 }
 
@@ -200,7 +201,7 @@ static void on_link_event(void *ctx, const struct kt_link_event *event)
 	item->event = *event;
 	*hub->last = item;
 	hub->last = &item->next;
-	fleet_task_queue(hub->world->net.loop, &hub->task);
+	fleet_task_queue(hub->world->net.loop, &hub->task, !hub->was_settled);
 }
 
 static bool take_event(struct fleet_hub *hub, struct kt_link_event *out)
@@ -290,7 +291,7 @@ static enum kt_err port_hooks(void *ctx, const char *event)
 
 	(void)event;
 	hub->is_hook_due = true;
-	fleet_task_queue(hub->world->net.loop, &hub->task);
+	fleet_task_queue(hub->world->net.loop, &hub->task, !hub->was_settled);
 	return KT_ERR_OK;
 }
 

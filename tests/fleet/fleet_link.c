@@ -305,11 +305,6 @@ enum kt_err fleet_link_send(struct fleet_link *link, const char *text, size_t le
 	return rc == MOSQ_ERR_SUCCESS ? KT_ERR_OK : KT_ERR_CLOSED;
 }
 
-void fleet_link_urgency(struct fleet_link *link, bool is_urgent)
-{
-	fleet_watch_urgency(link->setup.net->loop, &link->watch, is_urgent);
-}
-
 void fleet_link_close(struct fleet_link *link)
 {
 	enum fleet_link_state was = link->state;

@@ -79,7 +79,5 @@ KT_MUST_CHECK enum kt_err fleet_link_open(struct fleet_link *link, const char *c
 /* KT_ERR_CLOSED. */
 KT_MUST_CHECK enum kt_err fleet_link_send(struct fleet_link *link, const char *text, size_t len);
 void fleet_link_close(struct fleet_link *link);
-/* Shall what comes go before what comes for links that are not urgent? So at first. */
-void fleet_link_urgency(struct fleet_link *link, bool is_urgent);
 
 #endif

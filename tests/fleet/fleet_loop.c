@@ -8,17 +8,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { URGENT_A_TURN = 64, OTHERS_A_TURN = 2, IDLE_MAX_MS = 60000 };
+enum { EVENTS_A_TURN = 256, BUDGET_US = 20000, IDLE_MAX_MS = 60000 };
+
+struct queue {
+	struct fleet_task *first;
+	struct fleet_task **last;
+};
 
 struct fleet_loop {
-	int urgent_fd;
-	int other_fd;
-	int any_fd;		   /* watches the other two */
+	int epoll_fd;
 	struct fleet_timer **heap; /* from 1 */
 	size_t timer_count;
 	size_t timer_room;
-	struct fleet_task *first;
-	struct fleet_task **last;
+	struct queue urgent;
+	struct queue other;
 };
 
 int64_t fleet_now_us(void)
@@ -49,33 +52,15 @@ void *fleet_alloc(void *old, size_t count, size_t size)
 	return p;
 }
 
-static int new_epoll(void)
-{
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-
-	if (fd < 0)
-		fleet_fail("epoll", strerror(errno));
-	return fd;
-}
-
-static void control(int epoll_fd, int what, int fd, uint32_t events, void *ptr)
-{
-	struct epoll_event event = {.events = events, .data = {.ptr = ptr}};
-
-	if (epoll_ctl(epoll_fd, what, fd, &event) != 0)
-		fleet_fail("epoll", strerror(errno));
-}
-
 struct fleet_loop *fleet_loop_new(void)
 {
 	struct fleet_loop *loop = fleet_alloc(NULL, 1, sizeof(*loop));
 
-	loop->last = &loop->first;
-	loop->urgent_fd = new_epoll();
-	loop->other_fd = new_epoll();
-	loop->any_fd = new_epoll();
-	control(loop->any_fd, EPOLL_CTL_ADD, loop->urgent_fd, EPOLLIN, NULL);
-	control(loop->any_fd, EPOLL_CTL_ADD, loop->other_fd, EPOLLIN, NULL);
+	loop->urgent.last = &loop->urgent.first;
+	loop->other.last = &loop->other.first;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		fleet_fail("epoll", strerror(errno));
 	return loop;
 }
 
@@ -83,18 +68,19 @@ void fleet_loop_free(struct fleet_loop *loop)
 {
 	if (loop == NULL)
 		return;
-	(void)close(loop->urgent_fd);
-	(void)close(loop->other_fd);
-	(void)close(loop->any_fd);
+	(void)close(loop->epoll_fd);
 	free((void *)loop->heap);
 	free(loop);
 }
 
 /* --- descriptors --- */
 
-static int epoll_of(const struct fleet_loop *loop, const struct fleet_watch *watch)
+static void control(struct fleet_loop *loop, int what, struct fleet_watch *watch)
 {
-	return watch->is_urgent ? loop->urgent_fd : loop->other_fd;
+	struct epoll_event event = {.events = watch->events, .data = {.ptr = watch}};
+
+	if (epoll_ctl(loop->epoll_fd, what, watch->fd, &event) != 0)
+		fleet_fail("epoll", strerror(errno));
 }
 
 void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, uint32_t events)
@@ -102,17 +88,7 @@ void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, 
 	watch->fd = fd;
 	watch->events = events;
 	watch->is_on = true;
-	watch->is_urgent = true;
-	control(loop->urgent_fd, EPOLL_CTL_ADD, fd, events, watch);
-}
-
-void fleet_watch_urgency(struct fleet_loop *loop, struct fleet_watch *watch, bool is_urgent)
-{
-	if (!watch->is_on || watch->is_urgent == is_urgent)
-		return;
-	control(epoll_of(loop, watch), EPOLL_CTL_DEL, watch->fd, 0, NULL);
-	watch->is_urgent = is_urgent;
-	control(epoll_of(loop, watch), EPOLL_CTL_ADD, watch->fd, watch->events, watch);
+	control(loop, EPOLL_CTL_ADD, watch);
 }
 
 void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint32_t events)
@@ -120,13 +96,13 @@ void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint
 	if (!watch->is_on || watch->events == events)
 		return;
 	watch->events = events;
-	control(epoll_of(loop, watch), EPOLL_CTL_MOD, watch->fd, events, watch);
+	control(loop, EPOLL_CTL_MOD, watch);
 }
 
 void fleet_watch_off(struct fleet_loop *loop, struct fleet_watch *watch, bool is_closed)
 {
 	if (watch->is_on && !is_closed)
-		control(epoll_of(loop, watch), EPOLL_CTL_DEL, watch->fd, 0, NULL);
+		control(loop, EPOLL_CTL_DEL, watch);
 	watch->is_on = false;
 }
 
@@ -186,11 +162,14 @@ void fleet_timer_set(struct fleet_loop *loop, struct fleet_timer *timer, int64_t
 	sift(loop, timer, ++loop->timer_count);
 }
 
+/* What does not fit into the turn is first in the next one. */
 static void run_timers(struct fleet_loop *loop)
 {
 	int64_t now_ms = fleet_now_ms();
+	int64_t until_us = fleet_now_us() + BUDGET_US;
 
-	while (loop->timer_count > 0 && loop->heap[1]->at_ms <= now_ms) {
+	while (loop->timer_count > 0 && loop->heap[1]->at_ms <= now_ms &&
+	       fleet_now_us() < until_us) {
 		struct fleet_timer *timer = loop->heap[1];
 
 		remove_timer(loop, timer);
@@ -200,37 +179,49 @@ static void run_timers(struct fleet_loop *loop)
 
 /* --- tasks, and the turn --- */
 
-void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task)
+void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task, bool is_urgent)
 {
+	struct queue *queue = is_urgent ? &loop->urgent : &loop->other;
+
 	if (task->is_queued)
 		return;
 	task->is_queued = true;
 	task->next = NULL;
-	*loop->last = task;
-	loop->last = &task->next;
+	*queue->last = task;
+	queue->last = &task->next;
 }
 
+static bool run_task(struct queue *queue)
+{
+	struct fleet_task *task = queue->first;
+
+	if (task == NULL)
+		return false;
+	queue->first = task->next;
+	if (queue->first == NULL)
+		queue->last = &queue->first;
+	task->is_queued = false;
+	task->run(task->ctx);
+	return true;
+}
+
+/* One that is not urgent where there is no urgent one: what it leads to goes first from then on. */
 static void run_tasks(struct fleet_loop *loop)
 {
-	struct fleet_task *task = loop->first;
+	int64_t until_us = fleet_now_us() + BUDGET_US;
+	bool is_urgent = false;
 
-	/* those that are queued from here on wait for the next turn */
-	loop->first = NULL;
-	loop->last = &loop->first;
-	while (task != NULL) {
-		struct fleet_task *next = task->next;
-
-		task->is_queued = false;
-		task->run(task->ctx);
-		task = next;
-	}
+	while (fleet_now_us() < until_us && run_task(&loop->urgent))
+		is_urgent = true;
+	if (!is_urgent)
+		(void)run_task(&loop->other);
 }
 
 static int wait_ms(const struct fleet_loop *loop)
 {
 	int64_t left = IDLE_MAX_MS;
 
-	if (loop->first != NULL)
+	if (loop->urgent.first != NULL || loop->other.first != NULL)
 		return 0;
 	if (loop->timer_count > 0)
 		left = loop->heap[1]->at_ms - fleet_now_ms();
@@ -239,33 +230,19 @@ static int wait_ms(const struct fleet_loop *loop)
 	return left < IDLE_MAX_MS ? (int)left : IDLE_MAX_MS;
 }
 
-static void wait_for(int epoll_fd, int timeout_ms)
+void fleet_loop_turn(struct fleet_loop *loop)
 {
-	struct epoll_event event;
+	struct epoll_event events[EVENTS_A_TURN];
+	int count = epoll_wait(loop->epoll_fd, events, EVENTS_A_TURN, wait_ms(loop));
 
-	if (epoll_wait(epoll_fd, &event, 1, timeout_ms) < 0 && errno != EINTR)
+	if (count < 0 && errno != EINTR)
 		fleet_fail("epoll", strerror(errno));
-}
-
-static void run_watches(int epoll_fd, int max)
-{
-	struct epoll_event events[URGENT_A_TURN];
-	int count = epoll_wait(epoll_fd, events, max, 0);
-
 	for (int i = 0; i < count; i++) {
 		struct fleet_watch *watch = events[i].data.ptr;
 
 		if (watch->is_on)
 			watch->ready(watch->ctx, events[i].events);
 	}
-}
-
-void fleet_loop_turn(struct fleet_loop *loop)
-{
-	wait_for(loop->any_fd, wait_ms(loop));
-	run_watches(loop->urgent_fd, URGENT_A_TURN);
-	run_tasks(loop);
-	run_watches(loop->other_fd, OTHERS_A_TURN);
 	run_tasks(loop);
 	run_timers(loop);
 }

@@ -1,9 +1,10 @@
 /*
  * fleet_loop - all descriptors of a process, timers, and work for the end of a turn.
  *
- * Urgent descriptors go first: what is begun (a handshake, a rotation) is finished before something
- * new begins. Else a thousand hubs that are told something at once would all time out together,
- * because they share one processor, which real hubs do not.
+ * Descriptors are served at all times; what is then to be calculated are tasks, of which a turn
+ * does as much as fits into some milliseconds. Urgent tasks go first: what is begun (a handshake, a
+ * rotation) is finished before something new begins. Else a thousand hubs that are told something
+ * at once would all time out together, because they share one processor, which real hubs do not.
  *
  * Watches, timers and tasks lie in what owns them, are zeroed but for their function and its ctx,
  * and outlive the turn in which they are taken out. One thread. Out of memory ends the process, as
@@ -25,7 +26,6 @@ struct fleet_watch { /* a descriptor */
 	int fd;
 	uint32_t events;
 	bool is_on;
-	bool is_urgent;
 };
 
 struct fleet_timer {
@@ -36,7 +36,7 @@ struct fleet_timer {
 	size_t place; /* in the heap, from 1; 0: not set */
 };
 
-struct fleet_task { /* runs once, after the events of this turn */
+struct fleet_task { /* runs once, after the descriptors' events of this turn or a later one */
 	void (*run)(void *ctx);
 	void *ctx;
 	/* private */
@@ -47,9 +47,7 @@ struct fleet_task { /* runs once, after the events of this turn */
 struct fleet_loop *fleet_loop_new(void);
 void fleet_loop_free(struct fleet_loop *loop);
 
-/* Urgent, until something else is said. */
 void fleet_watch_on(struct fleet_loop *loop, struct fleet_watch *watch, int fd, uint32_t events);
-void fleet_watch_urgency(struct fleet_loop *loop, struct fleet_watch *watch, bool is_urgent);
 /* Does nothing where these are what it waits for. */
 void fleet_watch_events(struct fleet_loop *loop, struct fleet_watch *watch, uint32_t events);
 /* @is_closed: the descriptor is gone, and its number may be another's already. */
@@ -57,7 +55,8 @@ void fleet_watch_off(struct fleet_loop *loop, struct fleet_watch *watch, bool is
 
 /* INT64_MAX: not at all. */
 void fleet_timer_set(struct fleet_loop *loop, struct fleet_timer *timer, int64_t at_ms);
-void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task);
+/* Stays where it is if it is queued. */
+void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task, bool is_urgent);
 
 /* Waits until something happens, and does what is due. */
 void fleet_loop_turn(struct fleet_loop *loop);
