@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit sim integration model tidy unit-asan integration-asan fuzz crash mutants'
+STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz crash mutants'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fuzz, crash, mutants), or,
+--only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, crash, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of fuzzing per target, the long form of stories that have one, every crash point and every mutant
@@ -256,6 +256,24 @@ stage_integration() {
 	[ -n "$filter" ] || [[ $STAGES != *tidy* ]] || start_tidy
 	[ -n "$filter" ] || [[ $STAGES != *model* ]] || start_model
 	run_stories '' "${names[@]}"
+}
+
+# A hundred hubs that hold, and that rotate. A thousand with --long.
+stage_fleet() {
+	local scenario log=$KT_TMP/fleet code=0 hubs=100
+	matches fleet || return
+	[ "${KT_LONG-}" != 1 ] || hubs=1000
+	need_build dev || return
+	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/fleet/test_figures.py" >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'fleet figures' "$log" "$code"
+	for scenario in enrol hold rotate; do
+		code=0
+		timeout -k 10 3600 bash "$KT_ROOT/tests/fleet.sh" --hubs "$hubs" --scenario "$scenario" --seconds 1 >"$log" 2>&1 ||
+			code=$?
+		grep -v '^ok ' "$log" | sed '$d'
+		add_counts "fleet $scenario" "$log" "$code"
+	done
 }
 
 # A hub's whole life, and what the plugin is told at its worst, with the plugin (in the stock broker) and
