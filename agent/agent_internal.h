@@ -45,7 +45,7 @@ enum {
 	KT_REPEAT_WORK,
 	KT_REPEAT_PROMOTED,
 	KT_REPEAT_FAILED,
-	KT_REPEAT_HELLO, /* after `closed`: is it so still? */
+	KT_REPEAT_HELLO, /* after `closed`, or what led nowhere: is it so still? */
 	KT_REPEAT_COUNT
 };
 
@@ -103,6 +103,8 @@ void kt_agent_repeats_tick(struct kt_agent *agent);
 int64_t kt_agent_repeats_next_ms(const struct kt_agent *agent);
 /* `closed` is no longer the server's last word: a newer op, or ours is open after all. */
 void kt_agent_closed_is_over(struct kt_agent *agent);
+/* The hello is said again, until something comes of it. */
+void kt_agent_ask_again(struct kt_agent *agent);
 /* The link that is ready and holds the active credential; KT_LINK_COUNT: none. */
 enum kt_link kt_agent_active_link(const struct kt_agent *agent);
 

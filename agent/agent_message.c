@@ -258,6 +258,10 @@ static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt
 	case KT_NEXT_COMMITTED:
 		break;
 	}
+	/* a key in hand: `rotate` or `cert` comes, or nothing that was said is of use */
+	if (kt_agent_record(agent)->phase == KT_AGENT_KEY && m->u.welcome.next != KT_NEXT_ROTATE &&
+	    !agent->repeat[KT_REPEAT_WORK].is_due)
+		kt_agent_ask_again(agent);
 }
 
 /*

@@ -270,6 +270,15 @@ static void send_promoted(struct kt_agent *agent)
 		kt_agent_repeat_start(agent, KT_REPEAT_PROMOTED, &promoted);
 }
 
+void kt_agent_ask_again(struct kt_agent *agent)
+{
+	const struct kt_repeat hello = {
+		.type = KT_MESSAGE_HELLO, .link = KT_LINK_AGENT, .op = kt_agent_record(agent)->op};
+
+	if (!agent->repeat[KT_REPEAT_HELLO].is_due)
+		kt_agent_repeat_later(agent, KT_REPEAT_HELLO, &hello);
+}
+
 void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 		   const struct kt_rollover_input *input)
 {
@@ -277,8 +286,6 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	struct kt_rollover_cell cell = kt_rollover(record->phase, event);
 	const struct kt_repeat confirm = {
 		.type = KT_MESSAGE_CONFIRM, .link = input->link, .op = record->op};
-	const struct kt_repeat hello = {
-		.type = KT_MESSAGE_HELLO, .link = KT_LINK_AGENT, .op = record->op};
 
 	switch (cell.action) {
 	case KT_ACT_IGNORE:
@@ -312,8 +319,7 @@ void kt_agent_roll(struct kt_agent *agent, enum kt_rollover_event event,
 	case KT_ACT_OLD_FIRST:
 		agent->old_first = record->active.dir != 0;
 		kt_agent_repeat_stop(agent, KT_REPEAT_WORK);
-		if (!agent->repeat[KT_REPEAT_HELLO].is_due)
-			kt_agent_repeat_later(agent, KT_REPEAT_HELLO, &hello);
+		kt_agent_ask_again(agent);
 		break;
 	case KT_ACT_SEND_PROMOTED:
 		send_promoted(agent);

@@ -364,7 +364,6 @@ struct sim {
 	unsigned per_mille[SIM_FAULT_COUNT]; /* of this run */
 	bool is_calm;			     /* the faults have stopped */
 	bool is_mute;			     /* no refusal reaches a hub: all are silence */
-	bool only_closed;		     /* what a strange welcome says */
 	int64_t help_due_ms;
 	uint64_t fault_number;
 	uint64_t conn_number;

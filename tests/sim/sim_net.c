@@ -411,8 +411,7 @@ static void fill_strange(struct sim *sim, const struct kt_agent_record *record,
 
 	switch ((int)m->type) {
 	case KT_MESSAGE_WELCOME:
-		m->u.welcome.next =
-			sim->only_closed ? KT_NEXT_CLOSED : nexts[sim_below(&sim->chance, 4)];
+		m->u.welcome.next = nexts[sim_below(&sim->chance, 4)];
 		m->u.welcome.op = m->u.welcome.next == KT_NEXT_NONE ? 0 : record->op;
 		if (d != NULL && d->current != NULL) /* another would say that this one is dead */
 			m->u.welcome.fp = d->current->fp;

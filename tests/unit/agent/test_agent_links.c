@@ -469,6 +469,33 @@ static void closed_is_asked_about_again_for_as_long_as_it_is_the_last_word(void 
 	TRACE_NOTHING(&h->trace); /* nothing more to ask about */
 }
 
+/* Of a plugin that errs: no word of it helps a hub with a key in hand, and no other comes unasked.
+ */
+static void what_leads_nowhere_is_asked_about_again(void **state)
+{
+	static const enum kt_next nexts[] = {KT_NEXT_NONE, KT_NEXT_CONFIRM, KT_NEXT_COMMITTED};
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	for (size_t i = 0; i < sizeof(nexts) / sizeof(nexts[0]); i++) {
+		hub_restart(h);
+		hub_up(h, KT_LINK_AGENT);
+		h->trace.count = 0;
+		hub_welcome(h, KT_LINK_AGENT, nexts[i]);
+		TRACE_NOTHING(&h->trace);
+		hub_pass(h, 9999);
+		TRACE_NOTHING(&h->trace);
+		hub_pass(h, 1);
+		TRACE_EXPECT(&h->trace, "send agent hello");
+		assert_int_equal(hub_sent(h)->u.hello.op, 200);
+	}
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CERT);
+	hub_cert(h, KT_LINK_AGENT, 200, HUB_NEW);
+	TRACE_EXPECT(&h->trace, "cert 200", "save cert a=1 p=200 r=0 none",
+		     "open trial hub-17:trial /state/200");
+}
+
 static void closed_in_the_trial_is_asked_about_in_the_session_beside_it(void **state)
 {
 	struct hub *h = *state;
@@ -569,6 +596,7 @@ int main(void)
 		T(after_closed_a_newer_rotate_is_obeyed),
 		T(closed_in_the_middle_of_a_request_ends_its_repeats),
 		T(closed_is_asked_about_again_for_as_long_as_it_is_the_last_word),
+		T(what_leads_nowhere_is_asked_about_again),
 		T(closed_in_the_trial_is_asked_about_in_the_session_beside_it),
 		T(after_closed_the_same_rotate_says_that_the_op_is_open),
 		T(an_op_that_nobody_knows_is_as_closed),
