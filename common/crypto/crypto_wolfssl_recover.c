@@ -19,6 +19,9 @@ struct numbers {
 	mp_int e;
 	mp_int slope;
 	mp_int run;
+	int curve;
+	ecc_point *common; /* -e/r G, which both points have in common */
+	ecc_point *sum;
 };
 
 static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
@@ -66,56 +69,51 @@ static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
 	       mp_submod(&n->run, p->y, &n->prime, p->y) == MP_OKAY && mp_copy(&x, p->x) == MP_OKAY;
 }
 
-/* -e/r G, which both have in common. */
-static bool start(struct numbers *n, int curve, ecc_point *common)
+static bool start(struct numbers *n)
 {
-	return wc_ecc_get_generator(common, curve) == 0 &&
-	       wc_ecc_mulmod(&n->e, common, common, &n->a, &n->prime, 1) == 0;
+	return wc_ecc_get_generator(n->common, n->curve) == 0 &&
+	       wc_ecc_mulmod(&n->e, n->common, n->common, &n->a, &n->prime, 1) == 0;
 }
 
-/* @sign: 2 or 3, which of the two points R; @sum is ours to use. */
-static bool recover_one(struct numbers *n, int curve, uint8_t sign,
-			const uint8_t r[static KT_SCALAR_LEN], ecc_point *common, ecc_point *sum,
+/* @sign: 2 or 3, which of the two points R. */
+static bool recover_one(struct numbers *n, uint8_t sign, const uint8_t r[static KT_SCALAR_LEN],
 			struct kt_public_key *out)
 {
+	ecc_point *sum = n->sum;
 	uint8_t point[KT_POINT_LEN];
 	word32 len = sizeof(point);
 
 	point[0] = sign;
 	memcpy(point + 1, r, KT_SCALAR_LEN);
 	/* the last argument: the length given is that of one coordinate, not of two */
-	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, curve, sum, 0) != 0 ||
-	    wc_ecc_mulmod(&n->s, sum, sum, &n->a, &n->prime, 1) != 0 || !add(n, sum, common))
+	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, n->curve, sum, 0) != 0 ||
+	    wc_ecc_mulmod(&n->s, sum, sum, &n->a, &n->prime, 1) != 0 || !add(n, sum, n->common))
 		return false;
 	/* the point is checked as any that comes from outside */
-	return wc_ecc_export_point_der(curve, sum, point, &len) == 0 && len == sizeof(point) &&
+	return wc_ecc_export_point_der(n->curve, sum, point, &len) == 0 && len == sizeof(point) &&
 	       kt_public_key_from_point(point, out) == KT_ERR_OK;
 }
 
 size_t kt_recover(const uint8_t *msg, size_t len, const uint8_t sig[static KT_SIGNATURE_MAX],
 		  struct kt_public_key out[static KT_RECOVERED_MAX])
 {
-	const int curve = wc_ecc_get_curve_idx(ECC_SECP256R1);
-	ecc_point *common = NULL;
-	ecc_point *sum = NULL;
-	struct numbers n;
+	struct numbers n = {.curve = wc_ecc_get_curve_idx(ECC_SECP256R1)};
 	size_t count = 0;
 
 	memset(out, 0, KT_RECOVERED_MAX * sizeof(out[0]));
-	if (curve < 0 || !kt_is_es256_range(sig))
+	if (n.curve < 0 || !kt_is_es256_range(sig))
 		return 0;
-	common = wc_ecc_new_point();
-	sum = wc_ecc_new_point();
-	if (common != NULL && sum != NULL &&
-	    begin(&n, wc_ecc_get_curve_params(curve), msg, len, sig) && divide(&n) &&
-	    start(&n, curve, common)) {
+	n.common = wc_ecc_new_point();
+	n.sum = wc_ecc_new_point();
+	if (n.common != NULL && n.sum != NULL &&
+	    begin(&n, wc_ecc_get_curve_params(n.curve), msg, len, sig) && divide(&n) && start(&n)) {
 		for (uint8_t sign = 2; sign <= 3; sign++) {
-			if (recover_one(&n, curve, sign, sig, common, sum, &out[count]))
+			if (recover_one(&n, sign, sig, &out[count]))
 				count++;
 		}
 	}
-	wc_ecc_del_point(sum);
-	wc_ecc_del_point(common);
+	wc_ecc_del_point(n.sum);
+	wc_ecc_del_point(n.common);
 	kt_wolfssl_drop_tables();
 	return count;
 }

@@ -406,22 +406,33 @@ static enum kt_err get_der(const struct kt_json_value *v, struct kt_record *r)
 	return KT_ERR_OK;
 }
 
+#define TEXT(bit, member)                                                                          \
+	{                                                                                          \
+		bit, offsetof(struct kt_record, member), sizeof(((struct kt_record *)0)->member)   \
+	}
+static const struct {
+	unsigned bit;
+	size_t offset;
+	size_t size;
+} texts[] = {
+	TEXT(KT_F_TRUST_DOMAIN, trust_domain),
+	TEXT(KT_F_DEVICE, device.s),
+	TEXT(KT_F_NAME, name.s),
+	TEXT(KT_F_GROUP, group),
+	TEXT(KT_F_PATTERN, pattern),
+	TEXT(KT_F_NOTE, note),
+};
+
 static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struct kt_record *r)
 {
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (texts[i].bit == bit)
+			return get_text(v, (char *)r + texts[i].offset, texts[i].size);
+	}
 	switch (bit) {
-	case KT_F_TRUST_DOMAIN:
-		return get_text(v, r->trust_domain, sizeof(r->trust_domain));
-	case KT_F_DEVICE:
-		return get_text(v, r->device.s, sizeof(r->device.s));
-	case KT_F_NAME:
-		return get_text(v, r->name.s, sizeof(r->name.s));
 	case KT_F_ROLE:
 		r->role = kt_role_from_name(kt_json_value_string(v));
 		return KT_ERR_OK; /* NONE is refused by is_valid */
-	case KT_F_GROUP:
-		return get_text(v, r->group, sizeof(r->group));
-	case KT_F_PATTERN:
-		return get_text(v, r->pattern, sizeof(r->pattern));
 	case KT_F_OP:
 		/* none is written by leaving it out */
 		return get_u64(v, UINT64_MAX, &r->op) == KT_ERR_OK && r->op > 0 ? KT_ERR_OK
@@ -453,8 +464,6 @@ static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struc
 	case KT_F_WIPE:
 		r->wipe = kt_json_value_bool(v);
 		return KT_ERR_OK;
-	case KT_F_NOTE:
-		return get_text(v, r->note, sizeof(r->note));
 	case KT_F_HEAD:
 		return get_hash(v, r->head);
 	case KT_F_INDEX_SEQ:

@@ -211,8 +211,8 @@ hub = scene.rotated("hub-1", hub)
 
 start = scene.log_size()
 both = []
-for _ in range(6):
-    both.append(scene.client("hub-1", hub.path))
+for turn in range(6):
+    both.append(scene.client("hub-1", hub.path, source=f"127.0.0.{2 + turn % 2}"))
 scene.event_since("who takes over again and again is noticed", start, "session.contended", "device=hub-1", "client=hub-1")
 agent = scene.agent("hub-1", hub)
 start = scene.log_size()

@@ -249,9 +249,10 @@ class Scene:
         else:
             client.tls(self.claim_port if port == "claim" else port or self.port, self.root, identity)
 
-    def client(self, client_id, identity=None, port=None, **options):
+    def client(self, client_id, identity=None, port=None, source="", **options):
         """A connected client; the story breaks off if it is not let in."""
         client = Client()
+        client.source = source
         self.reach(client, identity, port)
         code = client.connect(client_id, **options)
         assert code == 0, f"{client_id} is refused: {code}"
