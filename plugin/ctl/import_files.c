@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "crypto.h"
-#include "durable_file.h"
+#include "secmem.h"
 
 enum { FILE_MAX = 4 * 1024 * 1024, CERTS_MAX = 1024, FIRST_CAP = 64 };
 
@@ -168,25 +168,49 @@ static enum kt_err add_pem(struct kt_found_list *list, const char *file, struct 
 	return err;
 }
 
+/* Up to FILE_MAX bytes; *out is heap. A directory of a whole fleet may have been put into one file.
+ */
+static enum kt_err read_all(const char *path, uint8_t **out, size_t *out_len)
+{
+	FILE *file = fopen(path, "re");
+	enum kt_err err = KT_ERR_SYS;
+
+	*out = NULL;
+	*out_len = 0;
+	if (file == NULL)
+		return err;
+	*out = malloc(FILE_MAX + 1);
+	if (*out == NULL) {
+		err = KT_ERR_NOMEM;
+		goto out;
+	}
+	*out_len = fread(*out, 1, FILE_MAX + 1, file);
+	if (ferror(file) == 0)
+		err = *out_len > FILE_MAX ? KT_ERR_TOO_LONG : KT_ERR_OK;
+out:
+	(void)fclose(file);
+	return err;
+}
+
 static enum kt_err add_file(struct kt_found_list *list, const char *file, enum kt_id_source source)
 {
-	struct kt_secret *content = NULL; /* a private key may stand beside the certificate */
 	struct kt_bytes view;
+	uint8_t *content = NULL; /* a private key may stand beside the certificate */
 	char text[KT_FOUND_DETAIL_MAX] = "";
-	enum kt_err err = kt_file_read(kt_fs_posix(), file, FILE_MAX, &content);
+	enum kt_err err = read_all(file, &content, &view.len);
 
-	if (err == KT_ERR_NOMEM)
-		return err;
-	if (err != KT_ERR_OK)
-		return add_refusal(list, file, KT_REASON_NONE,
-				   err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
-						     : kt_err_text(err));
-	view = kt_secret_view(content);
-	if (memmem(view.p, view.len, "-----BEGIN", 10) != NULL)
+	view.p = content;
+	if (err == KT_ERR_SYS || err == KT_ERR_TOO_LONG)
+		err = add_refusal(list, file, KT_REASON_NONE,
+				  err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
+						    : kt_err_text(err));
+	else if (err == KT_ERR_OK && memmem(view.p, view.len, "-----BEGIN", 10) != NULL)
 		err = add_pem(list, file, view, source);
-	else
+	else if (err == KT_ERR_OK)
 		err = add_certificate(list, file, view, source);
-	kt_secret_free(content);
+	if (content != NULL)
+		kt_wipe(content, view.len);
+	free(content);
 	return err;
 }
 

@@ -191,6 +191,9 @@ static void more_than_a_hundred_go_in_several_batches(void **state)
 		(void)snprintf(name, sizeof(name), "hub-%03d", i);
 		put_pem(p, "all.pem", name, false);
 	}
+	for (int i = 0; i < 2000; i++) /* as large as a fleet's file is */
+		put(p, "all.pem", "what openssl x509 -text writes in front of a certificate\n", 57,
+		    "a");
 	len = (size_t)snprintf(text, 256, "{\"responses\":[");
 	for (int i = 0; i < 100; i++)
 		len += (size_t)snprintf(text + len, 256, ROW("%d", "%s") "%s", i, DONE,
