@@ -238,6 +238,7 @@ static void expect_cert(struct kt_agent *agent)
 
 static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt_message *m)
 {
+	const struct kt_agent_record *record = kt_agent_record(agent);
 	const struct kt_rollover_input input = {.link = link, .message = m};
 
 	switch (m->u.welcome.next) {
@@ -258,9 +259,9 @@ static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt
 	case KT_NEXT_COMMITTED:
 		break;
 	}
-	/* a key in hand: `rotate` or `cert` comes, or nothing that was said is of use */
-	if (kt_agent_record(agent)->phase == KT_AGENT_KEY && m->u.welcome.next != KT_NEXT_ROTATE &&
-	    !agent->repeat[KT_REPEAT_WORK].is_due)
+	/* a rotation's key in hand: `rotate` or `cert` comes, or what was said is of no use */
+	if (record->phase == KT_AGENT_KEY && !kt_rollover_is_claim(record) &&
+	    m->u.welcome.next != KT_NEXT_ROTATE && !agent->repeat[KT_REPEAT_WORK].is_due)
 		kt_agent_ask_again(agent);
 }
 
