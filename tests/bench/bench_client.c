@@ -389,6 +389,7 @@ void bench_raise_limits(void)
 
 struct slot { /* a session on its way in */
 	struct bench_client *client;
+	size_t i;
 	char id[64];
 	bool has_tls;
 };
@@ -399,6 +400,7 @@ static void begin(struct slot *slot, uint16_t port, const char *dir, size_t i)
 
 	snprintf(path, sizeof(path), "%s/%zu.pem", dir, i);
 	snprintf(slot->id, sizeof(slot->id), "bench-%zu", i);
+	slot->i = i;
 	slot->client = tls_new(port, path);
 	slot->has_tls = false;
 	do_not_block(slot->client->fd);
@@ -441,7 +443,8 @@ static void await_any(const struct slot *slots, size_t count)
 		bench_fail("sessions", "the broker says nothing");
 }
 
-void bench_hold(uint16_t port, const char *dir, size_t first, size_t count)
+void bench_hold(uint16_t port, const char *dir, size_t first, size_t count,
+		struct bench_client **out)
 {
 	struct slot slots[IN_FLIGHT];
 	size_t begun = 0;
@@ -455,7 +458,10 @@ void bench_hold(uint16_t port, const char *dir, size_t first, size_t count)
 				i++;
 				continue;
 			}
-			bench_leave_open(slots[i].client);
+			if (out != NULL)
+				out[slots[i].i - first] = slots[i].client;
+			else
+				bench_leave_open(slots[i].client);
 			slots[i] = slots[--under_way];
 		}
 		if (under_way > 0)

@@ -56,8 +56,12 @@ void bench_leave_open(struct bench_client *client);
 
 /* As many descriptors as the machine allows. */
 void bench_raise_limits(void);
-/* @count sessions, <prefix>-<first>..., each with DIR/<i>.pem, left open. */
-void bench_hold(uint16_t port, const char *dir, size_t first, size_t count);
+/*
+ * @count sessions, bench-<first>..., each with DIR/<i>.pem, many on their way at once. @out: their
+ * clients, owned; NULL: they are left open.
+ */
+void bench_hold(uint16_t port, const char *dir, size_t first, size_t count,
+		struct bench_client **out);
 
 /* --- figures --- */
 

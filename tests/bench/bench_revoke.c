@@ -119,8 +119,8 @@ int main(int argc, char **argv)
 	bench.sync_fd = open(argv[7], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (bench.sync_fd < 0)
 		bench_fail(argv[7], strerror(errno));
-	bench_hold(bench.hubs.port, bench.hubs.dir, 0, held);
-	bench_hold(bench.kick_port, bench.hubs.dir, 0, held);
+	bench_hold(bench.hubs.port, bench.hubs.dir, 0, held, NULL);
+	bench_hold(bench.kick_port, bench.hubs.dir, 0, held, NULL);
 	bench.operator_client = bench_operator(argv[2]);
 	bench.kicker = bench_operator(argv[4]);
 	bench_print_ticks(bench.operator_client, TICK_WATCH_MS);

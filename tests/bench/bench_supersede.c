@@ -206,7 +206,7 @@ int main(int argc, char **argv)
 	held = strtoul(argv[5], NULL, 10);
 	count = strtoul(argv[6], NULL, 10);
 	bench.drain_us = (int64_t)strtoul(argv[7], NULL, 10) * 1000;
-	bench_hold(bench.hubs.port, bench.hubs.dir, 0, held);
+	bench_hold(bench.hubs.port, bench.hubs.dir, 0, held, NULL);
 	bench.operator_client = bench_operator(argv[2]);
 	bench_print_ticks(bench.operator_client, TICK_WATCH_MS);
 	for (size_t i = 0; i < count; i++)

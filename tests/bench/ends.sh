@@ -172,24 +172,32 @@ bench_expire() {
 	tell_json expire
 }
 
+# All must have been made and be connected before the first moment: a slow machine gets another try.
 expire_with() { # ends|age SESSIONS [LINE...]
-	local what=$1 n=$2 name=$1-$2 dir=$KT_TMP/$1-$2 first form
+	local what=$1 n=$2 name=$1-$2 dir=$KT_TMP/$1-$2 lead code title
 	shift 2
-	# until then all of them must have been made and be connected
-	first=$((EPOCHSECONDS + 40 + (n + COUNT) / 50))
+	for lead in 1 4 16; do
+		code=0
+		expire_once "$what" "$n" $((EPOCHSECONDS + lead * (30 + (n + COUNT) / 100))) "$@" || code=$?
+		stop_pid "$BG_PID" 60
+		rm -rf "$dir"
+		[ "$code" = 3 ] || break
+	done
+	[ "$code" = 0 ] || fatal "bench_expire: exit $code"
+	read_figures "$KT_TMP/$name.figures"
+	title='age: from the moment that a key reaches max_key_age'
+	[ "$what" = age ] || title="expire: from the end of a certificate's last second"
+	tell_figures "$title" "$n"
+	JSON_FIGURES[-1]="\"$what\":{${JSON_FIGURES[-1]}}"
+}
+
+expire_once() { # ends|age SESSIONS FIRST [LINE...]
+	local what=$1 n=$2 name=$1-$2 dir=$KT_TMP/$1-$2 first=$3 form
+	shift 3
 	form=(ends "$n" "$first" "$PER_SECOND")
 	[ "$what" = ends ] || form=(aged "$n" $((first - MAX_KEY_AGE_S)) "$PER_SECOND")
 	make_fleet "$name" $((n + COUNT)) $((n + COUNT)) "${form[@]}" || fatal 'cannot make a fleet'
 	keyturn_broker "$name" "$@"
-	measured "$name" "$KT_BUILD/tests/bench_expire" "$what" "$PORT" "$dir/op.sock" "$dir/identities" \
-		"$n" "$COUNT" "$first" "$PER_SECOND"
-	stop_pid "$BG_PID" 60
-	rm -rf "$dir/ledger" "$dir/state" "$dir/identities"
-	if [ "$what" = ends ]; then
-		tell_figures "expire: from the end of a certificate's last second" "$n"
-		JSON_FIGURES[-1]="\"ends\":{${JSON_FIGURES[-1]}}"
-	else
-		tell_figures 'age: from the moment that a key reaches max_key_age' "$n"
-		JSON_FIGURES[-1]="\"age\":{${JSON_FIGURES[-1]}}"
-	fi
+	"$KT_BUILD/tests/bench_expire" "$what" "$PORT" "$dir/op.sock" "$dir/identities" "$n" "$COUNT" "$first" \
+		"$PER_SECOND" >"$KT_TMP/$name.figures"
 }

@@ -18,10 +18,12 @@ from mqtt5 import Client, Closed, Timeout
 from scene import Scene
 
 scene = Scene()
+Client.patience = 60
 HUBS, WORKERS = int(os.environ["HUBS"]), int(os.environ["WORKERS"])
 SECOND_PORT = int(os.environ["SECOND_PORT"])
 CLAIM = scene.tmp + "/claim.pem"
 RACERS = 2
+LONG = 30  # seconds, for what comes at once: other programs may keep the machine busy
 SOME = 10  # of so many hubs one is accompanied where no hub at all gets in
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -66,24 +68,14 @@ class Source:
         return f"127.{1 + self.worker}.{self.count // 250}.{1 + self.count % 250}"
 
 
-class Operator:
-    """One connection for all commands of a worker."""
-
-    def __init__(self, name):
-        self.client = scene.client("op:" + name, port="unix")
-
-    def command(self, command, **fields):
-        response = scene.control(self.client, dict(command=command, **fields))[0]
-        if "error" in response:
-            raise AssertionError(f"{command}: {response}")
-        return response.get("data", {})
-
-    def ticket(self, device):
-        text = self.command("createTicket", device=device)["ticket"]
-        return unb64u(json.loads(unb64u(text.split(".", 1)[1]))["secret"])
+def ticket_for(device):
+    text = scene.command("createTicket", device=device)["ticket"]
+    return unb64u(json.loads(unb64u(text.split(".", 1)[1]))["secret"])
 
 
 def verdict(code):
+    if code == "closed":
+        raise Vacuous("no CONNACK")
     return "in" if code == 0 else "out"
 
 
@@ -131,10 +123,11 @@ class Resumption:
 class Hub:
     """bench-<i>, and what it has prepared."""
 
-    def __init__(self, i, operator, source):
+    def __init__(self, i, source):
         self.i, self.name = i, f"bench-{i}"
         self.old, self.current, self.pending = (f"{scene.tmp}/identities/{i}{kind}.pem" for kind in (".old", "", ".new"))
-        self.operator, self.source = operator, source
+        self.source = source
+        self.is_revoked = False
         self.key = None
         self.wills = []
 
@@ -148,10 +141,11 @@ class Hub:
         assert keep.connect(self.name + ":keep", expiry=600) == 0
         assert keep.subscribe(f"devices/{self.name}/#") < 0x80
         keep.disconnect()
-        will = scene.client(self.name + ":will", self.current, will=(f"devices/{self.name}/will", "gone"))
+        will = scene.client(self.name + ":will", self.current, will=(f"devices/{self.name}/will", "gone"),
+                            keep_alive=0)
         self.wills.append(will)
         self.claims_as = claims_as or self.name
-        self.ticket = self.operator.ticket(self.claims_as)
+        self.ticket = ticket_for(self.claims_as)
         self.uses_ticket_first = claims_as is None and self.i % 2 == 1
         if self.uses_ticket_first:
             self.key = new_key()
@@ -226,7 +220,7 @@ class Hub:
     def will(self):
         """It was in session when the revoke came; the watcher would hear of it, too."""
         client = self.wills.pop()
-        is_closed = client.is_closed_within(1) if self.is_revoked else False
+        is_closed = client.is_closed_within(LONG) if self.is_revoked else False
         client.close()
         yield "out" if is_closed else "in"
         yield verdict(connect(self.name + ":will", self.current, will=(f"devices/{self.name}/will", "again")))
@@ -269,7 +263,7 @@ class Racer(threading.Thread):
             try:
                 client.tls(scene.port, scene.root, context=self.context)
                 sent = time.monotonic()
-                code = client.connect(f"{self.hub.name}:r{self.number}-{len(self.tries)}")
+                code = client.connect(f"{self.hub.name}:r{self.number}-{len(self.tries)}", keep_alive=0)
             except (Closed, Timeout):
                 pass
             if code == 0:
@@ -301,7 +295,7 @@ def race(hub, end):
     clients = [client for racer in racers for client in racer.open]
     still_open = 0
     for client in clients:
-        still_open += 0 if client.is_closed_within(1 if hub.is_revoked else 0.001) else 1
+        still_open += 0 if client.is_closed_within(LONG if hub.is_revoked else 0.001) else 1
         client.close()
     return len(after), sum(1 for code in after if code == 0), len(clients), still_open
 
@@ -329,22 +323,20 @@ class Tally:
 
 def work(worker):
     tally = Tally()
-    operator = Operator(f"routes-{worker}")
     source = Source(worker)
-    for i in range(worker, HUBS, WORKERS):
-        other = Hub(HUBS + worker, operator, source)
-        other.is_revoked = False
-        operator.command("createDevice", device=f"new-{i}")
+    for turn, i in enumerate(range(worker, HUBS, WORKERS)):
+        other = Hub(HUBS + worker, source)
+        scene.command("createDevice", device=f"new-{i}")
         other.prepare(claims_as=f"new-{i}")
-        hub = Hub(i, operator, source)
-        hub.is_revoked = True
+        hub = Hub(i, source)
         hub.prepare()
-        if i % SOME == 0:
-            tally.race(other, lambda: operator.command("getDevice", device=hub.name), "other")
-        tally.race(hub, lambda: operator.command("revoke", device=hub.name, emergency=i % 2 == 0), "revoked")
+        if turn % SOME == 0:
+            tally.race(other, lambda: scene.command("getDevice", device=hub.name), "other")
+        hub.is_revoked = True
+        tally.race(hub, lambda: scene.command("revoke", device=hub.name, emergency=i % 2 == 0), "revoked")
         for route in ROUTES:
             tally.go(hub, route, "revoked")
-            if route not in NOBODY_IN or i % SOME == 0:
+            if route not in NOBODY_IN or turn % SOME == 0:
                 tally.go(other, route, "other")
     return tally.count
 
@@ -387,7 +379,7 @@ scene.let_in("where no hub gets in a claimant does", claim_id(), CLAIM)
 scene.let_in("a claimant without a certificate", claim_id(), port="claim")
 scene.let_in("a visitor", "visitor", port="plain")
 scene.let_in("an operator", "op:visitor", port="unix")
-watcher = scene.client("watcher", port="plain")
+watcher = scene.client("watcher", port="plain", keep_alive=0)
 watcher.subscribe("devices/#")
 began = time.monotonic()
 sys.stdout.flush()  # a worker must not print it once more
@@ -410,7 +402,7 @@ for route in ROUTES:
                 of_revoked >= HUBS and got_in == 0, f"{got_in} in, of {HUBS} hubs")
     of_others, got_in = count.get(f"{route} other tries", 0), count.get(f"{route} other in", -1)
     if route in NOBODY_IN:
-        scene.equal(f"{route.replace('_', ' ')}: nor any other hub", got_in, 0)
+        scene.check(f"{route.replace('_', ' ')}: nor any other hub", of_others > 0 and got_in == 0, f"{got_in} of {of_others}")
     else:
         scene.check(f"{route.replace('_', ' ')}: each of {of_others} of a hub that is not revoked is in",
                     of_others >= HUBS and got_in == of_others, f"{got_in} of {of_others}")
@@ -429,7 +421,7 @@ scene.equal("the will of no revoked hub is heard", [topic for topic in heard if 
 scene.equal("those of the others are, each", sum(heard.get(topic, 0) for topic in others), HUBS * 2)
 refusals = {reason: int(number) for reason, number in scene.command("status")["refusals"].items()}
 scene.check("the plugin has counted them", refusals.get("cert.revoked", 0) >= 5 * HUBS and
-            refusals.get("auth.method", 0) == HUBS + len(range(0, HUBS, SOME)), refusals)
+            refusals.get("auth.method", 0) == HUBS + count["extended_authentication other tries"], refusals)
 scene.equal("as many hubs are revoked", int(scene.command("status")["counts"]["revoked"]), HUBS)
 scene.equal("the broker ends with success", broker.stop(), 0)
 print(f"{HUBS} hubs, {tries} tries and {count.get('racing_connects revoked tries', 0)} races in {seconds:.0f} s")

@@ -107,7 +107,7 @@ class Identity:
 class Device(Client):
     """One connection of <device>:agent, <device>:trial or a claimant."""
 
-    def __init__(self, scene, device, identity=None, timeout=10):
+    def __init__(self, scene, device, identity=None, timeout=None):
         super().__init__(timeout)
         self.scene, self.device, self.identity = scene, device, identity
         self.dn = os.urandom(16)

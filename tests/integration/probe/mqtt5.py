@@ -41,11 +41,13 @@ class Client:
     """One connection. connack, disconnect_reason: reason codes, None before they came;
     session_present: what the CONNACK said of an earlier session.
 
-    source: address to connect from, "" for any.
+    source: address to connect from, "" for any. patience: seconds, where none are given.
     """
 
-    def __init__(self, timeout=10):
-        self.timeout = timeout
+    patience = 10
+
+    def __init__(self, timeout=None):
+        self.timeout = timeout or self.patience
         self.sock = None
         self.buffer = b""
         self.connack = None
@@ -91,7 +93,7 @@ class Client:
             raise Closed(str(error)) from error
 
     def connect(self, client_id, username=None, password=None, clean=True, will=None, auth_method=None,
-                expiry=None):
+                expiry=None, keep_alive=60):
         """Returns the CONNACK reason code; raises Closed where the broker hangs up instead."""
         flags = 2 if clean else 0
         properties = b""
@@ -110,7 +112,7 @@ class Client:
         if password is not None:
             flags |= 64
             payload += _text(password)
-        self._send(_packet(CONNECT, 0, _text("MQTT") + bytes([5, flags]) + struct.pack("!H", 60)
+        self._send(_packet(CONNECT, 0, _text("MQTT") + bytes([5, flags]) + struct.pack("!H", keep_alive)
                            + _varint(len(properties)) + properties + payload))
         self._until(lambda: self.connack is not None)
         return self.connack
