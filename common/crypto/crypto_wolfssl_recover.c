@@ -10,7 +10,10 @@
 
 #include "crypto_asn1.h"
 
-struct numbers {
+struct recovery {
+	int curve;
+	ecc_point *common; /* -e/r G, which both keys have in common */
+	ecc_point *sum;
 	mp_int order;
 	mp_int prime;
 	mp_int a;
@@ -21,7 +24,7 @@ struct numbers {
 	mp_int run;
 };
 
-static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
+static bool begin(struct recovery *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
 		  const uint8_t sig[static KT_SIGNATURE_MAX])
 {
 	uint8_t hash[KT_SCALAR_LEN];
@@ -38,7 +41,7 @@ static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *m
 }
 
 /* s becomes s/r, e becomes -e/r, modulo the order. False where one of them is 0. */
-static bool divide(struct numbers *n)
+static bool divide(struct recovery *n)
 {
 	return mp_invmod(&n->r, &n->order, &n->run) == MP_OKAY &&
 	       mp_mulmod(&n->s, &n->run, &n->order, &n->s) == MP_OKAY &&
@@ -48,7 +51,7 @@ static bool divide(struct numbers *n)
 }
 
 /* @p becomes @p + @q, both affine. False where their x is the same: no key is worth that case. */
-static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
+static bool add(struct recovery *n, ecc_point *p, ecc_point *q)
 {
 	mp_int x;
 
@@ -66,16 +69,14 @@ static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
 	       mp_submod(&n->run, p->y, &n->prime, p->y) == MP_OKAY && mp_copy(&x, p->x) == MP_OKAY;
 }
 
-/* -e/r G, which both have in common. */
-static bool start(struct numbers *n, int curve, ecc_point *common)
+static bool start(struct recovery *n)
 {
-	return wc_ecc_get_generator(common, curve) == 0 &&
-	       wc_ecc_mulmod(&n->e, common, common, &n->a, &n->prime, 1) == 0;
+	return wc_ecc_get_generator(n->common, n->curve) == 0 &&
+	       wc_ecc_mulmod(&n->e, n->common, n->common, &n->a, &n->prime, 1) == 0;
 }
 
-/* @sign: 2 or 3, which of the two points R; @sum is ours to use. */
-static bool recover_one(struct numbers *n, int curve, uint8_t sign,
-			const uint8_t r[static KT_SCALAR_LEN], ecc_point *common, ecc_point *sum,
+/* @sign: 2 or 3, which of the two points R. */
+static bool recover_one(struct recovery *n, uint8_t sign, const uint8_t r[static KT_SCALAR_LEN],
 			struct kt_public_key *out)
 {
 	uint8_t point[KT_POINT_LEN];
@@ -84,38 +85,35 @@ static bool recover_one(struct numbers *n, int curve, uint8_t sign,
 	point[0] = sign;
 	memcpy(point + 1, r, KT_SCALAR_LEN);
 	/* the last argument: the length given is that of one coordinate, not of two */
-	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, curve, sum, 0) != 0 ||
-	    wc_ecc_mulmod(&n->s, sum, sum, &n->a, &n->prime, 1) != 0 || !add(n, sum, common))
+	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, n->curve, n->sum, 0) != 0 ||
+	    wc_ecc_mulmod(&n->s, n->sum, n->sum, &n->a, &n->prime, 1) != 0 ||
+	    !add(n, n->sum, n->common))
 		return false;
 	/* the point is checked as any that comes from outside */
-	return wc_ecc_export_point_der(curve, sum, point, &len) == 0 && len == sizeof(point) &&
-	       kt_public_key_from_point(point, out) == KT_ERR_OK;
+	return wc_ecc_export_point_der(n->curve, n->sum, point, &len) == 0 &&
+	       len == sizeof(point) && kt_public_key_from_point(point, out) == KT_ERR_OK;
 }
 
 size_t kt_recover(const uint8_t *msg, size_t len, const uint8_t sig[static KT_SIGNATURE_MAX],
 		  struct kt_public_key out[static KT_RECOVERED_MAX])
 {
-	const int curve = wc_ecc_get_curve_idx(ECC_SECP256R1);
-	ecc_point *common = NULL;
-	ecc_point *sum = NULL;
-	struct numbers n;
+	struct recovery n = {.curve = wc_ecc_get_curve_idx(ECC_SECP256R1)};
 	size_t count = 0;
 
 	memset(out, 0, KT_RECOVERED_MAX * sizeof(out[0]));
-	if (curve < 0 || !kt_is_es256_range(sig))
+	if (n.curve < 0 || !kt_is_es256_range(sig))
 		return 0;
-	common = wc_ecc_new_point();
-	sum = wc_ecc_new_point();
-	if (common != NULL && sum != NULL &&
-	    begin(&n, wc_ecc_get_curve_params(curve), msg, len, sig) && divide(&n) &&
-	    start(&n, curve, common)) {
+	n.common = wc_ecc_new_point();
+	n.sum = wc_ecc_new_point();
+	if (n.common != NULL && n.sum != NULL &&
+	    begin(&n, wc_ecc_get_curve_params(n.curve), msg, len, sig) && divide(&n) && start(&n)) {
 		for (uint8_t sign = 2; sign <= 3; sign++) {
-			if (recover_one(&n, curve, sign, sig, common, sum, &out[count]))
+			if (recover_one(&n, sign, sig, &out[count]))
 				count++;
 		}
 	}
-	wc_ecc_del_point(sum);
-	wc_ecc_del_point(common);
+	wc_ecc_del_point(n.sum);
+	wc_ecc_del_point(n.common);
 	kt_wolfssl_drop_tables();
 	return count;
 }

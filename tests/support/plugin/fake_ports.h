@@ -49,7 +49,7 @@ struct fake {
 	bool jobs_are_full;
 	bool kick_fails;
 	const char *address; /* of who connects; NULL: 127.0.0.1 */
-	bool sync_at_once; /* each event ends with everything durable and every seal done */
+	bool sync_at_once;   /* each event ends with everything durable and every seal done */
 	uint8_t entropy_next;
 	/* what was sealed */
 	struct kt_nonce last_sealed_sn;
