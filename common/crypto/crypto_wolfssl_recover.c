@@ -10,7 +10,10 @@
 
 #include "crypto_asn1.h"
 
-struct numbers {
+struct recovery {
+	int curve;
+	ecc_point *common; /* -e/r G, which both keys have in common */
+	ecc_point *sum;
 	mp_int order;
 	mp_int prime;
 	mp_int a;
@@ -19,12 +22,9 @@ struct numbers {
 	mp_int e;
 	mp_int slope;
 	mp_int run;
-	int curve;
-	ecc_point *common; /* -e/r G, which both points have in common */
-	ecc_point *sum;
 };
 
-static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
+static bool begin(struct recovery *n, const ecc_set_type *curve, const uint8_t *msg, size_t len,
 		  const uint8_t sig[static KT_SIGNATURE_MAX])
 {
 	uint8_t hash[KT_SCALAR_LEN];
@@ -41,7 +41,7 @@ static bool begin(struct numbers *n, const ecc_set_type *curve, const uint8_t *m
 }
 
 /* s becomes s/r, e becomes -e/r, modulo the order. False where one of them is 0. */
-static bool divide(struct numbers *n)
+static bool divide(struct recovery *n)
 {
 	return mp_invmod(&n->r, &n->order, &n->run) == MP_OKAY &&
 	       mp_mulmod(&n->s, &n->run, &n->order, &n->s) == MP_OKAY &&
@@ -51,7 +51,7 @@ static bool divide(struct numbers *n)
 }
 
 /* @p becomes @p + @q, both affine. False where their x is the same: no key is worth that case. */
-static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
+static bool add(struct recovery *n, ecc_point *p, ecc_point *q)
 {
 	mp_int x;
 
@@ -69,35 +69,35 @@ static bool add(struct numbers *n, ecc_point *p, ecc_point *q)
 	       mp_submod(&n->run, p->y, &n->prime, p->y) == MP_OKAY && mp_copy(&x, p->x) == MP_OKAY;
 }
 
-static bool start(struct numbers *n)
+static bool start(struct recovery *n)
 {
 	return wc_ecc_get_generator(n->common, n->curve) == 0 &&
 	       wc_ecc_mulmod(&n->e, n->common, n->common, &n->a, &n->prime, 1) == 0;
 }
 
 /* @sign: 2 or 3, which of the two points R. */
-static bool recover_one(struct numbers *n, uint8_t sign, const uint8_t r[static KT_SCALAR_LEN],
+static bool recover_one(struct recovery *n, uint8_t sign, const uint8_t r[static KT_SCALAR_LEN],
 			struct kt_public_key *out)
 {
-	ecc_point *sum = n->sum;
 	uint8_t point[KT_POINT_LEN];
 	word32 len = sizeof(point);
 
 	point[0] = sign;
 	memcpy(point + 1, r, KT_SCALAR_LEN);
 	/* the last argument: the length given is that of one coordinate, not of two */
-	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, n->curve, sum, 0) != 0 ||
-	    wc_ecc_mulmod(&n->s, sum, sum, &n->a, &n->prime, 1) != 0 || !add(n, sum, n->common))
+	if (wc_ecc_import_point_der_ex(point, 1 + KT_SCALAR_LEN, n->curve, n->sum, 0) != 0 ||
+	    wc_ecc_mulmod(&n->s, n->sum, n->sum, &n->a, &n->prime, 1) != 0 ||
+	    !add(n, n->sum, n->common))
 		return false;
 	/* the point is checked as any that comes from outside */
-	return wc_ecc_export_point_der(n->curve, sum, point, &len) == 0 && len == sizeof(point) &&
-	       kt_public_key_from_point(point, out) == KT_ERR_OK;
+	return wc_ecc_export_point_der(n->curve, n->sum, point, &len) == 0 &&
+	       len == sizeof(point) && kt_public_key_from_point(point, out) == KT_ERR_OK;
 }
 
 size_t kt_recover(const uint8_t *msg, size_t len, const uint8_t sig[static KT_SIGNATURE_MAX],
 		  struct kt_public_key out[static KT_RECOVERED_MAX])
 {
-	struct numbers n = {.curve = wc_ecc_get_curve_idx(ECC_SECP256R1)};
+	struct recovery n = {.curve = wc_ecc_get_curve_idx(ECC_SECP256R1)};
 	size_t count = 0;
 
 	memset(out, 0, KT_RECOVERED_MAX * sizeof(out[0]));
