@@ -148,10 +148,10 @@ stage_tidy() {
 	report_lint tidy
 }
 
-run_ctest() { # PRESET
+run_ctest() { # PRESET [OPTION...]
 	local log=$KT_TMP/ctest code=0 failed total
 	need_build "$1" || return
-	(cd "$KT_ROOT" && plain_addresses ctest --preset "$1" -j "$(nproc)" --timeout 300 -R "${filter:-.}" \
+	(cd "$KT_ROOT" && plain_addresses ctest --preset "$@" -j "$(nproc)" --timeout 300 -R "${filter:-.}" \
 		>"$log" 2>&1) || code=$?
 	if grep -q 'No tests were found' "$log"; then
 		[ -n "$filter" ] || not_ok "unit tests of preset $1" 'there are none'
@@ -174,7 +174,12 @@ stage_unit_asan() {
 		(cd "$KT_ROOT" && ctest --preset dev -N -R "$filter") | grep -q 'Total Tests: 0'; then
 		return
 	fi
-	run_ctest asan
+	# a power cut at each of some thousand calls: the same code a thousand times, two minutes under the sanitizers
+	if [ -n "$filter" ] || [ "${KT_LONG-}" = 1 ]; then
+		run_ctest asan
+	else
+		run_ctest asan -E agent.identity_crash
+	fi
 }
 
 # The seeds that failed once, and fresh ones: others for every commit, the same for every run of one.

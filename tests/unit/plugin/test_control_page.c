@@ -109,12 +109,11 @@ static void the_page_has_no_other_command(void **state)
 {
 	char *page = vector_file_load("../../docs/PROTOCOL.md");
 	const char *at = page == NULL ? NULL : strstr(page, "\n## Control commands\n");
-	const char *end = at == NULL ? NULL : strstr(at, "\n### ");
 	size_t rows = 0;
 
 	(void)state;
-	assert_non_null(end);
-	while ((at = strstr(at, "\n| `")) != NULL && at < end) {
+	assert_non_null(at);
+	while ((at = strstr(at, "\n| `")) != NULL) {
 		rows++;
 		at++;
 	}
