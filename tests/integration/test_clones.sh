@@ -28,6 +28,12 @@ silent() {
 
 # --- a real hub, and all that may happen to it, with every policy on and challenges all the while
 
+# Its state is locked until it is gone: the next one must not meet it.
+kill_hub() { # ID
+	kill -KILL "${HUB_PID[$1]}"
+	wait_for_exit 10 "${HUB_PID[$1]}"
+}
+
 KEYTURN_LINES=("${QUARANTINE[@]}" 'superseded_drain = 1s' 'challenge_timeout = 10s' 'challenge_every = 11s'
 	'challenge_silence = quarantine')
 scene_write
@@ -44,12 +50,12 @@ for _ in 1 2 3; do
 done
 check 'it rotates once more' rotate_hub hub-1
 silent 'SIGHUP'
-kill -KILL "${HUB_PID[hub-1]}"
+kill_hub hub-1
 start_hub hub-1
 check 'hub-1 comes back after a kill' wait_for 20 is_in_session hub-1
 check 'and rotates' rotate_hub hub-1
 command '{"command":"rotate","device":"hub-1"}'
-kill -KILL "${HUB_PID[hub-1]}"
+kill_hub hub-1
 start_hub hub-1
 check 'it is killed in a rotation, and ends it' wait_for 60 has_promoted hub-1 5
 silent 'a restart of the hub'
