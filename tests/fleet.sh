@@ -6,9 +6,9 @@
 # hold: N hubs (200) that have enrolled long ago connect, stay for S seconds (5), and answer a challenge each.
 # rotate: they connect, an operator orders a rotation of all of them, and they roll over. enrol: they enrol by
 # ticket. As many processes of keyturn-fleet as the limit of descriptors asks for, and one for each processor if
-# there are enough hubs; each makes at most N connects at a time (--at-a-time, 8). Ends with "N passed, N
-# failed": a check counts hubs, alarms and refusals, never milliseconds. With --json stdout has two lines, the
-# document and the counts. KT_KEEP=1 leaves logs and ledger there.
+# there are enough hubs; each has at most N hubs at a time (--at-a-time, 8) in the middle of something. Ends with
+# "N passed, N failed": a check counts hubs, alarms and refusals, never milliseconds. With --json stdout has two
+# lines, the document and the counts. KT_KEEP=1 leaves logs and ledger there.
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -210,7 +210,7 @@ class Drive:
 
     def tell(self, document):
         print(f"fleet: {document['scenario']}, {document['hubs']} hubs in {document['processes']} processes, "
-              f"{document['at_a_time']} connects at a time in each")
+              f"{document['at_a_time']} at a time in each")
         rotation, at_hub = document["rotation"], document["rotation_at_hub"]
         for name, figures in (("connect (TCP to CONNACK)", document["connect"]),
                               ("session (TCP to welcome)", document["session"]),

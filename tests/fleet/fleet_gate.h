@@ -1,8 +1,8 @@
 /*
- * fleet_gate - so many connects at a time and no more: who comes later waits in line.
+ * fleet_gate - so many at a time and no more: who comes later waits in line.
  *
- * A process connects its hubs over one processor. Without a limit thousands of handshakes would be
- * begun together, and time out together. One thread.
+ * All hubs of a process share one processor, which real hubs do not. Without a limit thousands of
+ * handshakes or rotations would be begun together, and time out together. One thread.
  */
 #ifndef FLEET_GATE_H
 #define FLEET_GATE_H

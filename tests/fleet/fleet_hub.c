@@ -12,7 +12,8 @@ enum {
 	/* the first address that a hub connects from: 127.16.0.1, as others are in use by tests */
 	FIRST_ADDRESS = 0x7f100001,
 	WORD_MAX = 28,
-	COUNT_NAME_MAX = 64
+	COUNT_NAME_MAX = 64,
+	PATIENCE_MS = 10000
 };
 
 struct fleet_event { /* of a link, in the order in which they came */
@@ -39,9 +40,12 @@ struct fleet_hub {
 	struct fleet_event **last;
 	bool is_hook_due;
 	bool was_settled; /* at the end of the last call of the agent */
+	bool is_started;
 	struct fleet_task task;
 	struct fleet_timer timer;
-	struct { /* for the figures: how it was when we looked last */
+	struct fleet_gate_place place;
+	struct fleet_timer patience; /* a hub that gets nowhere gives its place to the next one */
+	struct {		     /* for the figures: how it was when we looked last */
 		uint64_t op;
 		uint64_t active_dir;
 		enum kt_agent_step step;
@@ -188,9 +192,48 @@ static void on_line(void *ctx, enum kt_log_level level, const char *line)
 
 /* --- events --- */
 
+/* In session again: somebody else can begin something. */
+static void leave_gate(struct fleet_hub *hub)
+{
+	struct kt_agent_status status;
+
+	if (!hub->place.is_inside || hub->first != NULL || hub->is_hook_due)
+		return;
+	kt_agent_status(hub->agent, &status);
+	if (status.health != KT_HEALTH_IN_SESSION)
+		return;
+	fleet_timer_set(hub->world->net.loop, &hub->patience, INT64_MAX);
+	fleet_gate_leave(&hub->world->gate, &hub->place);
+}
+
+static void on_patience(void *ctx)
+{
+	struct fleet_hub *hub = ctx;
+
+	fleet_gate_leave(&hub->world->gate, &hub->place);
+}
+
+static void on_enter(void *ctx)
+{
+	struct fleet_hub *hub = ctx;
+
+	fleet_timer_set(hub->world->net.loop, &hub->patience, fleet_now_ms() + PATIENCE_MS);
+	fleet_task_queue(hub->world->net.loop, &hub->task);
+}
+
+/* What is begun goes on; what would begin something waits at the gate. */
+static void wake(struct fleet_hub *hub)
+{
+	if (hub->was_settled && !hub->place.is_inside)
+		fleet_gate_enter(&hub->world->gate, &hub->place);
+	else
+		fleet_task_queue(hub->world->net.loop, &hub->task);
+}
+
 static void plan(struct fleet_hub *hub)
 {
 	fleet_timer_set(hub->world->net.loop, &hub->timer, kt_agent_next_tick_ms(hub->agent));
+	leave_gate(hub);
 }
 
 static void on_link_event(void *ctx, const struct kt_link_event *event)
@@ -201,7 +244,7 @@ static void on_link_event(void *ctx, const struct kt_link_event *event)
 	item->event = *event;
 	*hub->last = item;
 	hub->last = &item->next;
-	fleet_task_queue(hub->world->net.loop, &hub->task, !hub->was_settled);
+	wake(hub);
 }
 
 static bool take_event(struct fleet_hub *hub, struct kt_link_event *out)
@@ -235,6 +278,12 @@ static void on_task(void *ctx)
 	}
 	if (hub->is_stopping)
 		return;
+	if (!hub->is_started) {
+		hub->is_started = true;
+		hub->seen.began_us = fleet_now_us();
+		kt_agent_start(hub->agent, now());
+		look(hub);
+	}
 	if (hub->is_hook_due) {
 		hub->is_hook_due = false;
 		kt_agent_hooks_done(hub->agent, now(), true);
@@ -291,7 +340,7 @@ static enum kt_err port_hooks(void *ctx, const char *event)
 
 	(void)event;
 	hub->is_hook_due = true;
-	fleet_task_queue(hub->world->net.loop, &hub->task, !hub->was_settled);
+	wake(hub);
 	return KT_ERR_OK;
 }
 
@@ -309,6 +358,8 @@ struct fleet_hub *fleet_hub_new(struct fleet_world *world, uint32_t number)
 	hub->fs = fake_fs_new();
 	hub->task = (struct fleet_task){.run = on_task, .ctx = hub};
 	hub->timer = (struct fleet_timer){.due = on_timer, .ctx = hub};
+	hub->patience = (struct fleet_timer){.due = on_patience, .ctx = hub};
+	hub->place = (struct fleet_gate_place){.enter = on_enter, .ctx = hub};
 	hub->hooks = (struct kt_agent_hooks){.ctx = hub, .start = port_hooks};
 	hub->transport = (struct kt_transport){
 		.ctx = hub, .open = port_open, .send = port_send, .close = port_close};
@@ -425,10 +476,7 @@ enum kt_err fleet_hub_start(struct fleet_hub *hub)
 	hub->seen.op = record->op;
 	hub->seen.active_dir = record->active.dir;
 	hub->seen.step = record->step;
-	hub->seen.began_us = fleet_now_us();
-	kt_agent_start(hub->agent, now());
-	look(hub);
-	plan(hub);
+	fleet_gate_enter(&hub->world->gate, &hub->place);
 	return KT_ERR_OK;
 }
 
@@ -436,6 +484,7 @@ void fleet_hub_stop(struct fleet_hub *hub)
 {
 	hub->is_stopping = true;
 	fleet_timer_set(hub->world->net.loop, &hub->timer, INT64_MAX);
+	fleet_timer_set(hub->world->net.loop, &hub->patience, INT64_MAX);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
 		fleet_link_close(&hub->links[i]);
 }

@@ -15,6 +15,7 @@
 
 struct fleet_world { /* what all hubs of a process share; borrowed */
 	struct fleet_net net;
+	struct fleet_gate gate; /* hubs in the middle of something */
 	struct kt_crypto *crypto;
 	const char *trust_domain;
 	struct kt_bytes root; /* DER */
@@ -30,6 +31,7 @@ void fleet_hub_free(struct fleet_hub *hub);
  * start. */
 KT_MUST_CHECK enum kt_err fleet_hub_be_enrolled(struct fleet_hub *hub, struct kt_bytes identity);
 KT_MUST_CHECK enum kt_err fleet_hub_be_new(struct fleet_hub *hub, const char *ticket);
+/* When it is its turn. */
 KT_MUST_CHECK enum kt_err fleet_hub_start(struct fleet_hub *hub);
 /* Says goodbye on all links. */
 void fleet_hub_stop(struct fleet_hub *hub);

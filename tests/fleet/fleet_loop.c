@@ -10,18 +10,13 @@
 
 enum { EVENTS_A_TURN = 256, BUDGET_US = 20000, IDLE_MAX_MS = 60000 };
 
-struct queue {
-	struct fleet_task *first;
-	struct fleet_task **last;
-};
-
 struct fleet_loop {
 	int epoll_fd;
 	struct fleet_timer **heap; /* from 1 */
 	size_t timer_count;
 	size_t timer_room;
-	struct queue urgent;
-	struct queue other;
+	struct fleet_task *first;
+	struct fleet_task **last;
 };
 
 int64_t fleet_now_us(void)
@@ -56,8 +51,7 @@ struct fleet_loop *fleet_loop_new(void)
 {
 	struct fleet_loop *loop = fleet_alloc(NULL, 1, sizeof(*loop));
 
-	loop->urgent.last = &loop->urgent.first;
-	loop->other.last = &loop->other.first;
+	loop->last = &loop->first;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll_fd < 0)
 		fleet_fail("epoll", strerror(errno));
@@ -179,49 +173,36 @@ static void run_timers(struct fleet_loop *loop)
 
 /* --- tasks, and the turn --- */
 
-void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task, bool is_urgent)
+void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task)
 {
-	struct queue *queue = is_urgent ? &loop->urgent : &loop->other;
-
 	if (task->is_queued)
 		return;
 	task->is_queued = true;
 	task->next = NULL;
-	*queue->last = task;
-	queue->last = &task->next;
+	*loop->last = task;
+	loop->last = &task->next;
 }
 
-static bool run_task(struct queue *queue)
-{
-	struct fleet_task *task = queue->first;
-
-	if (task == NULL)
-		return false;
-	queue->first = task->next;
-	if (queue->first == NULL)
-		queue->last = &queue->first;
-	task->is_queued = false;
-	task->run(task->ctx);
-	return true;
-}
-
-/* One that is not urgent where there is no urgent one: what it leads to goes first from then on. */
 static void run_tasks(struct fleet_loop *loop)
 {
 	int64_t until_us = fleet_now_us() + BUDGET_US;
-	bool is_urgent = false;
 
-	while (fleet_now_us() < until_us && run_task(&loop->urgent))
-		is_urgent = true;
-	if (!is_urgent)
-		(void)run_task(&loop->other);
+	while (loop->first != NULL && fleet_now_us() < until_us) {
+		struct fleet_task *task = loop->first;
+
+		loop->first = task->next;
+		if (loop->first == NULL)
+			loop->last = &loop->first;
+		task->is_queued = false;
+		task->run(task->ctx);
+	}
 }
 
 static int wait_ms(const struct fleet_loop *loop)
 {
 	int64_t left = IDLE_MAX_MS;
 
-	if (loop->urgent.first != NULL || loop->other.first != NULL)
+	if (loop->first != NULL)
 		return 0;
 	if (loop->timer_count > 0)
 		left = loop->heap[1]->at_ms - fleet_now_ms();

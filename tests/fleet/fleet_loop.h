@@ -2,9 +2,7 @@
  * fleet_loop - all descriptors of a process, timers, and work for the end of a turn.
  *
  * Descriptors are served at all times; what is then to be calculated are tasks, of which a turn
- * does as much as fits into some milliseconds. Urgent tasks go first: what is begun (a handshake, a
- * rotation) is finished before something new begins. Else a thousand hubs that are told something
- * at once would all time out together, because they share one processor, which real hubs do not.
+ * does as much as fits into some milliseconds.
  *
  * Watches, timers and tasks lie in what owns them, are zeroed but for their function and its ctx,
  * and outlive the turn in which they are taken out. One thread. Out of memory ends the process, as
@@ -56,7 +54,7 @@ void fleet_watch_off(struct fleet_loop *loop, struct fleet_watch *watch, bool is
 /* INT64_MAX: not at all. */
 void fleet_timer_set(struct fleet_loop *loop, struct fleet_timer *timer, int64_t at_ms);
 /* Stays where it is if it is queued. */
-void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task, bool is_urgent);
+void fleet_task_queue(struct fleet_loop *loop, struct fleet_task *task);
 
 /* Waits until something happens, and does what is due. */
 void fleet_loop_turn(struct fleet_loop *loop);

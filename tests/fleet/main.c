@@ -5,9 +5,10 @@
  *                 (--identities DIR | --tickets FILE --claim-port P) [--at-a-time N] [--verbose]
  *
  * Hub i (from --first on) has the identity DIR/<i>.pem, or the ticket of line i of FILE (from 0).
- * Commands on stdin, one a line, one line of JSON on stdout for each: `status`, `report`, `quit`.
- * The end of stdin is `quit`: it does not outlive who started it. tests/fleet/drive.py gives the
- * commands.
+ * At most --at-a-time of them (8) are in the middle of something: connecting, enrolling, rolling
+ * over. Commands on stdin, one a line, one line of JSON on stdout for each: `status`, `report`,
+ * `quit`. The end of stdin is `quit`: it does not outlive who started it. tests/fleet/drive.py
+ * gives the commands.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -199,6 +200,7 @@ static void open_world(struct fleet *fleet)
 	need(options->root, fleet_tls_new(options->root, options->address, &fleet->tls));
 	fleet->world.trust_domain = options->trust_domain;
 	fleet->world.verbose = options->verbose;
+	fleet->world.gate.limit = options->at_a_time;
 	fleet->world.net = (struct fleet_net){
 		.loop = fleet_loop_new(),
 		.gate = {.limit = options->at_a_time},
