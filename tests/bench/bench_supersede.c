@@ -160,34 +160,36 @@ static size_t still_open(const struct waiting *waiting)
 	return open;
 }
 
-/* Looked at between two rotations, and then until all are closed. */
-static void watch(const struct waiting *waiting, int wait_ms)
+/*
+ * Some rotations, as many as fit into half a drain: nobody looks at the programs before all of them
+ * are made. How many it were.
+ */
+static size_t drain_some(struct bench *bench, size_t first, size_t count, struct waiting *waiting)
 {
-	const int64_t until_us = bench_mono_us() + (int64_t)wait_ms * 1000;
-	int64_t left_us;
+	int64_t until_us;
 
-	while ((left_us = until_us - bench_mono_us()) > 0 && still_open(waiting) > 0)
-		(void)bench_wait(waiting->client, waiting->count, (int)(left_us / 1000) + 1);
-}
-
-static void drain_some(struct bench *bench, size_t first, size_t count, struct waiting *waiting)
-{
 	waiting->count = 0;
-	for (size_t i = first; i < first + count; i++)
-		rotate_one(bench, i, waiting);
-	watch(waiting, BENCH_PATIENCE_MS);
-	for (size_t i = 0; i < waiting->count; i++) {
-		if (bench_closed_us(waiting->client[i]) == 0)
+	do {
+		rotate_one(bench, first + waiting->count, waiting);
+	} while (waiting->count < count &&
+		 bench_mono_us() < waiting->from_us[0] - bench->drain_us / 2);
+	until_us = bench_mono_us() + bench->drain_us + (int64_t)BENCH_PATIENCE_MS * 1000;
+	while (still_open(waiting) > 0) {
+		if (bench_mono_us() > until_us)
 			bench_fail("drain", "a program stays");
+		(void)bench_wait(waiting->client, waiting->count, BENCH_PATIENCE_MS);
+	}
+	for (size_t i = 0; i < waiting->count; i++) {
 		bench_note(&bench->drained,
 			   bench_closed_us(waiting->client[i]) - waiting->from_us[i]);
 		bench_client_free(waiting->client[i]);
 	}
+	return waiting->count;
 }
 
 int main(int argc, char **argv)
 {
-	enum { AT_ONCE = 20 }; /* rotations that fit into one drain */
+	enum { AT_ONCE = 100 };
 	static struct bench bench = {.acknowledged = {.name = "acknowledged"},
 				     .agent_closed = {.name = "agent_closed"},
 				     .noted = {.name = "noted"},
@@ -211,9 +213,9 @@ int main(int argc, char **argv)
 	bench_print_ticks(bench.operator_client, TICK_WATCH_MS);
 	for (size_t i = 0; i < count; i++)
 		rotate_one(&bench, held + i, NULL);
-	for (size_t i = 0; i < count; i += AT_ONCE)
-		drain_some(&bench, held + count + i, count - i < AT_ONCE ? count - i : AT_ONCE,
-			   &waiting);
+	for (size_t i = 0; i < count;)
+		i += drain_some(&bench, held + count + i, count - i < AT_ONCE ? count - i : AT_ONCE,
+				&waiting);
 	bench_print(&bench.acknowledged);
 	bench_print(&bench.agent_closed);
 	bench_print(&bench.noted);

@@ -5,7 +5,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2153 # COUNT, SESSIONS: run.sh's
 
-DRAIN_S=5
+DRAIN_S=10
 MAX_KEY_AGE_S=3600
 PER_SECOND=50 # moments of expiry and age
 
