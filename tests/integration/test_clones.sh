@@ -26,13 +26,18 @@ silent() {
 	[ "$(signs)" = 0 ] || grep -E 'event=(clone|session\.contended|device\.quarantined)' "$KT_TMP/broker.log" | sed 's/^/    /'
 }
 
-# --- a real hub, and all that may happen to it, with every policy on and challenges all the while
-
-# Its state is locked until it is gone: the next one must not meet it.
-kill_hub() { # ID
+kill_hub() { # it is gone, with its lock, before another one starts
 	kill -KILL "${HUB_PID[$1]}"
 	wait_for_exit 10 "${HUB_PID[$1]}"
 }
+# What the last minutes were about, if something of them failed.
+show_logs() {
+	[ "$KT_FAILED" -gt 0 ] || return 0
+	grep event= "$KT_TMP/broker.log" | tail -n 60 | sed 's/^/    broker: /'
+	tail -n 30 "$KT_TMP/hub-1.log" | sed 's/^/    hub: /'
+}
+
+# --- a real hub, and all that may happen to it, with every policy on and challenges all the while
 
 KEYTURN_LINES=("${QUARANTINE[@]}" 'superseded_drain = 1s' 'challenge_timeout = 10s' 'challenge_every = 11s'
 	'challenge_silence = quarantine')
@@ -41,6 +46,7 @@ scene_start
 enrol_hub hub-1
 start_hub hub-1
 check 'hub-1 is in session' wait_for 20 is_in_session hub-1
+check 'and has promoted what it enrolled with' wait_for 20 has_promoted hub-1 1
 check 'it rotates, by a trial beside its session' rotate_hub hub-1
 silent 'a trial'
 for _ in 1 2 3; do
@@ -89,6 +95,7 @@ check 'hub-1 is adopted' wait_for_line 60 "$KT_TMP/broker.log" 'event=device\.ad
 check 'and rotated by itself' wait_for 60 has_promoted hub-1 9
 check 'it is in session' wait_for 20 is_in_session hub-1
 silent 'a restored registry'
+show_logs
 stop_hub hub-1
 scene_stop
 fresh
