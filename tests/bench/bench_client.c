@@ -192,6 +192,11 @@ bool bench_wait(struct bench_client *const *clients, size_t count, int wait_ms)
 	return true;
 }
 
+int bench_socket(const struct bench_client *client)
+{
+	return client->fd;
+}
+
 int64_t bench_closed_us(const struct bench_client *client)
 {
 	return client->closed_us;

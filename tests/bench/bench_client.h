@@ -45,6 +45,8 @@ bool bench_wait(struct bench_client *const *clients, size_t count, int wait_ms);
 bool bench_take(struct bench_client *client, struct bench_packet *out);
 /* When the broker closed it; 0: it has not. */
 int64_t bench_closed_us(const struct bench_client *client);
+/* Its socket, still the client's. */
+int bench_socket(const struct bench_client *client);
 /* Waits for @kind, dropping others; ends the benchmark if it does not come. */
 void bench_expect(struct bench_client *client, int kind, struct bench_packet *out);
 /* Waits for the end; ends the benchmark if it does not come. */

@@ -7,11 +7,14 @@
  * program of the hub in session. From `confirm` on: until `committed` has come (acknowledged) and
  * until the old :agent is closed (agent_closed). From `promoted` on: until `noted` has come (noted)
  * and until the program is closed (program_closed). As many more say no `promoted`: until the
- * program is closed, from the commit's drain (DRAIN_MS after `committed`) on (drained). One line
- * for each figure: NAME COUNT P50 P99 MAX, in microseconds.
+ * program is closed, from the commit's drain (DRAIN_MS after `committed`) on (drained); a thread
+ * looks at those programs, so that the rotations go on meanwhile. One line for each figure: NAME
+ * COUNT P50 P99 MAX, in microseconds.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "bench_hub.h"
@@ -26,13 +29,21 @@ struct bench {
 	struct bench_figure noted;
 	struct bench_figure program_closed;
 	struct bench_figure drained;
-	int64_t drain_us;
+	int drain_ms;
 };
 
-struct waiting { /* programs whose drain runs */
-	struct bench_client **client;
-	int64_t *from_us;
+struct left { /* a program that is left to its drain */
+	struct bench_client *client;
+	int64_t from_us;
+	int64_t closed_us; /* the watch's */
+};
+
+struct watch {
+	struct left *left;
 	size_t count;
+	int epoll;
+	int patience_ms;
+	pthread_t thread;
 };
 
 struct hub {
@@ -127,8 +138,8 @@ static void promote(struct bench *bench, struct hub *hub)
 	bench_note(&bench->program_closed, bench_closed_us(hub->program) - sent_us);
 }
 
-/* @waiting: NULL, or where the program goes that is left to its drain. */
-static void rotate_one(struct bench *bench, size_t device, struct waiting *waiting)
+/* @left: NULL, or what is to be known of the program, which is left to its drain. */
+static void rotate_one(struct bench *bench, size_t device, struct left *left)
 {
 	struct hub hub;
 	int64_t committed_us;
@@ -139,9 +150,9 @@ static void rotate_one(struct bench *bench, size_t device, struct waiting *waiti
 	bench_session_open(&bench->hubs, &hub.old, ":agent", KT_PHASE_STABLE, 0, &hub.agent);
 	issue(bench, &hub);
 	committed_us = commit(bench, &hub);
-	if (waiting != NULL) {
-		waiting->client[waiting->count] = hub.program;
-		waiting->from_us[waiting->count++] = committed_us + bench->drain_us;
+	if (left != NULL) {
+		left->client = hub.program;
+		left->from_us = committed_us + (int64_t)bench->drain_ms * 1000;
 	} else {
 		promote(bench, &hub);
 		bench_client_free(hub.program);
@@ -151,53 +162,64 @@ static void rotate_one(struct bench *bench, size_t device, struct waiting *waiti
 	bench_identity_clear(&hub.fresh);
 }
 
-static size_t still_open(const struct waiting *waiting)
-{
-	size_t open = 0;
+/* --- the watch over those that are left to their drain --- */
 
-	for (size_t i = 0; i < waiting->count; i++)
-		open += bench_closed_us(waiting->client[i]) == 0 ? 1 : 0;
-	return open;
+static void *watch_closes(void *ctx)
+{
+	struct watch *watch = ctx;
+
+	for (size_t closed = 0; closed < watch->count; closed++) {
+		struct epoll_event event;
+		struct left *left;
+
+		if (epoll_wait(watch->epoll, &event, 1, watch->patience_ms) != 1)
+			bench_fail("drain", "a program stays");
+		left = event.data.ptr;
+		left->closed_us = bench_mono_us();
+		if (epoll_ctl(watch->epoll, EPOLL_CTL_DEL, bench_socket(left->client), NULL) != 0)
+			bench_fail("drain", "epoll");
+	}
+	return NULL;
 }
 
-/*
- * Some rotations, as many as fit into half a drain: nobody looks at the programs before all of them
- * are made. How many it were.
- */
-static size_t drain_some(struct bench *bench, size_t first, size_t count, struct waiting *waiting)
+static void watch_start(struct watch *watch, size_t count, int drain_ms)
 {
-	int64_t until_us;
+	watch->left = calloc(count, sizeof(*watch->left));
+	watch->count = count;
+	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
+	watch->patience_ms = drain_ms + BENCH_PATIENCE_MS;
+	if (watch->left == NULL || watch->epoll < 0 ||
+	    pthread_create(&watch->thread, NULL, watch_closes, watch) != 0)
+		bench_fail("drain", "no watch");
+}
 
-	waiting->count = 0;
-	do {
-		rotate_one(bench, first + waiting->count, waiting);
-	} while (waiting->count < count &&
-		 bench_mono_us() < waiting->from_us[0] - bench->drain_us / 2);
-	until_us = bench_mono_us() + bench->drain_us + (int64_t)BENCH_PATIENCE_MS * 1000;
-	while (still_open(waiting) > 0) {
-		if (bench_mono_us() > until_us)
-			bench_fail("drain", "a program stays");
-		(void)bench_wait(waiting->client, waiting->count, BENCH_PATIENCE_MS);
+static void watch_add(const struct watch *watch, struct left *left)
+{
+	struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = left};
+
+	if (epoll_ctl(watch->epoll, EPOLL_CTL_ADD, bench_socket(left->client), &event) != 0)
+		bench_fail("drain", "epoll");
+}
+
+static void watch_end(struct watch *watch, struct bench_figure *figure)
+{
+	(void)pthread_join(watch->thread, NULL);
+	for (size_t i = 0; i < watch->count; i++) {
+		bench_note(figure, watch->left[i].closed_us - watch->left[i].from_us);
+		bench_client_free(watch->left[i].client);
 	}
-	for (size_t i = 0; i < waiting->count; i++) {
-		bench_note(&bench->drained,
-			   bench_closed_us(waiting->client[i]) - waiting->from_us[i]);
-		bench_client_free(waiting->client[i]);
-	}
-	return waiting->count;
+	free(watch->left);
+	(void)close(watch->epoll);
 }
 
 int main(int argc, char **argv)
 {
-	enum { AT_ONCE = 100 };
 	static struct bench bench = {.acknowledged = {.name = "acknowledged"},
 				     .agent_closed = {.name = "agent_closed"},
 				     .noted = {.name = "noted"},
 				     .program_closed = {.name = "program_closed"},
 				     .drained = {.name = "drained"}};
-	struct bench_client *clients[AT_ONCE];
-	int64_t from_us[AT_ONCE];
-	struct waiting waiting = {.client = clients, .from_us = from_us};
+	struct watch watch;
 	size_t held;
 	size_t count;
 
@@ -207,15 +229,18 @@ int main(int argc, char **argv)
 	bench_hubs_init(&bench.hubs, (uint16_t)strtoul(argv[1], NULL, 10), argv[4], argv[3]);
 	held = strtoul(argv[5], NULL, 10);
 	count = strtoul(argv[6], NULL, 10);
-	bench.drain_us = (int64_t)strtoul(argv[7], NULL, 10) * 1000;
+	bench.drain_ms = (int)strtol(argv[7], NULL, 10);
 	bench_hold(bench.hubs.port, bench.hubs.dir, 0, held, NULL);
 	bench.operator_client = bench_operator(argv[2]);
 	bench_print_ticks(bench.operator_client, TICK_WATCH_MS);
 	for (size_t i = 0; i < count; i++)
 		rotate_one(&bench, held + i, NULL);
-	for (size_t i = 0; i < count;)
-		i += drain_some(&bench, held + count + i, count - i < AT_ONCE ? count - i : AT_ONCE,
-				&waiting);
+	watch_start(&watch, count, bench.drain_ms);
+	for (size_t i = 0; i < count; i++) {
+		rotate_one(&bench, held + count + i, &watch.left[i]);
+		watch_add(&watch, &watch.left[i]);
+	}
+	watch_end(&watch, &bench.drained);
 	bench_print(&bench.acknowledged);
 	bench_print(&bench.agent_closed);
 	bench_print(&bench.noted);
