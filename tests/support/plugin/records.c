@@ -221,6 +221,7 @@ void story_records(struct kt_record out[static STORY_COUNT])
 		{KT_RECORD_OPERATOR_ADD, NULL, 38},
 		{KT_RECORD_OPERATOR_ADD, NULL, 39},
 		{KT_RECORD_OPERATOR_REMOVE, NULL, 40},
+		{KT_RECORD_IMPORT, "hub-7", 41},
 	};
 	struct kt_registry *r = NULL;
 
