@@ -30,6 +30,14 @@ def ctl(name, words, code=0, out=None, err=None):
     return end(name, start(*words.split()), code, out, err)
 
 
+def read_or_end(terminal):
+    """The terminal hands on in pieces; its end, when nobody has the other side open, is an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
 def at_a_terminal(words, typed):
     """What a person types; exit code and what he saw."""
     ours, theirs = pty.openpty()
@@ -37,9 +45,11 @@ def at_a_terminal(words, typed):
         os.close(theirs)
         os.write(ours, typed.encode())
         out, _ = run.communicate(timeout=30)
-    seen = os.read(ours, 4096).decode()
+    seen = b""
+    while chunk := read_or_end(ours):
+        seen += chunk
     os.close(ours)
-    return run.returncode, out, seen
+    return run.returncode, out, seen.decode()
 
 
 def waiting():
