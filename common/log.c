@@ -191,3 +191,20 @@ bool kt_log_event(struct kt_log *log, enum kt_event event, const struct kt_field
 	log->sink(log->ctx, event_table[event].level, line.text);
 	return true;
 }
+
+void kt_log_settle(struct kt_log *log)
+{
+	for (size_t event = 0; event < KT_EVENT_COUNT; event++) {
+		char count[11];
+		const struct kt_field fields[] = {{"of", event_table[event].name},
+						  {"count", count}};
+
+		if (log->limit[event].dropped == 0 ||
+		    log->now_ms - log->limit[event].window_start_ms < KT_LOG_WINDOW_MS)
+			continue;
+		(void)snprintf(count, sizeof(count), "%lu",
+			       (unsigned long)log->limit[event].dropped);
+		log->limit[event].dropped = 0;
+		(void)kt_log_event(log, KT_EVENT_LOG_DROPPED, fields, 2);
+	}
+}

@@ -16,7 +16,9 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 
 /*
  * X(CODE, "noun.past_verb", LEVEL, LIMITED, "text"). LIMITED = 1: a stranger can cause it, at most
- * KT_LOG_BURST in KT_LOG_WINDOW_MS are written, the next line that passes carries dropped=N.
+ * KT_LOG_BURST in KT_LOG_WINDOW_MS are written; the next line that passes carries dropped=N, or,
+ * where none comes, kt_log_settle says so. What is told of a device, and could hide the same of
+ * another one, is limited by device (kt_core_alarm) and not here.
  */
 #define KT_EVENT_LIST(X)                                                                           \
 	/* plugin: life */                                                                         \
@@ -42,7 +44,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(SESSION_ENDED, "session.ended", INFO, 0, "a session was ended by the plugin")            \
 	X(CLAIM_STARTED, "claim.started", INFO, 1, "a claimant was let in")                        \
 	X(CLAIM_ENDED, "claim.ended", INFO, 1, "a claimant's session was ended by the plugin")     \
-	X(SESSION_CONTENDED, "session.contended", WARN, 1,                                         \
+	X(SESSION_CONTENDED, "session.contended", WARN, 0,                                         \
 	  "two addresses take one client id from each other")                                      \
 	X(ACCESS_DENIED, "access.denied", WARN, 1, "a topic was denied")                           \
 	X(ACCESS_WOULD_DENY, "access.would_deny", WARN, 1,                                         \
@@ -66,7 +68,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	  "a certificate of another CA was taken over")                                            \
 	X(TICKET_CREATED, "ticket.created", INFO, 0, "a ticket was given out")                     \
 	X(ENROLL_REFUSED, "enroll.refused", WARN, 1, "an enrolment was refused")                   \
-	X(ENROLL_CONFLICTED, "enroll.conflict", WARN, 1, "a ticket came with a second key")        \
+	X(ENROLL_CONFLICTED, "enroll.conflict", WARN, 0, "a ticket came with a second key")        \
 	X(ROTATION_OPENED, "rotation.opened", INFO, 0, "a rotation was ordered")                   \
 	X(ROTATION_ISSUED, "rotation.issued", INFO, 0, "a pending certificate was issued")         \
 	X(ROTATION_COMMITTED, "rotation.committed", INFO, 0, "the new credential is current")      \
@@ -75,9 +77,9 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(ROTATION_CLOSED, "rotation.closed", INFO, 0, "an operation was closed without commit")   \
 	X(ROTATION_FROZEN, "rotation.frozen", ERROR, 0, "rotation of a device is frozen")          \
 	X(PROMOTE_OVERDUE, "promote.overdue", WARN, 0, "no promoted after a commit")               \
-	X(CLONE_SUSPECTED, "clone.suspected", WARN, 1,                                             \
+	X(CLONE_SUSPECTED, "clone.suspected", WARN, 0,                                             \
 	  "a second party may hold a device's identity")                                           \
-	X(CLONE_ALARMED, "clone.alarmed", ERROR, 1, "a second party holds a device's identity")    \
+	X(CLONE_ALARMED, "clone.alarmed", ERROR, 0, "a second party holds a device's identity")    \
 	X(REGISTRY_BEHIND, "registry.behind", ERROR, 0,                                            \
 	  "a device knows a newer operation than we")                                              \
 	X(REGISTRY_RECONCILING, "registry.reconciling", WARN, 0,                                   \
@@ -87,6 +89,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(OPERATOR_REMOVED, "operator.removed", WARN, 0, "somebody is an operator no more")        \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
+	/* both */                                                                                 \
+	X(LOG_DROPPED, "log.dropped", WARN, 0, "lines were left out, too many of one kind")        \
 	/* agent */                                                                                \
 	X(AGENT_STARTED, "agent.started", INFO, 0, "the agent runs")                               \
 	X(AGENT_STOPPED, "agent.stopped", INFO, 0, "the agent stops")                              \
@@ -145,6 +149,12 @@ void kt_log_init(struct kt_log *log, kt_log_sink *sink, void *ctx, enum kt_log_l
  */
 bool kt_log_event(struct kt_log *log, enum kt_event event, const struct kt_field *fields,
 		  size_t field_count);
+
+/*
+ * Tells of what was dropped and not told yet, event by event, where the window is over: "of" says
+ * of which, "count" how many. To be called now and then; costs a look at the list.
+ */
+void kt_log_settle(struct kt_log *log);
 
 const char *kt_event_name(enum kt_event event);
 const char *kt_event_text(enum kt_event event);

@@ -3,6 +3,7 @@
 
 #include "clone.h"
 #include "encoding.h"
+#include "limit.h"
 #include "outbox.h"
 
 static void enter(struct kt_core *core, struct kt_now now)
@@ -37,9 +38,16 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_claims_new(&core->claims);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_limits_new(&core->messages);
+	if (err != KT_ERR_OK)
+		goto out;
+	err = kt_limits_new(&core->alarms);
+	if (err != KT_ERR_OK)
+		goto out;
 	err = kt_crl_new(&setup->last_crl, &core->crl);
 	if (err != KT_ERR_OK)
 		goto out;
+	core->alarms_told_ms = now.mono_ms;
 	enter(core, now);
 	kt_core_watch_clock(core);
 	kt_adoption_tell_start(core);
@@ -55,6 +63,8 @@ void kt_core_free(struct kt_core *core)
 	if (core == NULL)
 		return;
 	kt_crl_free(core->crl);
+	kt_limits_free(core->alarms);
+	kt_limits_free(core->messages);
 	kt_claims_free(core->claims);
 	kt_outbox_free(core->outbox);
 	kt_sessions_free(core->sessions);
@@ -184,6 +194,9 @@ static void log_start(struct kt_core *core, const struct kt_connect *connect,
 					  {"fp", connect->cert.len == 0 ? NULL : fp},
 					  {"rotate_only", admission->rotate_only ? "yes" : NULL}};
 
+	if (admission->device != NULL &&
+	    !kt_core_is_worth_a_line(core, KT_EVENT_SESSION_STARTED, admission->device))
+		return;
 	hex_of(&admission->fp, fp);
 	(void)kt_log_event(core->ports.log,
 			   admission->kind == KT_SESSION_CLAIM ? KT_EVENT_CLAIM_STARTED
@@ -375,5 +388,6 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_rotation_tick(core);
 	kt_crl_tick(core);
 	kt_core_publish_gauges(core);
+	kt_core_settle_drops(core);
 	kt_outbox_tick(core);
 }

@@ -6,9 +6,15 @@
 
 #include "encoding.h"
 #include "json.h"
+#include "limit.h"
 #include "outbox.h"
 
 enum { FIELDS_MAX = 12 };
+
+/* Of one device, event and variant: five at once, then one in ten seconds. */
+static const struct kt_rate alarm_rate = {.per_1000s = 100, .burst = 5};
+/* Lines about sessions of one device: as many as a hub in trouble makes. */
+static const struct kt_rate line_rate = {.per_1000s = 2000, .burst = 20};
 
 #define HOUR_US INT64_C(3600000000)
 #define DAY_US	(24 * HOUR_US)
@@ -288,6 +294,82 @@ void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_dev
 	json = event_json(core, event, device, fields, field_count);
 	if (json != NULL)
 		kt_outbox_event(core, event, json, after_seq);
+}
+
+/* --- what strangers can cause about a device --- */
+
+static struct kt_limit *limit_of(struct kt_core *core, enum kt_event event, unsigned variant,
+				 const struct kt_device *device)
+{
+	return kt_limits_of(core->alarms, device, (unsigned)event * KT_VARIANTS + variant,
+			    core->now.mono_ms);
+}
+
+/* False: over its rate, and counted. */
+static bool is_within(struct kt_core *core, struct kt_limit *limit, struct kt_rate rate)
+{
+	if (kt_bucket_take(&limit->bucket, rate, core->now.mono_ms))
+		return true;
+	if (limit->dropped < UINT32_MAX)
+		limit->dropped++;
+	return false;
+}
+
+void kt_core_alarm(struct kt_core *core, enum kt_event event, unsigned variant,
+		   const struct kt_device *device, const struct kt_field *fields,
+		   size_t field_count, uint64_t after_seq)
+{
+	struct kt_limit *limit = limit_of(core, event, variant, device);
+	struct kt_field all[FIELDS_MAX];
+	size_t count_all = 0;
+	char dropped[KT_U64_DIGITS_MAX + 1];
+
+	if (!is_within(core, limit, alarm_rate))
+		return;
+	for (size_t i = 0; i < field_count && count_all < FIELDS_MAX - 1; i++)
+		all[count_all++] = fields[i];
+	if (limit->dropped > 0) {
+		kt_u64_encode(limit->dropped, dropped);
+		all[count_all++] = (struct kt_field){"dropped", dropped};
+		limit->dropped = 0;
+	}
+	kt_core_fact(core, event, device, all, count_all, after_seq);
+}
+
+bool kt_core_is_worth_a_line(struct kt_core *core, enum kt_event event,
+			     const struct kt_device *device)
+{
+	return is_within(core, limit_of(core, event, 0, device), line_rate);
+}
+
+static void tell_dropped(struct kt_core *core, const char *of, const struct kt_device *device,
+			 uint32_t count_dropped)
+{
+	char text[KT_U64_DIGITS_MAX + 1];
+	const struct kt_field fields[] = {{"of", of}, {"count", text}};
+
+	kt_u64_encode(count_dropped, text);
+	kt_core_fact(core, KT_EVENT_LOG_DROPPED, device, fields, 2, 0);
+}
+
+void kt_core_settle_drops(struct kt_core *core)
+{
+	struct kt_limit *limit;
+	size_t cursor = 0;
+	uint32_t lost;
+
+	kt_log_settle(core->ports.log);
+	if (core->now.mono_ms - core->alarms_told_ms < KT_LOG_WINDOW_MS)
+		return;
+	core->alarms_told_ms = core->now.mono_ms;
+	while ((limit = kt_limits_next_dropped(core->alarms, &cursor)) != NULL) {
+		tell_dropped(core, kt_event_name((enum kt_event)(limit->what / KT_VARIANTS)),
+			     limit->device, limit->dropped);
+		limit->dropped = 0;
+	}
+	lost = kt_limits_lost(core->alarms);
+	if (lost > 0)
+		tell_dropped(core, "alarms", NULL, lost);
 }
 
 void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason reason,

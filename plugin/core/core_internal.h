@@ -16,8 +16,9 @@
 struct kt_outbox;
 struct kt_claims;
 struct kt_crl;
+struct kt_limits;
 
-enum { KT_GAUGE_COUNT = 16 };
+enum { KT_GAUGE_COUNT = 16, KT_VARIANTS = 8 };
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;
@@ -35,6 +36,9 @@ struct kt_core {
 	struct kt_sessions *sessions;
 	struct kt_outbox *outbox;
 	struct kt_claims *claims; /* claimants that wait for approval: memory only, bounded */
+	struct kt_limits *messages; /* of each device, however many sessions it has */
+	struct kt_limits *alarms;   /* what was told of each device */
+	int64_t alarms_told_ms;	    /* when those left out were last told */
 	struct kt_crl *crl;	  /* the revocation list, if there is one */
 	struct kt_bytes issuer_cert_der;
 	uint8_t root_sha256[32];
@@ -89,6 +93,19 @@ void kt_core_kick_after(struct kt_core *core, const struct kt_session *session,
 /* A fact: log line now, event on keyturn/v1/events/<name> once durable. @device may be NULL. */
 void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_device *device,
 		  const struct kt_field *fields, size_t field_count, uint64_t after_seq);
+/*
+ * The same of what strangers can cause about @device: a few at once and then one in a while of each
+ * device, @event and @variant (below KT_VARIANTS), so that none hides another; how many were left
+ * out is told.
+ */
+void kt_core_alarm(struct kt_core *core, enum kt_event event, unsigned variant,
+		   const struct kt_device *device, const struct kt_field *fields,
+		   size_t field_count, uint64_t after_seq);
+/* Is a line of @event about @device within that limit? It counts, and is told of if it is not. */
+bool kt_core_is_worth_a_line(struct kt_core *core, enum kt_event event,
+			     const struct kt_device *device);
+/* Once a tick: tells what was left out. */
+void kt_core_settle_drops(struct kt_core *core);
 /* Counts and logs a refusal (@event CLIENT_REFUSED, ACCESS_DENIED, COMMAND_REFUSED ...). */
 void kt_core_refused(struct kt_core *core, enum kt_event event, enum kt_reason reason,
 		     const struct kt_field *fields, size_t field_count);

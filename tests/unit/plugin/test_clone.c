@@ -512,11 +512,39 @@ static void every_signal_has_a_name_of_its_own(void **state)
 	assert_string_equal(kt_clone_signal_name(KT_CLONE_SIGNAL_COUNT), "?");
 }
 
+/* --- floods --- */
+
+static void rotate_near(struct fake *f, const char *cert)
+{
+	fleet_open(f->registry, "hub-18", 5);
+	fleet_issue(f->registry, "hub-18", cert);
+	fleet_commit(f->registry, "hub-18");
+	fake_durable(f);
+}
+
+/* A stranger who has found one old key of hub-17 cannot hide what happens to hub-18. */
+static void a_flood_of_one_devices_alarms_swallows_no_other(void **state)
+{
+	struct fake *f = *state;
+
+	rotate(f, 5, NEXT);
+	rotate_near(f, "spiffe://" FLEET_TD "/device/hub-18" END "|g2");
+	for (int i = 0; i < 500; i++) {
+		fake_forget(f);
+		(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	}
+	assert_null(fake_event(f, "clone.suspected")); /* it is bounded itself */
+	assert_int_equal(fake_connect(f, APP, "hub-18", NULL, NEAR), KT_ANSWER_DENY);
+	assert_non_null(fake_event(f, "clone.suspected"));
+	assert_non_null(strstr(fake_event(f, "clone.suspected"), "\"device\":\"hub-18\""));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_refused_credential_is_told_and_never_more),
+		T(a_flood_of_one_devices_alarms_swallows_no_other),
 		T(two_addresses_in_turn_are_told_once),
 		T(after_a_quiet_time_they_are_told_again),
 		T(one_of_them_may_come_twice_in_a_row),
