@@ -81,6 +81,7 @@ void kt_agent_tick(struct kt_agent *agent, struct kt_agent_now now)
 	kt_agent_steps_drive(agent);
 	kt_agent_unmade_drive(agent);
 	kt_agent_repeats_tick(agent);
+	agent->setup.log->now_ms = now.mono_ms;
 	kt_log_settle(agent->setup.log);
 	kt_agent_links_drive(agent);
 }

@@ -154,9 +154,7 @@ fail:
 /* Hangs up and comes back later: a claimant's connection is not kept while an operator thinks. */
 static void come_back_in(struct kt_agent *agent, uint32_t retry_s)
 {
-	int64_t jitter_ms = kt_agent_backoff_ms(agent, 0);
-
-	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, (int64_t)retry_s * 1000 + jitter_ms);
+	kt_agent_link_retry_in(agent, KT_LINK_CLAIM, kt_agent_told_ms(agent, retry_s));
 	kt_agent_link_close(agent, KT_LINK_CLAIM);
 }
 

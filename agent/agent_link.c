@@ -34,6 +34,17 @@ int64_t kt_agent_backoff_ms(struct kt_agent *agent, uint32_t tries)
 	       (int64_t)random % (cap - agent->setup.timers.backoff_min + 1);
 }
 
+int64_t kt_agent_told_ms(struct kt_agent *agent, uint32_t retry_s)
+{
+	const int64_t told_ms = (int64_t)retry_s * 1000;
+	uint32_t random = 0;
+
+	if (agent->setup.entropy->bytes(agent->setup.entropy->ctx, (uint8_t *)&random,
+					sizeof(random)) != KT_ERR_OK)
+		return told_ms + told_ms / 2;
+	return told_ms + (int64_t)random % (told_ms / 2 + 1);
+}
+
 void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t delay_ms)
 {
 	agent->link[link].retry_at_ms = agent->now.mono_ms + delay_ms;

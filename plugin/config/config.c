@@ -95,10 +95,12 @@ static const struct kt_option options[] = {
 	 false},
 	{"enroll_retry", kt_config_set_enroll_retry, AT(enroll_retry_s), KT_SECOND_MS, KT_DAY_MS,
 	 "30s", "a waiting claimant is told to ask again after this", false, false},
+	{"enroll_rate", kt_option_set_count, AT(enroll_rate), 1, 10000, "100",
+	 "tries to enrol a second, of all claimants together", false, false},
 	{"message_rate", kt_option_set_count, AT(message_rate), 1, 1000, "5",
-	 "device messages a second and session", false, false},
+	 "device messages a second and device", false, false},
 	{"message_burst", kt_option_set_count, AT(message_burst), 1, 10000, "10",
-	 "device messages at once and session", false, false},
+	 "device messages at once and device", false, false},
 };
 
 enum { OPTION_COUNT = sizeof(options) / sizeof(options[0]) };

@@ -3,6 +3,7 @@
 
 #include "clone.h"
 #include "encoding.h"
+#include "issues.h"
 #include "limit.h"
 #include "outbox.h"
 
@@ -38,6 +39,9 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_claims_new(&core->claims);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_issues_new(&core->issues);
+	if (err != KT_ERR_OK)
+		goto out;
 	err = kt_limits_new(&core->messages);
 	if (err != KT_ERR_OK)
 		goto out;
@@ -47,7 +51,7 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_crl_new(&setup->last_crl, &core->crl);
 	if (err != KT_ERR_OK)
 		goto out;
-	core->alarms_told_ms = now.mono_ms;
+	core->alarms_due_ms = now.mono_ms + KT_LOG_WINDOW_MS;
 	enter(core, now);
 	kt_core_watch_clock(core);
 	kt_adoption_tell_start(core);
@@ -65,6 +69,7 @@ void kt_core_free(struct kt_core *core)
 	kt_crl_free(core->crl);
 	kt_limits_free(core->alarms);
 	kt_limits_free(core->messages);
+	kt_issues_free(core->issues);
 	kt_claims_free(core->claims);
 	kt_outbox_free(core->outbox);
 	kt_sessions_free(core->sessions);
@@ -162,8 +167,6 @@ static bool start_session(struct kt_core *core, const struct kt_connect *connect
 	session->not_after_s = admission->not_after_s;
 	session->started_ms = core->now.mono_ms;
 	session->last_message_ms = core->now.mono_ms;
-	session->rate_at_ms = core->now.mono_ms;
-	session->rate_tokens_milli = (int64_t)core->config->message_burst * 1000;
 	memcpy(session->actor, admission->actor, sizeof(session->actor));
 	keep_username(session, connect->username);
 	if (connect->address != NULL)
@@ -351,6 +354,7 @@ void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *jo
 		kt_core_opened(core, job);
 		break;
 	case KT_JOB_ISSUE:
+		job->session = kt_issues_take(core->issues, job);
 		if (job->is_claim)
 			kt_enroll_on_issued(core, job);
 		else

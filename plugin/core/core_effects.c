@@ -9,7 +9,7 @@
 #include "limit.h"
 #include "outbox.h"
 
-enum { FIELDS_MAX = 12 };
+enum { FIELDS_MAX = 12, DROPS_A_TICK = 32 };
 
 /* Of one device, event and variant: five at once, then one in ten seconds. */
 static const struct kt_rate alarm_rate = {.per_1000s = 100, .burst = 5};
@@ -352,21 +352,28 @@ static void tell_dropped(struct kt_core *core, const char *of, const struct kt_d
 	kt_core_fact(core, KT_EVENT_LOG_DROPPED, device, fields, 2, 0);
 }
 
+/* A walk over all in ten seconds, a piece a tick: there may be hundreds of devices. */
 void kt_core_settle_drops(struct kt_core *core)
 {
-	struct kt_limit *limit;
-	size_t cursor = 0;
+	struct kt_limit *limit = NULL;
 	uint32_t lost;
 
 	kt_log_settle(core->ports.log);
-	if (core->now.mono_ms - core->alarms_told_ms < KT_LOG_WINDOW_MS)
+	if (core->alarms_cursor == 0 && core->now.mono_ms < core->alarms_due_ms)
 		return;
-	core->alarms_told_ms = core->now.mono_ms;
-	while ((limit = kt_limits_next_dropped(core->alarms, &cursor)) != NULL) {
+	if (core->alarms_cursor == 0)
+		core->alarms_due_ms = core->now.mono_ms + KT_LOG_WINDOW_MS;
+	for (unsigned i = 0; i < DROPS_A_TICK; i++) {
+		limit = kt_limits_next_dropped(core->alarms, &core->alarms_cursor);
+		if (limit == NULL)
+			break;
 		tell_dropped(core, kt_event_name((enum kt_event)(limit->what / KT_VARIANTS)),
 			     limit->device, limit->dropped);
 		limit->dropped = 0;
 	}
+	if (limit != NULL)
+		return;
+	core->alarms_cursor = 0;
 	lost = kt_limits_lost(core->alarms);
 	if (lost > 0)
 		tell_dropped(core, "alarms", NULL, lost);

@@ -16,6 +16,7 @@
 struct kt_outbox;
 struct kt_claims;
 struct kt_crl;
+struct kt_issues;
 struct kt_limits;
 
 enum { KT_GAUGE_COUNT = 16, KT_VARIANTS = 8 };
@@ -35,11 +36,13 @@ struct kt_core {
 	struct kt_registry *registry;
 	struct kt_sessions *sessions;
 	struct kt_outbox *outbox;
-	struct kt_claims *claims; /* claimants that wait for approval: memory only, bounded */
+	struct kt_claims *claims;   /* claimants that wait for approval: memory only, bounded */
+	struct kt_issues *issues;   /* certificates that are being made */
 	struct kt_limits *messages; /* of each device, however many sessions it has */
 	struct kt_limits *alarms;   /* what was told of each device */
-	int64_t alarms_told_ms;	    /* when those left out were last told */
-	struct kt_crl *crl;	  /* the revocation list, if there is one */
+	size_t alarms_cursor;	    /* of the walk that tells which were left out */
+	int64_t alarms_due_ms;	    /* when the next one begins */
+	struct kt_crl *crl;	    /* the revocation list, if there is one */
 	struct kt_bytes issuer_cert_der;
 	uint8_t root_sha256[32];
 	struct kt_now now; /* of the event in hand */

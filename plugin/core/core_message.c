@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "clone.h"
+#include "enroll.h"
+#include "limit.h"
 
 enum { BUSY_RETRY_S = 5 };
 
@@ -42,23 +44,39 @@ static void drop(struct kt_core *core, const struct kt_session *session, enum kt
 	kt_core_refused(core, KT_EVENT_MESSAGE_REFUSED, reason, fields, 2);
 }
 
-/* A token bucket in thousandths: message_rate a second are message_rate thousandths a millisecond.
- */
-static bool is_within_rate(const struct kt_core *core, struct kt_session *session)
+/* A device has one bucket, however many sessions it has and however often it connects. */
+static bool is_within_rate(struct kt_core *core, struct kt_session *session)
 {
-	const int64_t full = (int64_t)core->config->message_burst * 1000;
-	int64_t elapsed = core->now.mono_ms - session->rate_at_ms;
+	const struct kt_rate rate = {.per_1000s = core->config->message_rate * 1000,
+				     .burst = core->config->message_burst};
+	const int64_t now_ms = core->now.mono_ms;
+	struct kt_bucket *bucket = &session->messages;
 
-	if (elapsed > 3600000)
-		elapsed = 3600000;
-	session->rate_at_ms = core->now.mono_ms;
-	session->rate_tokens_milli += elapsed * (int64_t)core->config->message_rate;
-	if (session->rate_tokens_milli > full)
-		session->rate_tokens_milli = full;
-	if (session->rate_tokens_milli < 1000)
-		return false;
-	session->rate_tokens_milli -= 1000;
-	return true;
+	if (session->device != NULL)
+		bucket = &kt_limits_of(core->messages, session->device, 0, now_ms)->bucket;
+	return kt_bucket_take(bucket, rate, now_ms);
+}
+
+/* When the bucket is full again. */
+static uint32_t rate_retry_s(const struct kt_core *core)
+{
+	return (core->config->message_burst + core->config->message_rate - 1) /
+	       core->config->message_rate;
+}
+
+/*
+ * Told to come back, once until that time is over: what would be told again costs a signature, and
+ * the sender knows it.
+ */
+static void come_back(struct kt_core *core, struct kt_session *session, enum kt_reason reason,
+		      uint32_t retry_s)
+{
+	if (!session->has_hello || core->now.mono_ms < session->told_until_ms) {
+		drop(core, session, reason);
+		return;
+	}
+	session->told_until_ms = core->now.mono_ms + (int64_t)retry_s * 1000;
+	kt_core_reject(core, session, reason, retry_s, 0);
 }
 
 static uint8_t *copy_of(struct kt_bytes bytes)
@@ -100,6 +118,27 @@ static bool submit(struct kt_core *core, struct kt_session *session, uint8_t *te
 	return true;
 }
 
+/*
+ * A try to enrol, before it costs a signature. One that comes too often is looked at all the same,
+ * now and then: the claimant cannot be told when to come back without its nonce.
+ */
+static bool may_try(struct kt_core *core, struct kt_session *session)
+{
+	switch (kt_claims_try(core->claims, session, core->config->enroll_rate,
+			      core->now.mono_ms)) {
+	case KT_TRY_TAKEN:
+		session->is_over_rate = false;
+		return true;
+	case KT_TRY_TOLD:
+		session->is_over_rate = true;
+		return true;
+	case KT_TRY_DROPPED:
+		break;
+	}
+	drop(core, session, KT_REASON_MSG_RATE);
+	return false;
+}
+
 static void take(struct kt_core *core, struct kt_session *session, struct kt_bytes payload)
 {
 	/* of a claimant one enroll is in work, and none waits */
@@ -107,9 +146,11 @@ static void take(struct kt_core *core, struct kt_session *session, struct kt_byt
 	uint8_t *text;
 
 	if (session->in_work && session->waiting_count >= room) {
-		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
+		come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
 		return;
 	}
+	if (session->kind == KT_SESSION_CLAIM && !may_try(core, session))
+		return;
 	text = copy_of(payload);
 	if (text != NULL && session->in_work) {
 		session->waiting[session->waiting_count++] = (struct kt_waiting){text, payload.len};
@@ -117,7 +158,7 @@ static void take(struct kt_core *core, struct kt_session *session, struct kt_byt
 	}
 	if (text == NULL || !submit(core, session, text, payload.len)) {
 		free(text);
-		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
+		come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
 	}
 }
 
@@ -134,8 +175,8 @@ void kt_core_device_message(struct kt_core *core, struct kt_now now, uintptr_t c
 		return;
 	}
 	if (!is_within_rate(core, session)) {
-		drop(core, session, KT_REASON_MSG_RATE); /* no signature for who floods */
-		return;
+		come_back(core, session, KT_REASON_MSG_RATE, rate_retry_s(core));
+		return; /* no signature for who floods */
 	}
 	if (payload.len == 0 || payload.len > KT_MESSAGE_MAX) {
 		kt_core_reject(core, session, KT_REASON_MSG_SIZE, 0, 0);
@@ -255,7 +296,7 @@ static void start_next(struct kt_core *core, struct kt_session *session)
 			session->waiting_count * sizeof(session->waiting[0]));
 		if (!submit(core, session, next.text, next.len)) {
 			free(next.text);
-			kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
+			come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
 		}
 	}
 }

@@ -5,6 +5,7 @@
 
 #include "crypto.h"
 #include "encoding.h"
+#include "issues.h"
 #include "rotation.h"
 #include "secmem.h"
 #include "ticket.h"
@@ -212,8 +213,12 @@ static void submit_issue(struct kt_core *core, struct kt_session *session,
 			 const struct claim_case *c)
 {
 	const struct kt_device *device = kt_registry_find_device(core->registry, c->device.s);
-	struct kt_job *job = kt_job_new(KT_JOB_ISSUE, session->number);
+	struct kt_job *job = NULL;
 
+	/* one signature for one enrolment: whoever asks again gets what comes of the first */
+	if (kt_issues_find(core->issues, &c->device, 0) != NULL)
+		goto busy;
+	job = kt_job_new(KT_JOB_ISSUE, session->number);
 	if (job == NULL)
 		goto busy;
 	job->is_claim = true;
@@ -226,11 +231,14 @@ static void submit_issue(struct kt_core *core, struct kt_session *session,
 	job->has_ticket = c->has_ticket;
 	memcpy(job->ticket_sha256, c->ticket_sha256, sizeof(job->ticket_sha256));
 	if (core->ports.entropy->bytes(core->ports.entropy->ctx, job->nonce.b,
-				       sizeof(job->nonce.b)) == KT_ERR_OK &&
-	    core->ports.jobs->submit(core->ports.jobs->ctx, job) == KT_ERR_OK) {
+				       sizeof(job->nonce.b)) != KT_ERR_OK)
+		goto busy;
+	kt_issues_add(core->issues, job); /* first: it is the workers' afterwards */
+	if (core->ports.jobs->submit(core->ports.jobs->ctx, job) == KT_ERR_OK) {
 		session->in_work = true; /* one enroll in work: until the certificate is there */
 		return;
 	}
+	(void)kt_issues_take(core->issues, job);
 busy:
 	kt_job_free(job);
 	kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
@@ -258,8 +266,8 @@ void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struc
 	char expected[44];
 	enum kt_reason reason;
 
-	if (!kt_claims_pass_lane(core->claims, session, core->now.mono_ms)) {
-		kt_core_reject(core, session, KT_REASON_MSG_RATE, BUSY_RETRY_S, 0);
+	if (session->is_over_rate) {
+		kt_core_reject(core, session, KT_REASON_MSG_RATE, KT_TRY_AGAIN_S, 0);
 		return;
 	}
 	kt_csr_binding(core->config->trust_domain, m->device.s, 0, &m->dn, expected);

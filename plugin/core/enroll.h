@@ -11,11 +11,24 @@
 
 #include "core_internal.h"
 
-enum { KT_CLAIMS_MAX = 256, KT_LANES_MAX = 256, KT_LANE_BURST = 5, KT_LANE_RATE = 1 };
+enum {
+	KT_CLAIMS_MAX = 256,
+	KT_LANES_MAX = 256,
+	KT_LANE_BURST = 5, /* of one batch and address; then one a second */
+	KT_TRY_AGAIN_S = 5 /* who tries too often is told to come back after this */
+};
 
-/* Is there room for one more enroll from this batch and address? Takes it. */
-bool kt_claims_pass_lane(struct kt_claims *claims, const struct kt_session *session,
-			 int64_t now_ms);
+enum kt_try {
+	KT_TRY_TAKEN,
+	KT_TRY_TOLD,   /* too often: only to be told when to come back */
+	KT_TRY_DROPPED /* and has been told often enough */
+};
+/*
+ * One more enroll of this batch and address, and of all claimants: @rate a second, a second's worth
+ * at once, counted apart for those that show a certificate and those that do not.
+ */
+enum kt_try kt_claims_try(struct kt_claims *claims, const struct kt_session *session, unsigned rate,
+			  int64_t now_ms);
 /* Notes a waiting claimant; true if it is a new one. The one silent for longest makes room. */
 bool kt_claims_wait(struct kt_claims *claims, const struct kt_claim *claim, uint64_t session);
 /* Drops the claim of this key; *session: its number (0: none). False: there is none. */

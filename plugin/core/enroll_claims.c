@@ -10,19 +10,25 @@ struct waiting {
 	uint64_t session;
 };
 
-struct lane { /* one batch from one address */
-	char name[KT_ACTOR_MAX + KT_ADDRESS_MAX + 2];
-	int64_t tokens_milli;
-	int64_t at_ms;
+struct tries { /* what may still be tried, and who of the others may be told */
+	struct kt_bucket taken;
+	struct kt_bucket told;
 };
 
-enum { LANE_FULL_MILLI = KT_LANE_BURST * 1000 };
+struct lane { /* one batch from one address */
+	char name[KT_ACTOR_MAX + KT_ADDRESS_MAX + 2];
+	int64_t at_ms;
+	struct tries tries;
+};
+
+static const struct kt_rate lane_rate = {.per_1000s = 1000, .burst = KT_LANE_BURST};
 
 struct kt_claims {
 	struct waiting waiting[KT_CLAIMS_MAX]; /* in order of first arrival */
 	size_t count;
 	struct lane lane[KT_LANES_MAX];
 	size_t lanes;
+	struct tries all[2]; /* of claimants without and with a certificate */
 };
 
 enum kt_err kt_claims_new(struct kt_claims **out)
@@ -51,27 +57,37 @@ static struct lane *find_lane(struct kt_claims *claims, const char *name, int64_
 	}
 	if (claims->lanes < KT_LANES_MAX)
 		oldest = &claims->lane[claims->lanes++];
+	memset(oldest, 0, sizeof(*oldest));
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%s", name);
-	oldest->tokens_milli = LANE_FULL_MILLI;
 	oldest->at_ms = now_ms;
 	return oldest;
 }
 
-bool kt_claims_pass_lane(struct kt_claims *claims, const struct kt_session *session, int64_t now_ms)
+/* Takes one of both, or of neither: a lane pays for what it gets alone. */
+static bool take_both(struct kt_bucket *lane, struct kt_bucket *all, struct kt_rate all_rate,
+		      int64_t now_ms)
 {
+	return kt_bucket_has(all, all_rate, now_ms) && kt_bucket_take(lane, lane_rate, now_ms) &&
+	       kt_bucket_take(all, all_rate, now_ms);
+}
+
+enum kt_try kt_claims_try(struct kt_claims *claims, const struct kt_session *session, unsigned rate,
+			  int64_t now_ms)
+{
+	const struct kt_rate all_rate = {.per_1000s = rate * 1000, .burst = rate};
+	const bool has_batch = strncmp(session->actor, "claim:", 6) == 0;
+	struct tries *all = &claims->all[has_batch ? 1 : 0];
 	char name[KT_ACTOR_MAX + KT_ADDRESS_MAX + 2];
 	struct lane *lane;
 
 	(void)snprintf(name, sizeof(name), "%s %s", session->actor, session->address);
 	lane = find_lane(claims, name, now_ms);
-	lane->tokens_milli += (now_ms - lane->at_ms) * KT_LANE_RATE;
 	lane->at_ms = now_ms;
-	if (lane->tokens_milli > LANE_FULL_MILLI)
-		lane->tokens_milli = LANE_FULL_MILLI;
-	if (lane->tokens_milli < 1000)
-		return false;
-	lane->tokens_milli -= 1000;
-	return true;
+	if (take_both(&lane->tries.taken, &all->taken, all_rate, now_ms))
+		return KT_TRY_TAKEN;
+	if (take_both(&lane->tries.told, &all->told, all_rate, now_ms))
+		return KT_TRY_TOLD;
+	return KT_TRY_DROPPED;
 }
 
 static void drop_at(struct kt_claims *claims, size_t index)

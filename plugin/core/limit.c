@@ -82,8 +82,7 @@ struct kt_limit *kt_limits_of(struct kt_limits *limits, const struct kt_device *
 	if (limits->count < KT_LIMITS_MAX)
 		oldest = &limits->limit[limits->count++];
 	limits->lost = sum(limits->lost, oldest->dropped);
-	*oldest = (struct kt_limit){
-		.device = device, .what = what, .bucket = {.at_ms = now_ms}};
+	*oldest = (struct kt_limit){.device = device, .what = what, .bucket = {.at_ms = now_ms}};
 	return oldest;
 }
 

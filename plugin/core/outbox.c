@@ -43,13 +43,19 @@ struct plan { /* a kick to come */
 	enum kt_reason reason;
 };
 
+struct seals { /* in the order of the calls, and they leave in it */
+	struct seal *first;
+	struct seal **last;
+	size_t count;
+	size_t max;
+};
+
 struct kt_outbox {
 	struct effect *first;
 	struct effect **last;
 	size_t waiting;
-	struct seal *first_seal;
-	struct seal **last_seal;
-	size_t seals;
+	struct seals hubs;
+	struct seals claimants;
 	uint64_t last_id;
 	struct plan *plan;
 	size_t plans;
@@ -70,6 +76,22 @@ static void seal_free(struct seal *seal)
 	free(seal);
 }
 
+static void seals_init(struct seals *seals, size_t max)
+{
+	seals->last = &seals->first;
+	seals->max = max;
+}
+
+static void seals_clear(struct seals *seals)
+{
+	while (seals->first != NULL) {
+		struct seal *seal = seals->first;
+
+		seals->first = seal->next;
+		seal_free(seal);
+	}
+}
+
 enum kt_err kt_outbox_new(struct kt_outbox **out)
 {
 	struct kt_outbox *outbox = calloc(1, sizeof(*outbox));
@@ -78,7 +100,8 @@ enum kt_err kt_outbox_new(struct kt_outbox **out)
 	if (outbox == NULL)
 		return KT_ERR_NOMEM;
 	outbox->last = &outbox->first;
-	outbox->last_seal = &outbox->first_seal;
+	seals_init(&outbox->hubs, KT_OUTBOX_MAX);
+	seals_init(&outbox->claimants, KT_OUTBOX_CLAIMS_MAX);
 	return KT_ERR_OK;
 }
 
@@ -92,12 +115,8 @@ void kt_outbox_free(struct kt_outbox *outbox)
 		outbox->first = effect->next;
 		effect_free(effect);
 	}
-	while (outbox->first_seal != NULL) {
-		struct seal *seal = outbox->first_seal;
-
-		outbox->first_seal = seal->next;
-		seal_free(seal);
-	}
+	seals_clear(&outbox->hubs);
+	seals_clear(&outbox->claimants);
 	free(outbox->plan);
 	free(outbox);
 }
@@ -166,25 +185,23 @@ static void publish_event(struct kt_core *core, enum kt_event event, const char 
 					  false);
 }
 
-static void drain_seals(struct kt_core *core)
+static void drain_seals(struct kt_core *core, struct seals *seals)
 {
-	struct kt_outbox *outbox = core->outbox;
+	while (seals->first != NULL && seals->first->done) {
+		struct seal *seal = seals->first;
 
-	while (outbox->first_seal != NULL && outbox->first_seal->done) {
-		struct seal *seal = outbox->first_seal;
-
-		outbox->first_seal = seal->next;
-		if (outbox->first_seal == NULL)
-			outbox->last_seal = &outbox->first_seal;
-		outbox->seals--;
+		seals->first = seal->next;
+		if (seals->first == NULL)
+			seals->last = &seals->first;
+		seals->count--;
 		publish_sealed(core, seal);
 		seal_free(seal);
 	}
 }
 
-static void submit_seals(struct kt_core *core)
+static void submit_seals(struct kt_core *core, const struct seals *seals)
 {
-	for (struct seal *seal = core->outbox->first_seal; seal != NULL; seal = seal->next) {
+	for (struct seal *seal = seals->first; seal != NULL; seal = seal->next) {
 		enum kt_err err;
 
 		if (seal->job == NULL)
@@ -199,34 +216,46 @@ static void submit_seals(struct kt_core *core)
 	}
 }
 
+static struct seals *seals_of(struct kt_core *core, bool is_claim)
+{
+	return is_claim ? &core->outbox->claimants : &core->outbox->hubs;
+}
+
 /* @message moved. */
 static void seal_message(struct kt_core *core, uint64_t session, struct kt_message *message)
 {
-	struct kt_outbox *outbox = core->outbox;
-	struct seal *seal = outbox->seals < KT_OUTBOX_MAX ? calloc(1, sizeof(*seal)) : NULL;
-	struct kt_job *job = seal == NULL ? NULL : kt_job_new(KT_JOB_SEAL, session);
+	const struct kt_session *to = kt_sessions_by_number(core->sessions, session);
+	struct seals *seals = seals_of(core, to != NULL && to->kind == KT_SESSION_CLAIM);
+	struct kt_job *job = NULL;
+	struct seal *seal = NULL;
 
+	if (to != NULL && seals->count < seals->max)
+		seal = calloc(1, sizeof(*seal));
+	if (seal != NULL)
+		job = kt_job_new(KT_JOB_SEAL, session);
 	if (job == NULL) {
 		free(seal);
-		kt_message_free(message); /* the device asks again */
+		kt_message_free(message); /* the device asks again, or has gone */
 		return;
 	}
-	outbox->last_id++;
-	seal->id = outbox->last_id;
+	core->outbox->last_id++;
+	seal->id = core->outbox->last_id;
 	seal->session = session;
 	seal->type = message->type;
 	seal->job = job;
 	job->op = seal->id; /* nothing but our own mark on a job of this kind */
 	job->message = message;
-	*outbox->last_seal = seal;
-	outbox->last_seal = &seal->next;
-	outbox->seals++;
-	submit_seals(core);
+	job->is_claim = to->kind == KT_SESSION_CLAIM;
+	*seals->last = seal;
+	seals->last = &seal->next;
+	seals->count++;
+	submit_seals(core, seals);
 }
 
 void kt_outbox_sealed(struct kt_core *core, struct kt_job *job)
 {
-	struct seal *seal = core->outbox->first_seal;
+	struct seals *seals = seals_of(core, job->is_claim);
+	struct seal *seal = seals->first;
 
 	while (seal != NULL && seal->id != job->op)
 		seal = seal->next;
@@ -239,7 +268,7 @@ void kt_outbox_sealed(struct kt_core *core, struct kt_job *job)
 		}
 	}
 	kt_job_free(job);
-	drain_seals(core);
+	drain_seals(core, seals);
 }
 
 /* --- waiting --- */
@@ -416,8 +445,10 @@ void kt_outbox_tick(struct kt_core *core)
 	struct kt_outbox *outbox = core->outbox;
 	size_t kept = 0;
 
-	submit_seals(core);
-	drain_seals(core);
+	submit_seals(core, &outbox->hubs);
+	drain_seals(core, &outbox->hubs);
+	submit_seals(core, &outbox->claimants);
+	drain_seals(core, &outbox->claimants);
 	for (size_t i = 0; i < outbox->plans; i++) {
 		const struct plan plan = outbox->plan[i];
 		struct kt_session *session = kt_sessions_by_number(core->sessions, plan.session);

@@ -3,15 +3,16 @@
  *
  * Owns what waits: messages to be signed, answers, events, kicks. A message goes to a worker for
  * its signature and leaves in the order of the calls, whatever order the workers finish in.
- * Bounded: what does not fit is dropped (the device repeats, the log line was written), but never a
- * kick. Decides nothing. Broker's thread.
+ * Claimants have a queue of their own, so that no hub waits behind a stranger. Bounded: what does
+ * not fit is dropped (the device repeats, the log line was written), but never a kick. Decides
+ * nothing. Broker's thread.
  */
 #ifndef KT_OUTBOX_H
 #define KT_OUTBOX_H
 
 #include "core_internal.h"
 
-enum { KT_OUTBOX_MAX = 8192 };
+enum { KT_OUTBOX_MAX = 8192, KT_OUTBOX_CLAIMS_MAX = 512 };
 
 KT_MUST_CHECK enum kt_err kt_outbox_new(struct kt_outbox **out);
 void kt_outbox_free(struct kt_outbox *outbox);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clone.h"
+#include "issues.h"
 
 enum {
 	DEVICES_A_PIECE_MIN = 64,
@@ -297,10 +298,28 @@ static void submit_issue(struct kt_core *core, struct kt_session *session, const
 		job->key_id = csr->key_id;
 		job->not_after_s = kt_core_not_after(core);
 	}
+	if (job != NULL)
+		kt_issues_add(core->issues, job); /* first: it is the workers' afterwards */
 	if (job == NULL || core->ports.jobs->submit(core->ports.jobs->ctx, job) != KT_ERR_OK) {
+		if (job != NULL)
+			(void)kt_issues_take(core->issues, job);
 		kt_job_free(job);
 		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, device->op);
 	}
+}
+
+/* One signature for one op: the same request again is answered when the first one is. */
+static void issue_once(struct kt_core *core, struct kt_session *session, const struct kt_csr *csr)
+{
+	struct kt_issue *issue =
+		kt_issues_find(core->issues, &session->device->id, session->device->op);
+
+	if (issue == NULL)
+		submit_issue(core, session, csr);
+	else if (kt_key_id_eq(&issue->key_id, &csr->key_id))
+		issue->session = session->number;
+	else
+		freeze(core, session, session->device);
 }
 
 void kt_rotation_on_csr(struct kt_core *core, struct kt_session *session, struct kt_job *job)
@@ -324,7 +343,7 @@ void kt_rotation_on_csr(struct kt_core *core, struct kt_session *session, struct
 		if (core->clock_jumped && core->config->certificate_lifetime_ms > 0)
 			kt_core_reject(core, session, KT_REASON_CLOCK_JUMP, CLOCK_RETRY_S, m->op);
 		else
-			submit_issue(core, session, &job->csr);
+			issue_once(core, session, &job->csr);
 	}
 }
 

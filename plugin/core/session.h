@@ -11,6 +11,7 @@
 #include "broker.h"
 #include "config.h"
 #include "err.h"
+#include "limit.h"
 #include "registry.h"
 #include "topic.h"
 #include "types.h"
@@ -69,8 +70,9 @@ struct kt_session {
 	bool has_hello;
 	struct kt_nonce dn;
 	struct kt_nonce sn;
-	int64_t rate_tokens_milli; /* thousandths of a message */
-	int64_t rate_at_ms;
+	struct kt_bucket messages; /* CLAIM; those of a device are its own, not the session's */
+	bool is_over_rate;	   /* CLAIM: what is in work is looked at only to be told so */
+	int64_t told_until_ms;	   /* it was told to come back then */
 	int64_t last_message_ms;
 	bool in_work;
 	struct kt_waiting waiting[KT_SESSION_WAITING_MAX];

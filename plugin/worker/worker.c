@@ -67,7 +67,7 @@ static void queue_clear(struct queue *queue)
 
 static bool is_strangers(const struct kt_job *job)
 {
-	return job->kind == KT_JOB_OPEN && job->is_claim;
+	return (job->kind == KT_JOB_OPEN || job->kind == KT_JOB_SEAL) && job->is_claim;
 }
 
 /* NULL: the pool stops. What waits then is dropped by kt_worker_pool_free. */

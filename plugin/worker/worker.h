@@ -17,8 +17,9 @@
 #include "types.h"
 
 /*
- * Jobs between submit and take. Strangers' first words (OPEN of a claimant) take half of the room
- * at most, and their turn comes when nothing else waits: who floods the claim lane stops no hub.
+ * Jobs between submit and take. Strangers' words and what they are told (OPEN and SEAL of a
+ * claimant) take half of the room at most, and their turn comes when nothing else waits: who floods
+ * the claim lane stops no hub.
  */
 enum { KT_JOBS_MAX = 1024, KT_CLAIM_JOBS_MAX = KT_JOBS_MAX / 2 };
 

@@ -102,6 +102,7 @@ static void set_config(struct kt_config *config)
 	config->pending_give_up_ms = INT64_C(7) * 86400000;
 	config->crl_validity_ms = INT64_C(7) * 86400000;
 	config->enroll_retry_s = 30;
+	config->enroll_rate = 100;
 	config->message_rate = 5;
 	config->message_burst = 10;
 }

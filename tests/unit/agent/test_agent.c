@@ -880,6 +880,28 @@ static void a_reject_puts_the_repeat_off_by_as_long_as_it_says(void **state)
 	TRACE_EXPECT(&h->trace, "send agent csr");
 }
 
+static void who_is_told_together_does_not_come_back_together(void **state)
+{
+	static const struct {
+		uint32_t jitter;
+		int64_t back_ms;
+	} cases[] = {
+		{0, 90000}, {1, 90001}, {45000, 135000}, {45001, 90000}, {45001 * 3 + 7, 90007}};
+	struct hub *h = *state;
+
+	hub_in_session(h);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		h->jitter = cases[i].jitter;
+		hub_reject(h, KT_LINK_AGENT, KT_REASON_MSG_RATE, 90, 0);
+		h->trace.count = 0;
+		hub_pass(h, cases[i].back_ms - 1);
+		TRACE_NOTHING(&h->trace);
+		hub_pass(h, 1);
+		TRACE_EXPECT(&h->trace, "send agent csr");
+	}
+}
+
 static void a_final_reject_ends_the_repeats_and_keeps_the_key(void **state)
 {
 	struct hub *h = *state;
@@ -1138,6 +1160,7 @@ int main(void)
 		T(a_committed_once_more_sends_promoted_once_more),
 		T(no_promoted_before_the_hooks_have_run),
 		T(a_reject_puts_the_repeat_off_by_as_long_as_it_says),
+		T(who_is_told_together_does_not_come_back_together),
 		T(a_final_reject_ends_the_repeats_and_keeps_the_key),
 		T(who_is_told_that_a_newer_op_is_there_asks_for_it),
 		T(a_session_that_the_plugin_does_not_know_begins_again),

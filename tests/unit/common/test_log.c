@@ -201,6 +201,44 @@ static void strangers_get_a_burst_and_then_silence(void **state)
 	assert_string_equal(recorder.last, "event=client.refused");
 }
 
+static void what_was_dropped_is_told_where_no_line_follows(void **state)
+{
+	struct recorder recorder = {.count = 0};
+	struct kt_log log;
+
+	(void)state;
+	kt_log_init(&log, record, &recorder, KT_LOG_DEBUG);
+	log.now_ms = 5000000;
+	for (int i = 0; i < KT_LOG_BURST + 123; i++)
+		(void)kt_log_event(&log, KT_EVENT_CLIENT_REFUSED, NULL, 0);
+	log.now_ms += KT_LOG_WINDOW_MS - 1;
+	kt_log_settle(&log); /* the window is not over */
+	assert_int_equal(recorder.count, KT_LOG_BURST);
+	log.now_ms += 1;
+	kt_log_settle(&log);
+	assert_int_equal(recorder.count, KT_LOG_BURST + 1);
+	assert_string_equal(recorder.last, "event=log.dropped of=client.refused count=123");
+	assert_int_equal(recorder.level, KT_LOG_WARN);
+	kt_log_settle(&log); /* once */
+	assert_int_equal(recorder.count, KT_LOG_BURST + 1);
+	assert_true(kt_log_event(&log, KT_EVENT_CLIENT_REFUSED, NULL, 0));
+	assert_string_equal(recorder.last, "event=client.refused");
+}
+
+static void where_nothing_was_dropped_nothing_is_told(void **state)
+{
+	struct recorder recorder = {.count = 0};
+	struct kt_log log;
+
+	(void)state;
+	kt_log_init(&log, record, &recorder, KT_LOG_DEBUG);
+	for (int i = 0; i < KT_LOG_BURST; i++)
+		(void)kt_log_event(&log, KT_EVENT_CLIENT_REFUSED, NULL, 0);
+	log.now_ms += 10 * KT_LOG_WINDOW_MS;
+	kt_log_settle(&log);
+	assert_int_equal(recorder.count, KT_LOG_BURST);
+}
+
 static void one_limited_event_does_not_silence_another(void **state)
 {
 	struct recorder recorder = {.count = 0};
@@ -267,6 +305,8 @@ int main(void)
 		cmocka_unit_test(a_line_of_the_limit_is_whole_and_one_more_is_cut_at_a_field),
 		cmocka_unit_test(a_cut_line_has_room_for_its_mark),
 		cmocka_unit_test(strangers_get_a_burst_and_then_silence),
+		cmocka_unit_test(what_was_dropped_is_told_where_no_line_follows),
+		cmocka_unit_test(where_nothing_was_dropped_nothing_is_told),
 		cmocka_unit_test(one_limited_event_does_not_silence_another),
 		cmocka_unit_test(our_own_events_are_never_dropped),
 		cmocka_unit_test(events_outside_the_list_are_not_written),

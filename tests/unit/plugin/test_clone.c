@@ -10,6 +10,7 @@
 
 #include "clone.h"
 #include "fake_ports.h"
+#include "limit.h"
 
 #define END  "|1600000000|253402300799"
 #define LEAF "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
@@ -539,12 +540,110 @@ static void a_flood_of_one_devices_alarms_swallows_no_other(void **state)
 	assert_non_null(strstr(fake_event(f, "clone.suspected"), "\"device\":\"hub-18\""));
 }
 
+/* Nor what else happens to hub-17: five at once, and one in ten seconds, of each sign. */
+static void one_sign_does_not_hide_another_of_the_same_device(void **state)
+{
+	struct fake *f = *state;
+
+	rotate(f, 5, NEXT);
+	fleet_simple(f->registry, KT_RECORD_PROMOTED, "hub-17", 5);
+	fake_durable(f);
+	for (int i = 0; i < 50; i++) {
+		fake_forget(f);
+		(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	}
+	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 5);
+	kt_clone_on_second_key(f->core, hub(f), 7, 0);
+	assert_told(f, KT_EVENT_CLONE_ALARMED, "second_key", "\"op\":\"7\"");
+}
+
+static void alarms_that_were_left_out_are_counted_and_told(void **state)
+{
+	struct fake *f = *state;
+
+	rotate(f, 5, NEXT);
+	for (int i = 0; i < 12; i++)
+		(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 5);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_SUPERSEDED), 12);
+	fake_later(f, 9800);
+	fake_tick(f);
+	assert_null(fake_event(f, "log.dropped"));
+	fake_tick(f);
+	assert_non_null(strstr(fake_event(f, "log.dropped"),
+			       "\"device\":\"hub-17\",\"of\":\"clone.suspected\",\"count\":\"7\""));
+	fake_forget(f);
+	fake_ticks(f, 101);
+	assert_null(fake_event(f, "log.dropped")); /* once */
+}
+
+static void the_next_alarm_says_how_many_were_left_out(void **state)
+{
+	struct fake *f = *state;
+
+	rotate(f, 5, NEXT);
+	for (int i = 0; i < 12; i++)
+		(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	fake_later(f, 10000);
+	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	assert_told(f, KT_EVENT_CLONE_SUSPECTED, "superseded", "\"dropped\":\"7\"");
+	(void)fake_connect(f, APP, "hub-17", NULL, LEAF);
+	assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 6);
+}
+
+/* However many devices' old keys a stranger has: each device's first alarm is told. */
+static void no_number_of_devices_fills_the_table(void **state)
+{
+	enum { DEVICES = KT_LIMITS_MAX + 100 };
+	struct fake *f = *state;
+
+	for (unsigned i = 0; i < DEVICES; i++) {
+		char id[32];
+		char old[128];
+		char next[128];
+
+		(void)snprintf(id, sizeof(id), "many-%u", i);
+		(void)snprintf(old, sizeof(old), "spiffe://" FLEET_TD "/device/%s" END "|g1", id);
+		(void)snprintf(next, sizeof(next), "spiffe://" FLEET_TD "/device/%s" END "|g2", id);
+		(void)fleet_active(f->registry, id, "west", old);
+		fleet_open(f->registry, id, 5);
+		fleet_issue(f->registry, id, next);
+		fleet_commit(f->registry, id);
+	}
+	fake_durable(f);
+	for (unsigned i = 0; i < DEVICES; i++) {
+		char id[32];
+		char old[128];
+
+		(void)snprintf(id, sizeof(id), "many-%u", i);
+		(void)snprintf(old, sizeof(old), "spiffe://" FLEET_TD "/device/%s" END "|g1", id);
+		fake_forget(f);
+		for (int k = 0; k < 7; k++)
+			(void)fake_connect(f, APP, id, NULL, old);
+		assert_int_equal(f->logged[KT_EVENT_CLONE_SUSPECTED], 5 * (i + 1));
+	}
+	fake_forget(f);
+	fake_later(f, 10000);
+	f->logged[KT_EVENT_LOG_DROPPED] = 0;
+	for (int i = 0; i < 50; i++) {
+		fake_forget(f);
+		fake_tick(f);
+	}
+	/* one line for each that is in the table, one for all that made room, one of client.refused
+	 */
+	assert_int_equal(f->logged[KT_EVENT_LOG_DROPPED], KT_LIMITS_MAX + 2);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_refused_credential_is_told_and_never_more),
 		T(a_flood_of_one_devices_alarms_swallows_no_other),
+		T(one_sign_does_not_hide_another_of_the_same_device),
+		T(alarms_that_were_left_out_are_counted_and_told),
+		T(the_next_alarm_says_how_many_were_left_out),
+		T(no_number_of_devices_fills_the_table),
 		T(two_addresses_in_turn_are_told_once),
 		T(after_a_quiet_time_they_are_told_again),
 		T(one_of_them_may_come_twice_in_a_row),

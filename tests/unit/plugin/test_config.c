@@ -82,6 +82,7 @@ static void the_required_lines_alone_give_every_default(void **state)
 	assert_string_equal(c->crl_file, "");
 	assert_int_equal(c->crl_validity_ms, 604800000);
 	assert_int_equal(c->enroll_retry_s, 30);
+	assert_int_equal(c->enroll_rate, 100);
 	assert_int_equal(c->message_rate, 5);
 	assert_int_equal(c->message_burst, 10);
 	kt_config_free(c);
@@ -108,7 +109,8 @@ static void every_option_can_be_given(void **state)
 					      "op_deadline = 2d\npending_give_up = 30d\n"
 					      "max_key_age = 90d\ncertificate_lifetime = 365d\n"
 					      "crl_file = /c/crl.pem\ncrl_validity = 10m\n"
-					      "enroll_retry = 2m\nmessage_rate = 50\r\n"
+					      "enroll_retry = 2m\nenroll_rate = 10000\n"
+					      "message_rate = 50\r\n"
 					      "message_burst = 100");
 	assert_true(c->ledger_same_dir);
 	assert_string_equal(c->mosquitto_conf, "/etc/m.conf");
@@ -135,6 +137,7 @@ static void every_option_can_be_given(void **state)
 	assert_string_equal(c->crl_file, "/c/crl.pem");
 	assert_int_equal(c->crl_validity_ms, 600000);
 	assert_int_equal(c->enroll_retry_s, 120);
+	assert_int_equal(c->enroll_rate, 10000);
 	assert_int_equal(c->message_rate, 50);
 	assert_int_equal(c->message_burst, 100);
 	kt_config_free(c);
@@ -245,6 +248,9 @@ static const struct bad bad_lines[] = {
 	{"crl_validity = 0", KT_ERR_RANGE, "out of range"},
 	{"crl_validity = 366d", KT_ERR_RANGE, "out of range"},
 	{"crl_file = crl.pem", KT_ERR_INVALID, "crl_file"},
+	{"enroll_rate = 0", KT_ERR_RANGE, "out of range"},
+	{"enroll_rate = 10001", KT_ERR_RANGE, "out of range"},
+	{"enroll_rate = 1s", KT_ERR_INVALID, "enroll_rate"},
 	{"message_rate = 0", KT_ERR_RANGE, "out of range"},
 	{"message_rate = 1001", KT_ERR_RANGE, "out of range"},
 	{"message_burst = 10001", KT_ERR_RANGE, "out of range"},
@@ -674,7 +680,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 41);
+	assert_int_equal(count, 42);
 	assert_null(name);
 	assert_null(help);
 }

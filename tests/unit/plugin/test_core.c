@@ -14,9 +14,26 @@
 #define END  "|1600000000|253402300799"
 #define LEAF "spiffe://" FLEET_TD "/device/hub-17" END "|g1"
 #define NEXT "spiffe://" FLEET_TD "/device/hub-17" END "|g2"
+#define NEAR "spiffe://" FLEET_TD "/device/hub-18" END "|g1"
 #define LAST "spiffe://" FLEET_TD "/device/hub-17" END "|g3"
 
 enum { AGENT = 16, TRIAL = 32, APP = 48, LOG = 64, SITE = 80 };
+
+/* --- look-ups of a certificate, counted: linked with --wrap --- */
+
+static unsigned looked_up;
+
+const struct kt_credential *__real_kt_registry_find_fingerprint(const struct kt_registry *registry,
+								const struct kt_fingerprint *fp);
+const struct kt_credential *__wrap_kt_registry_find_fingerprint(const struct kt_registry *registry,
+								const struct kt_fingerprint *fp);
+
+const struct kt_credential *__wrap_kt_registry_find_fingerprint(const struct kt_registry *registry,
+								const struct kt_fingerprint *fp)
+{
+	looked_up++;
+	return __real_kt_registry_find_fingerprint(registry, fp);
+}
 
 static int setup(void **state)
 {
@@ -494,7 +511,111 @@ static void a_flood_of_what_is_too_large_costs_no_signature_of_ours(void **state
 		fake_raw(f, AGENT, "");
 	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 9);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 21);
-	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 9);
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 9 + 1); /* and when to come back */
+}
+
+static void who_sends_too_much_is_told_once_when_to_come_back(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	for (int i = 0; i < 30; i++)
+		fake_raw(f, AGENT, "");
+	assert_string_equal(fake_sent(f, "hub-17:agent", "reject"),
+			    "reject reason=msg.rate retry=2 op=0");
+	fake_forget(f);
+	fake_later(f, 1999);
+	for (int i = 0; i < 30; i++)
+		fake_raw(f, AGENT, "");
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 9); /* msg.size */
+	assert_string_equal(fake_sent(f, "hub-17:agent", "reject"),
+			    "reject reason=msg.size retry=0 op=0");
+	fake_later(f, 1);
+	for (int i = 0; i < 2; i++)
+		fake_raw(f, AGENT, "");
+	assert_string_equal(fake_sent(f, "hub-17:agent", "reject"),
+			    "reject reason=msg.rate retry=2 op=0");
+	fake_forget(f);
+	fake_later(f, 2000); /* it obeys */
+	fake_raw(f, AGENT, "x");
+	assert_int_equal(f->waiting_count, 1);
+}
+
+static void to_connect_again_is_no_way_round_the_rate(void **state)
+{
+	struct fake *f = *state;
+
+	for (uintptr_t i = 0; i < 8; i++) {
+		(void)fake_connect(f, AGENT + i * 256, "hub-17:agent", NULL, LEAF);
+		for (int k = 0; k < 5; k++)
+			fake_raw(f, AGENT + i * 256, "");
+	}
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 10);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 30);
+	(void)fake_connect(f, TRIAL, "hub-17:trial", NULL, LEAF); /* nor is another session */
+	fake_raw(f, TRIAL, "");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 31);
+}
+
+static void a_flood_of_one_device_costs_no_other_its_turn(void **state)
+{
+	struct fake *f = *state;
+	struct kt_job *job;
+
+	(void)fleet_active(f->registry, "hub-18", "west", NEAR);
+	fake_durable(f);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	(void)fake_hello(f, SITE, "hub-18:agent", NEAR);
+	for (int i = 0; i < 3000; i++) {
+		fake_forget(f);
+		fake_raw(f, AGENT, "x");
+	}
+	assert_int_equal(f->waiting_count, 1); /* one in work, four wait, whatever it sends */
+	fake_raw(f, SITE, "y");
+	job = fake_take_job(f, KT_JOB_OPEN);
+	kt_job_free(job);
+	job = fake_take_job(f, KT_JOB_OPEN);
+	assert_non_null(job);
+	assert_int_equal(job->text[0], 'y');
+	kt_job_free(job);
+}
+
+static void lines_about_one_devices_sessions_are_bounded(void **state)
+{
+	struct fake *f = *state;
+
+	for (uintptr_t i = 0; i < 500; i++)
+		(void)fake_connect(f, AGENT + i * 256, "hub-17:agent", NULL, LEAF);
+	assert_int_equal(f->logged[KT_EVENT_SESSION_STARTED], 20);
+	fake_later(f, 10000);
+	fake_tick(f);
+	assert_non_null(strstr(fake_event(f, "log.dropped"),
+			       "\"of\":\"session.started\",\"count\":\"480\""));
+}
+
+/* Its certificate is one of our CA, or not even that: the registry is asked once, and that is all.
+ */
+static void who_is_unknown_costs_one_look_up_and_no_disk(void **state)
+{
+	static const char *const unknown[] = {
+		"spiffe://" FLEET_TD "/device/hub-17" END "|g9",
+		"spiffe://" FLEET_TD "/device/nobody" END "|g1",
+		"spiffe://other.test/device/hub-17" END "|g1",
+		"not a certificate",
+	};
+	struct fake *f = *state;
+
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		looked_up = 0;
+		assert_int_equal(fake_connect(f, AGENT, "hub-17:agent", NULL, unknown[i]),
+				 KT_ANSWER_DENY);
+		assert_int_equal(looked_up, 1);
+	}
+	assert_int_equal(f->appended_count, 0);
+	assert_int_equal(f->waiting_count, 0);
+	assert_int_equal(f->published_count, 0);
+	assert_null(kt_sessions_find(f->core->sessions, AGENT));
+	assert_int_equal(kt_sessions_count(f->core->sessions), 0);
 }
 
 static void a_bad_signature_is_told_to_who_said_hello(void **state)
@@ -923,6 +1044,11 @@ int main(void)
 		T(a_message_is_verified_with_its_sessions_certificate),
 		T(size_comes_before_the_signature),
 		T(one_is_in_work_four_wait_and_the_next_is_told_busy),
+		T(who_sends_too_much_is_told_once_when_to_come_back),
+		T(to_connect_again_is_no_way_round_the_rate),
+		T(a_flood_of_one_device_costs_no_other_its_turn),
+		T(lines_about_one_devices_sessions_are_bounded),
+		T(who_is_unknown_costs_one_look_up_and_no_disk),
 		T(a_flood_costs_no_signature),
 		T(a_flood_of_what_is_too_large_costs_no_signature_of_ours),
 		T(a_bad_signature_is_told_to_who_said_hello),

@@ -10,6 +10,7 @@
 
 #include "enroll.h"
 #include "fake_ports.h"
+#include "outbox.h"
 #include "ticket.h"
 
 #define END   "|1600000000|253402300799"
@@ -157,12 +158,52 @@ static void two_keys_race_for_one_ticket_and_one_wins(void **state)
 	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
 	(void)fake_connect(f, SECOND, CID2, NULL, NULL);
 	enroll(f, CLAIMANT, "", &ticket, "key");
-	enroll(f, SECOND, "", &ticket, "another key");
+	enroll(f, SECOND, "", &ticket, "another key"); /* a certificate is being made already */
+	assert_string_equal(fake_sent(f, CID2, "reject"), "reject reason=busy retry=5 op=0");
 	fake_issue(f, NEW);
-	fake_issue(f, NEW "b");
 	assert_non_null(fake_sent(f, CID, "enrolled"));
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	enroll(f, SECOND, "", &ticket, "another key");
 	assert_refused(f, CID2, KT_REASON_TICKET_USED);
 	assert_int_equal(device(f, "hub-20")->generation, 1);
+}
+
+/* However often it is shown, over however many connections, while its certificate is being made. */
+static void one_ticket_is_one_signature(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	for (uintptr_t i = 0; i < 20; i++) {
+		char id[KT_CLIENT_ID_MAX];
+
+		(void)snprintf(id, sizeof(id), "claim:abcdefghijklmnopqrst%02u", (unsigned)i);
+		(void)fake_connect(f, CLAIMANT + i * 16, id, NULL, NULL);
+		enroll(f, CLAIMANT + i * 16, "", &ticket, "key");
+		assert_int_equal(f->waiting_count, 1);
+	}
+	fake_issue(f, NEW);
+	assert_int_equal(f->waiting_count, 0);
+	enroll(f, CLAIMANT + 5 * 16, "", &ticket, "key"); /* gets the one that was made */
+	assert_int_equal(f->waiting_count, 0);
+	assert_non_null(fake_sent(f, "claim:abcdefghijklmnopqrst05", "enrolled"));
+}
+
+/* The worker could not make it: who asks again gets another try. */
+static void an_enrolment_whose_certificate_failed_can_be_tried_again(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+	struct kt_job *job;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	job = fake_take_job(f, KT_JOB_ISSUE);
+	job->err = KT_ERR_CRYPTO;
+	kt_core_job_done(f->core, f->now, job);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled"));
 }
 
 static void refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device(void **state)
@@ -535,6 +576,167 @@ static void a_batch_from_one_address_has_its_rate(void **state)
 	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 3);
 }
 
+/* The n-th claimant, connected and asking; @cert NULL: without one. */
+static void try_to_enroll(struct fake *f, unsigned n, const char *cert)
+{
+	const uintptr_t client = CLAIMANT + (uintptr_t)n * 16;
+	char id[KT_CLIENT_ID_MAX];
+
+	(void)snprintf(id, sizeof(id), "claim:abcdefghijklmnopqr%04u", n % 10000);
+	fake_forget(f);
+	assert_int_equal(fake_connect(f, client, id, NULL, cert), KT_ANSWER_ACCEPT);
+	fake_say(f, client, fake_message(f, client, KT_MESSAGE_ENROLL), "key");
+}
+
+static void who_tries_too_often_is_told_when_to_come_back_and_then_dropped(void **state)
+{
+	struct fake *f = *state;
+	char last[KT_CLIENT_ID_MAX];
+
+	for (unsigned i = 0; i < 30; i++) {
+		(void)snprintf(last, sizeof(last), "claim:abcdefghijklmnopqr%04u", i);
+		try_to_enroll(f, i, CLAIM);
+		if (i < KT_LANE_BURST) {
+			assert_non_null(fake_sent(f, last, "pending"));
+		} else if (i < 2 * KT_LANE_BURST) {
+			assert_string_equal(fake_sent(f, last, "reject"),
+					    "reject reason=msg.rate retry=5 op=0");
+		} else { /* not looked at: it costs no signature, neither theirs nor ours */
+			assert_int_equal(fake_sent_count(f, last), 0);
+			assert_int_equal(f->waiting_count, 0);
+		}
+	}
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 30 - KT_LANE_BURST);
+	fake_later(f, 1000);
+	try_to_enroll(f, 30, CLAIM);
+	assert_non_null(fake_sent(f, "claim:abcdefghijklmnopqr0030", "pending"));
+	try_to_enroll(f, 31, CLAIM);
+	assert_non_null(fake_sent(f, "claim:abcdefghijklmnopqr0031", "reject reason=msg.rate"));
+	try_to_enroll(f, 32, CLAIM);
+	assert_int_equal(fake_sent_count(f, "claim:abcdefghijklmnopqr0032"), 0);
+}
+
+static void what_cannot_be_read_is_a_try_too(void **state)
+{
+	struct fake *f = *state;
+	unsigned opened = 0;
+
+	for (unsigned i = 0; i < 30; i++) {
+		struct kt_job *job;
+
+		(void)fake_connect(f, CLAIMANT + (uintptr_t)i * 16, CID, NULL, CLAIM);
+		fake_raw(f, CLAIMANT + (uintptr_t)i * 16, "x");
+		job = fake_take_job(f, KT_JOB_OPEN);
+		opened += job != NULL ? 1 : 0;
+		kt_job_free(job);
+	}
+	assert_int_equal(opened, 2 * KT_LANE_BURST);
+}
+
+/* A thousand addresses have as many lanes, and one limit. */
+static void all_claimants_together_have_a_limit(void **state)
+{
+	struct fake *f = *state;
+	char address[KT_ADDRESS_MAX];
+	unsigned told = 0;
+
+	f->config.enroll_rate = 50;
+	f->address = address;
+	for (unsigned i = 0; i < 1000; i++) {
+		(void)snprintf(address, sizeof(address), "10.0.%u.%u", i / 250, i % 250);
+		try_to_enroll(f, i, NULL);
+		told += f->published_count > 0 ? 1 : 0;
+	}
+	/* of the first 50 each is refused for what it asks, of the next 50 each for its rate */
+	assert_int_equal(kt_core_count(f->core, KT_REASON_KEY_UNREGISTERED), 50);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 950);
+	/* who shows a certificate is counted apart: strangers do not lock a batch out */
+	try_to_enroll(f, 1000, CLAIM);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 950);
+	assert_non_null(fake_sent(f, "claim:abcdefghijklmnopqr1000", "pending"));
+	fake_later(f, 1000);
+	try_to_enroll(f, 1001, NULL);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_KEY_UNREGISTERED), 51);
+	assert_true(told >= 100);
+}
+
+/* A hub's message does not wait for the signature of what a stranger is told. */
+static void no_hub_waits_behind_a_claimant(void **state)
+{
+	struct fake *f = *state;
+	struct kt_session *claimant;
+	struct kt_session *agent;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	claimant = fake_session(f, CLAIMANT);
+	agent = fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->sync_at_once = false;
+	f->jobs_are_full = true;
+	for (unsigned i = 0; i < 3 * KT_OUTBOX_CLAIMS_MAX; i++)
+		kt_core_send(f->core, claimant,
+			     kt_core_message(f->core, claimant, KT_MESSAGE_PENDING), 0);
+	kt_core_send(f->core, agent, kt_core_message(f->core, agent, KT_MESSAGE_CHALLENGE), 0);
+	f->jobs_are_full = false;
+	fake_tick(f);
+	for (size_t i = 0; i < f->waiting_count; i++) { /* the last in, and no seal before it */
+		struct kt_job *job = f->waiting[i];
+
+		if (job->is_claim)
+			continue;
+		memmove(&f->waiting[1], &f->waiting[0], i * sizeof(f->waiting[0]));
+		f->waiting[0] = job;
+		break;
+	}
+	assert_false(f->waiting[0]->is_claim);
+	assert_true(f->waiting[1]->is_claim);
+	{
+		struct kt_job *job = fake_take_job(f, KT_JOB_SEAL);
+
+		job->sealed = strdup("challenge");
+		job->sealed_len = strlen(job->sealed);
+		job->err = KT_ERR_OK;
+		kt_core_job_done(f->core, f->now, job);
+	}
+	assert_int_equal(fake_sent_count(f, "hub-17:agent"), 1);
+	assert_int_equal(fake_sent_count(f, CID), 0);
+}
+
+static void what_waits_for_claimants_is_bounded(void **state)
+{
+	struct fake *f = *state;
+	struct kt_session *claimant;
+	size_t sent = 0;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	claimant = fake_session(f, CLAIMANT);
+	f->sync_at_once = false;
+	f->jobs_are_full = true;
+	for (unsigned i = 0; i < 3 * KT_OUTBOX_CLAIMS_MAX; i++)
+		kt_core_send(f->core, claimant,
+			     kt_core_message(f->core, claimant, KT_MESSAGE_PENDING), 0);
+	f->jobs_are_full = false;
+	for (int i = 0; i < 10; i++) {
+		fake_tick(f);
+		fake_forget(f);
+		fake_seal_all(f);
+		sent += fake_sent_count(f, CID);
+	}
+	assert_int_equal(sent, KT_OUTBOX_CLAIMS_MAX);
+}
+
+static void who_has_gone_costs_no_signature(void **state)
+{
+	struct fake *f = *state;
+	struct kt_session *claimant;
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	claimant = fake_session(f, CLAIMANT);
+	kt_core_disconnect(f->core, f->now, CLAIMANT);
+	f->sync_at_once = false;
+	kt_core_send(f->core, claimant, kt_core_message(f->core, claimant, KT_MESSAGE_PENDING), 0);
+	assert_int_equal(f->waiting_count, 0);
+}
+
 static void the_list_of_who_waits_is_bounded(void **state)
 {
 	struct kt_claims *claims;
@@ -611,6 +813,8 @@ int main(void)
 		T(enrolled_waits_for_the_ledger),
 		T(the_same_key_gets_the_same_certificate_another_one_an_alarm),
 		T(two_keys_race_for_one_ticket_and_one_wins),
+		T(one_ticket_is_one_signature),
+		T(an_enrolment_whose_certificate_failed_can_be_tried_again),
 		T(refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device),
 		T(a_ticket_that_expires_while_the_worker_works_is_not_used),
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),
@@ -630,6 +834,12 @@ int main(void)
 		T(the_request_is_bound_to_this_connection_and_id),
 		T(one_enroll_is_in_work_and_none_waits),
 		T(a_batch_from_one_address_has_its_rate),
+		T(who_tries_too_often_is_told_when_to_come_back_and_then_dropped),
+		T(what_cannot_be_read_is_a_try_too),
+		T(all_claimants_together_have_a_limit),
+		T(no_hub_waits_behind_a_claimant),
+		T(what_waits_for_claimants_is_bounded),
+		T(who_has_gone_costs_no_signature),
 		T(the_list_of_who_waits_is_bounded),
 		T(an_idle_claimant_is_ended),
 		T(a_claimant_that_left_uses_up_nothing),

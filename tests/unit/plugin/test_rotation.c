@@ -327,15 +327,19 @@ static void of_two_keys_in_work_the_second_freezes_too(void **state)
 	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
 	op = order(f);
 	say_csr(f, op, "new key");
-	say_csr(f, op, "another key");
-	fake_issue(f, NEXT);
-	assert_int_equal(hub(f)->phase, KT_SERVER_ISSUED);
-	fake_issue(f, LAST);
+	say_csr(f, op, "another key"); /* while the first one's certificate is being made */
 	assert_true(hub(f)->frozen);
-	assert_null(kt_registry_find_fingerprint(f->registry, &(struct kt_fingerprint){0}));
+	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
+	assert_non_null(fake_event(f, "clone.alarmed"));
+	assert_rejected(f, "hub-17:agent", "key.second");
+	fake_issue(f, NEXT); /* comes too late: nobody gets it */
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_null(hub(f)->pending);
+	assert_null(fake_sent(f, "hub-17:agent", "cert"));
+	assert_rejected(f, "hub-17:agent", "op.closed");
 }
 
-static void the_same_key_twice_in_work_is_one_certificate(void **state)
+static void the_same_key_twice_in_work_is_one_signature(void **state)
 {
 	struct fake *f = *state;
 	uint64_t op;
@@ -345,9 +349,109 @@ static void the_same_key_twice_in_work_is_one_certificate(void **state)
 	say_csr(f, op, "new key");
 	say_csr(f, op, "new key");
 	fake_issue(f, NEXT);
-	fake_issue(f, LAST);
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
 	assert_false(hub(f)->frozen);
 	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "cert"), "leaf=" NEXT));
+}
+
+/* A flood of requests for one op, over one connection after another: the CA signs once. */
+static void one_op_is_one_signature_whoever_asks_how_often(void **state)
+{
+	struct fake *f = *state;
+	unsigned signatures = 0;
+	struct kt_job *job;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	for (uintptr_t i = 1; i <= 50; i++) {
+		(void)fake_hello(f, AGENT + i * 256, "hub-17:agent", LEAF);
+		fake_later(f, 10000);
+		f->published_count = 0;
+		{
+			struct kt_message *m = fake_message(f, AGENT + i * 256, KT_MESSAGE_CSR);
+
+			m->u.csr.op = op;
+			m->u.csr.nonce = hub(f)->op_nonce;
+			fake_say(f, AGENT + i * 256, m, "new key");
+		}
+		if (i == 25)
+			fake_issue(f, NEXT); /* the one that there is */
+	}
+	while ((job = fake_take_job(f, KT_JOB_ISSUE)) != NULL) {
+		signatures++;
+		kt_job_free(job);
+	}
+	assert_int_equal(signatures, 0);
+	/* who asked last was told, also after the certificate was there */
+	assert_non_null(strstr(fake_sent(f, "hub-17:agent", "cert"), "leaf=" NEXT));
+	assert_false(hub(f)->frozen);
+}
+
+static void who_asked_last_gets_the_certificate(void **state)
+{
+	struct fake *f = *state;
+	struct kt_message *m;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	(void)fake_hello(f, AGENT + 256, "hub-17:agent", LEAF);
+	m = fake_message(f, AGENT + 256, KT_MESSAGE_CSR);
+	m->u.csr.op = op;
+	m->u.csr.nonce = hub(f)->op_nonce;
+	fake_say(f, AGENT + 256, m, "new key");
+	fake_forget(f);
+	fake_issue(f, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
+}
+
+static void a_certificate_that_could_not_be_made_is_made_at_the_next_request(void **state)
+{
+	struct fake *f = *state;
+	struct kt_job *job;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	say_csr(f, op, "new key");
+	job = fake_take_job(f, KT_JOB_ISSUE);
+	job->err = KT_ERR_CRYPTO;
+	kt_core_job_done(f->core, f->now, job);
+	fake_seal_all(f);
+	assert_rejected(f, "hub-17:agent", "busy");
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
+}
+
+static void where_the_workers_are_full_the_next_request_is_the_first(void **state)
+{
+	struct fake *f = *state;
+	struct kt_message *m;
+	struct kt_job *job;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	m = fake_message(f, AGENT, KT_MESSAGE_CSR);
+	m->u.csr.op = op;
+	m->u.csr.nonce = hub(f)->op_nonce;
+	fake_raw(f, AGENT, "{}");
+	job = fake_take_job(f, KT_JOB_OPEN);
+	job->message = m;
+	job->csr.key.alg = KT_ALG_ES256;
+	job->csr.key_id = fleet_key("new key");
+	kt_csr_binding(FLEET_TD, "hub-17", op, &m->u.csr.nonce, job->csr.challenge_password);
+	job->err = KT_ERR_OK;
+	f->jobs_are_full = true;
+	kt_core_job_done(f->core, f->now, job);
+	f->jobs_are_full = false;
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	say_csr(f, op, "new key");
+	fake_issue(f, NEXT);
+	assert_non_null(fake_sent(f, "hub-17:agent", "cert"));
 }
 
 static void refuses_a_csr_with_the_precise_reason(void **state)
@@ -1047,7 +1151,11 @@ int main(void)
 		T(the_same_key_gets_the_same_bytes_again),
 		T(a_second_key_closes_the_op_and_freezes),
 		T(of_two_keys_in_work_the_second_freezes_too),
-		T(the_same_key_twice_in_work_is_one_certificate),
+		T(the_same_key_twice_in_work_is_one_signature),
+		T(one_op_is_one_signature_whoever_asks_how_often),
+		T(who_asked_last_gets_the_certificate),
+		T(a_certificate_that_could_not_be_made_is_made_at_the_next_request),
+		T(where_the_workers_are_full_the_next_request_is_the_first),
 		T(refuses_a_csr_with_the_precise_reason),
 		T(a_csr_may_come_over_a_trial_of_the_current_credential_alone),
 		T(a_certificate_that_comes_too_late_is_not_recorded),
