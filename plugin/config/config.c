@@ -98,9 +98,9 @@ static const struct kt_option options[] = {
 	{"enroll_rate", kt_option_set_count, AT(enroll_rate), 1, 10000, "100",
 	 "tries to enrol a second, of all claimants together", false, false},
 	{"message_rate", kt_option_set_count, AT(message_rate), 1, 1000, "5",
-	 "device messages a second and device", false, false},
+	 "device messages a second, of a session and of a device", false, false},
 	{"message_burst", kt_option_set_count, AT(message_burst), 1, 10000, "10",
-	 "device messages at once and device", false, false},
+	 "device messages at once and session", false, false},
 };
 
 enum { OPTION_COUNT = sizeof(options) / sizeof(options[0]) };

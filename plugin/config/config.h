@@ -82,7 +82,7 @@ struct kt_config {
 	int64_t crl_validity_ms;	 /* 7 d, at least 10 min: nextUpdate */
 	int64_t enroll_retry_s;		 /* 30: told to a waiting claimant */
 	unsigned enroll_rate;		 /* 100 a second, all claimants together */
-	unsigned message_rate;		 /* 5 a second and device */
+	unsigned message_rate;		 /* 5 a second, of session and device */
 	unsigned message_burst;		 /* 10 */
 
 	/* REPORT is the default of all; QUARANTINE; the last one DISCONNECT, too */

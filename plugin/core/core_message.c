@@ -6,7 +6,7 @@
 #include "enroll.h"
 #include "limit.h"
 
-enum { BUSY_RETRY_S = 5 };
+enum { BUSY_RETRY_S = 5, SESSIONS_AT_ONCE = 4 };
 
 static bool is_speaker(const struct kt_session *session)
 {
@@ -44,20 +44,28 @@ static void drop(struct kt_core *core, const struct kt_session *session, enum kt
 	kt_core_refused(core, KT_EVENT_MESSAGE_REFUSED, reason, fields, 2);
 }
 
-/* A device has one bucket, however many sessions it has and however often it connects. */
+/*
+ * A session has its bucket, and a device another one, however many sessions it has and however
+ * often it connects: in that one there is room for a few sessions of an honest hub.
+ */
 static bool is_within_rate(struct kt_core *core, struct kt_session *session)
 {
-	const struct kt_rate rate = {.per_1000s = core->config->message_rate * 1000,
-				     .burst = core->config->message_burst};
+	const struct kt_rate of_session = {.per_1000s = core->config->message_rate * 1000,
+					   .burst = core->config->message_burst};
+	const struct kt_rate of_device = {.per_1000s = of_session.per_1000s,
+					  .burst = of_session.burst * SESSIONS_AT_ONCE};
 	const int64_t now_ms = core->now.mono_ms;
-	struct kt_bucket *bucket = &session->messages;
+	struct kt_limit *limit;
 
-	if (session->device != NULL)
-		bucket = &kt_limits_of(core->messages, session->device, 0, now_ms)->bucket;
-	return kt_bucket_take(bucket, rate, now_ms);
+	if (!kt_bucket_take(&session->messages, of_session, now_ms))
+		return false;
+	if (session->device == NULL)
+		return true;
+	limit = kt_limits_of(core->messages, session->device, 0, now_ms);
+	return kt_bucket_take(&limit->bucket, of_device, now_ms);
 }
 
-/* When the bucket is full again. */
+/* When the session's bucket is full again. */
 static uint32_t rate_retry_s(const struct kt_core *core)
 {
 	return (core->config->message_burst + core->config->message_rate - 1) /

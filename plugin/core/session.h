@@ -70,7 +70,7 @@ struct kt_session {
 	bool has_hello;
 	struct kt_nonce dn;
 	struct kt_nonce sn;
-	struct kt_bucket messages; /* CLAIM; those of a device are its own, not the session's */
+	struct kt_bucket messages; /* a device has another one, for all its sessions */
 	bool is_over_rate;	   /* CLAIM: what is in work is looked at only to be told so */
 	int64_t told_until_ms;	   /* it was told to come back then */
 	int64_t last_message_ms;

@@ -267,6 +267,26 @@ int64_t bench_publish(struct bench_client *client, const char *topic, const char
 	return before;
 }
 
+void bench_subscribe(struct bench_client *client, const char *filter)
+{
+	const size_t filter_len = strlen(filter);
+	uint8_t packet[ID_MAX];
+	const size_t len = 2 + 1 + 2 + filter_len + 1;
+
+	if (len > 127 || len + 2 > sizeof(packet))
+		bench_fail(filter, "too long");
+	packet[0] = 0x82;
+	packet[1] = (uint8_t)len;
+	packet[2] = 0;
+	packet[3] = 1;
+	packet[4] = 0; /* no properties */
+	packet[5] = 0;
+	packet[6] = (uint8_t)filter_len;
+	memcpy(packet + 7, filter, filter_len);
+	packet[7 + filter_len] = 0;
+	send_all(client, packet, len + 2);
+}
+
 static void acknowledge(struct bench_client *client, const uint8_t *id)
 {
 	const uint8_t packet[] = {0x40, 2, id[0], id[1]};

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { BENCH_CONNACK = 2, BENCH_PUBLISH = 3, BENCH_PUBACK = 4, BENCH_PATIENCE_MS = 20000 };
+enum { BENCH_CONNACK = 2, BENCH_PUBLISH = 3, BENCH_PUBACK = 4, BENCH_SUBACK = 9, BENCH_PATIENCE_MS = 20000 };
 
 struct bench_client; /* opaque, owned */
 
@@ -38,6 +38,8 @@ void bench_connect(struct bench_client *client, const char *client_id);
 /* QoS 1. The moment before the first byte left. */
 int64_t bench_publish(struct bench_client *client, const char *topic, const char *payload,
 		      size_t len);
+/* QoS 0; does not wait for the answer. */
+void bench_subscribe(struct bench_client *client, const char *filter);
 /* Waits until one of @clients has something, or its end has come; false: nothing within @wait_ms.
  */
 bool bench_wait(struct bench_client *const *clients, size_t count, int wait_ms);

@@ -166,9 +166,11 @@ start = scene.log_size()
 nonce = unb64u(rotate["nonce"])
 agent.publish_together(DEV_TOPIC, [jws(twin.key, agent.payload("csr", op=rotate["op"], nonce=rotate["nonce"], csr=b64u(make_csr(
     new_key(), "hub-2", binding(scene.td, "hub-2", rotate["op"], nonce))))) for _ in range(2)])
-answers = [agent.expect(), agent.expect()]
-scene.equal("of two keys at once one gets a certificate, the other ends it", [(a["type"], a.get("reason")) for a in answers],
-            [("cert", None), ("reject", "key.second")])
+answers = {(a["type"], a.get("reason")) for a in (agent.expect(), agent.expect())}
+# whether the first certificate was there before the second request was read is the workers' business
+scene.check("of two keys at once the second ends it, whether or not the first had its certificate already",
+            answers in ({("cert", None), ("reject", "key.second")}, {("reject", "op.closed"), ("reject", "key.second")}),
+            answers)
 scene.event_since("the device is frozen", start, "rotation.frozen", "device=hub-2", "reason=key.second")
 scene.event_since("and somebody else may hold its key", start, "clone.alarmed", "device=hub-2", "reason=key.second")
 scene.check("its sessions go on", works(app, "hub-2") and agent.silence(0.1))

@@ -545,16 +545,20 @@ static void to_connect_again_is_no_way_round_the_rate(void **state)
 {
 	struct fake *f = *state;
 
-	for (uintptr_t i = 0; i < 8; i++) {
+	for (uintptr_t i = 0; i < 20; i++) {
 		(void)fake_connect(f, AGENT + i * 256, "hub-17:agent", NULL, LEAF);
 		for (int k = 0; k < 5; k++)
 			fake_raw(f, AGENT + i * 256, "");
 	}
-	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 10);
-	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 30);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 40);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 60);
 	(void)fake_connect(f, TRIAL, "hub-17:trial", NULL, LEAF); /* nor is another session */
 	fake_raw(f, TRIAL, "");
-	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 31);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_RATE), 61);
+	fake_later(f, 1000);
+	for (int k = 0; k < 10; k++)
+		fake_raw(f, TRIAL, "");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_MSG_SIZE), 45);
 }
 
 static void a_flood_of_one_device_costs_no_other_its_turn(void **state)

@@ -1,0 +1,232 @@
+"""The rounds of tests/bench/run.sh abuse: who is refused, who stands there, who floods, and what others notice.
+
+Started by tests/bench/abuse.sh, which made PKI, identities and three brokers. In every round 100 hubs rotate at the
+Keyturn broker. The abuse is aimed at one broker a round; figures of a kind of round are those of all its rounds. The
+last line is "N passed, N failed".
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import time
+
+from drive import Drive
+from processes import cpu_s, rss_kib, wait
+
+RATE, IDLE, HALF = 300, 900, 500         # what the abuse is
+FLOOD, COMMANDS, PAIR = 400, 50, 100     # messages a second: of the rogue devices, of an operator, of the pair
+LIMIT = 1.2                              # Keyturn's cost in that of the bare broker
+MEMORY_MAX_KIB = 64 * 1024               # during: above before
+GROWTH_MAX_KIB = 4 * 1024                # after the last round: above that of the first one
+PATIENCE = 90
+
+# name: (broker, whose certificates are refused there), and what a reader is told
+ROUNDS = {"quiet": ("keyturn", None, "Keyturn, no abuse"),
+          "registry": ("keyturn", "strangers", "Keyturn: our CA, not in the registry"),
+          "ca": ("keyturn", "other", "Keyturn: unknown CA"),
+          "bare_ca": ("tls", "strangers", "bare broker: unknown CA"),
+          "bare_connect": ("connect", "strangers", "bare broker: known CA, refused CONNECT")}
+
+
+def options():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--top", required=True)
+    parser.add_argument("--build", required=True)
+    for name in ("hubs", "rogues", "strangers", "rounds", "seconds"):
+        parser.add_argument("--" + name, type=int, required=True)
+    for name in ("keyturn", "tls", "connect"):
+        parser.add_argument("--" + name, type=lambda text: tuple(int(part) for part in text.split(":")), required=True)
+    args = parser.parse_args()
+    args.scenario, args.at_a_time, args.document = "rotate", 1, args.top + "/abuse.json"
+    args.broker_pid, args.program, args.ctl = args.keyturn[0], args.build + "/tests/keyturn-fleet", args.build + "/keyturnctl"
+    return args
+
+
+def percentile(values, percent):
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+class Round:
+    """What is known of all rounds of one kind."""
+
+    def __init__(self):
+        self.cpu, self.us, self.storm, self.stood, self.flood, self.commands = 0.0, [], [], [], [], []
+
+
+class Abuse(Drive):
+    def __init__(self, args):
+        super().__init__(args)
+        self.rounds = {name: Round() for name in ROUNDS}
+        self.rss = []  # of the Keyturn broker: before the first round, and after each with abuse
+
+    # --- programs
+
+    def program(self, name, *arguments):
+        return subprocess.Popen([f"{self.args.build}/tests/{name}"] + [str(a) for a in arguments], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def result(self, process):
+        out, _ = process.communicate(timeout=self.args.seconds + PATIENCE)
+        if process.returncode != 0:
+            raise RuntimeError(f"{process.args}: exit {process.returncode}")
+        return json.loads(out)
+
+    def identities(self, broker):
+        """Whom this broker lets in."""
+        return f"{self.args.top}/{'other' if broker == 'tls' else 'keyturn'}/identities"
+
+    def start_stand(self, port):
+        process = self.program("bench_storm", "stand", port, IDLE, HALF)
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("bench_storm stand: not ready")
+        return process
+
+    def abuse(self, broker, refused):
+        """The programs that do it, by name."""
+        port, top, seconds = getattr(self.args, broker)[1], self.args.top, self.args.seconds
+        devices = ["devices", port, self.scene.td, self.identities(broker), self.args.hubs + 1, self.args.rogues, FLOOD,
+                   seconds] + ([] if broker == "keyturn" else ["plain"])
+        return {"storm": self.program("bench_storm", "connects", port, f"{top}/{refused}/identities",
+                                      self.args.strangers, RATE, seconds),
+                "flood": self.program("bench_abuse", *devices),
+                "commands": self.program("bench_abuse", "operator", f"{top}/{broker}/op.sock",
+                                         f"bench-{self.args.hubs}-op" if broker != "keyturn" else "op:flood", COMMANDS,
+                                         seconds)}
+
+    # --- a round
+
+    def play(self, name):
+        broker, refused, _ = ROUNDS[name]
+        pid, port = getattr(self.args, broker)
+        figures = self.rounds[name]
+        stand = self.start_stand(port) if refused else None
+        cpu = cpu_s(pid)
+        self.scene.equal("no order of a rotation is refused", self.order_rotation(), 0)
+        programs = self.abuse(broker, refused) if refused else {}
+        pair = self.program("bench_abuse", "pair", port, f"{self.identities(broker)}/{self.args.hubs}.pem",
+                            f"devices/bench-{self.args.hubs}", PAIR, self.args.seconds)
+        results = {what: self.result(process) for what, process in programs.items()}
+        figures.us += self.result(pair)["us"]
+        self.wait_settled(f"{name}: every hub has rolled over, and is in session with the new credential alone")
+        figures.cpu += cpu_s(pid) - cpu
+        if not refused:
+            return
+        stand.stdin.close()
+        figures.stood.append(json.loads(stand.stdout.readline()))
+        stand.wait(PATIENCE)
+        figures.storm.append(results["storm"])
+        figures.flood.append(results["flood"])
+        figures.commands.append(results["commands"])
+        if broker == "keyturn":
+            self.calm(pid)
+
+    def calm(self, pid):
+        """Until the broker has noticed that all of them are gone; then what memory it keeps."""
+        wait(lambda: self.ctl("status")["counts"]["sessions"], lambda count: count <= self.args.hubs + 1, PATIENCE)
+        wait(lambda: round(cpu_s(pid), 1), lambda _: False, 2, quiet=1)
+        self.rss.append(rss_kib(pid))
+
+    # --- what must be so
+
+    def check_round(self, name):
+        figures = self.rounds[name]
+        if ROUNDS[name][1] is None:
+            return
+        made = sum(storm["made"] for storm in figures.storm)
+        in_mqtt = sum(storm["refused_mqtt"] for storm in figures.storm)
+        in_tls = sum(storm["refused_tls"] + storm["closed"] for storm in figures.storm)
+        self.scene.equal(f"{name}: each of {made} connects is refused where it should be",
+                         (in_tls, in_mqtt, sum(s["let_in"] + s["hung"] for s in figures.storm)),
+                         (0, made, 0) if name in ("registry", "bare_connect") else (made, 0, 0))
+        late = max(storm["late_ms"] for storm in figures.storm)
+        self.scene.check(f"{name}: {RATE} connects a second were made", late <= 1000 * self.args.seconds / 10,
+                         f"up to {late} ms late")
+        self.scene.check(f"{name}: who stands there stood until the end",
+                         all(s["idle"] == IDLE and s["half"] == HALF for s in figures.stood), figures.stood)
+
+    def storm_ms(self, name):
+        """The broker's milliseconds of processor for each refused connect, all abuse included."""
+        quiet = self.rounds["quiet"].cpu if ROUNDS[name][0] == "keyturn" else 0
+        return (self.rounds[name].cpu - quiet) * 1000 / sum(storm["made"] for storm in self.rounds[name].storm)
+
+    def ratio(self, name, value, base):
+        self.scene.check(f"{name}: at most {LIMIT}", value <= LIMIT * base, f"{value:.3f} to {base:.3f} are {value / base:.3f}")
+
+    def check_keyturn(self, report):
+        status = self.ctl("status")
+        rotations = self.args.hubs * (self.generation - 1)
+        self.scene.equal("the CA has signed one certificate for each op, and none for who floods",
+                         (self.events("rotation.issued"), self.events("rotation.committed")), (rotations, rotations))
+        self.scene.equal("no alarms", {n: self.events(n) for n in ALARMS if self.events(n)}, {})
+        self.check_hubs(report)
+        sent = sum(f["sent"] for n in ("registry", "ca") for f in self.rounds[n].flood)
+        refused = status["refusals"].get("msg.rate", 0)
+        self.scene.check("most of the flood cost no signature", refused >= 0.7 * sent, f"{refused} of {sent}")
+        told = [f["told"] for n in ("registry", "ca") for f in self.rounds[n].flood]
+        self.scene.check("who floods is told when to come back", all(t > 0 for t in told), told)
+        known = [row["generation"] for row in self.ctl("list")["devices"]
+                 if int(row["device"].split("-")[1]) >= self.args.hubs]
+        self.scene.equal("who floods has the credential that it had", known, [1] * (self.args.rogues + 1))
+
+    def check_memory(self):
+        peak = rss_kib(self.args.broker_pid, "VmHWM")
+        self.memory = {"before_kib": self.rss[0], "peak_kib": peak, "after_kib": self.rss[1:]}
+        self.scene.check(f"memory during the abuse: at most {MEMORY_MAX_KIB} KiB more than before",
+                         peak - self.rss[0] <= MEMORY_MAX_KIB, self.memory)
+        self.scene.check(f"memory after the last round: at most {GROWTH_MAX_KIB} KiB more than after the first one",
+                         self.rss[-1] - self.rss[1] <= GROWTH_MAX_KIB, self.memory)
+
+    def tell_figures(self):
+        print(f"abuse: {RATE} refused connects a second, {IDLE} idle and {HALF} half-handshaken connections, {FLOOD} "
+              f"messages of {self.args.rogues} devices and {COMMANDS} of an operator a second; {self.args.rounds} rounds of "
+              f"{self.args.seconds} s each, {self.args.hubs} hubs rotating in every one")
+        for name, (_, refused, text) in ROUNDS.items():
+            us, cpu = self.rounds[name].us, self.rounds[name].cpu
+            each = f"; {self.storm_ms(name):.3f} ms for each connect" if refused else ""
+            print(f"  {text:40} p50 {percentile(us, 50) / 1000:7.3f} ms, p99 {percentile(us, 99) / 1000:7.3f} ms; "
+                  f"CPU {cpu:6.2f} s{each}")
+        print(f"  the handshake's share: a certificate of a CA that is known costs a bare broker "
+              f"{self.storm_ms('bare_connect') / self.storm_ms('bare_ca'):.2f} times what one of an unknown CA does")
+        print(f"  memory of the broker: {self.memory['before_kib']} KiB before, at most {self.memory['peak_kib']}, "
+              f"after each round {' '.join(str(kib) for kib in self.memory['after_kib'])}")
+
+    def write_document(self):
+        rounds = {}
+        for name, figures in self.rounds.items():
+            rounds[name] = {"p50_us": percentile(figures.us, 50), "p99_us": percentile(figures.us, 99),
+                            "cpu_s": round(figures.cpu, 2)}
+            if ROUNDS[name][1]:
+                rounds[name].update(connects=sum(s["made"] for s in figures.storm), cpu_ms_each=round(self.storm_ms(name), 3))
+        with open(self.args.document, "w") as file:
+            file.write(json.dumps({"benchmark": "abuse", "hubs": self.args.hubs, "rounds": rounds, "memory": self.memory,
+                                   "rotations": self.args.hubs * (self.generation - 1)}) + "\n")
+
+    def run(self):
+        self.connect()
+        self.rss.append(rss_kib(self.args.broker_pid))
+        for _ in range(self.args.rounds):
+            for name in ROUNDS:
+                self.play(name)
+        for name in ROUNDS:
+            self.check_round(name)
+        self.check_memory()
+        report = self.fleet.report()
+        self.check_keyturn(report)
+        codes = self.fleet.quit()
+        self.scene.check("every process of the fleet ends well", all(code == 0 for code in codes), codes)
+        for name, base in (("ca", "bare_ca"), ("registry", "bare_connect")):
+            what = f"{ROUNDS[name][2]}, to {ROUNDS[base][2]}"
+            self.ratio(f"CPU, {what}", self.storm_ms(name), self.storm_ms(base))
+            self.ratio(f"uninvolved clients' p99, {what}", percentile(self.rounds[name].us, 99),
+                       percentile(self.rounds[base].us, 99))
+        self.tell_figures()
+        self.write_document()
+        self.scene.finish()
+
+
+ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.failed", "rotation.closed", "session.contended",
+          "promote.overdue", "challenge.missed", "registry.behind", "enroll.conflict")
+
+if __name__ == "__main__":
+    Abuse(options()).run()
