@@ -20,10 +20,12 @@ abuse_identities() {
 		fatal "no identities: $(tail -n 3 "$KT_TMP/$1.log")"
 }
 
-# A broker with one listener more, for operators.
+# A broker with one listener more, for operators; without session tickets, as docs/OPERATIONS.md has it.
 abuse_broker() { # NAME
 	echo "listener 0 $KT_TMP/$1/op.sock" >>"$KT_TMP/$1/mosquitto.conf"
-	start_broker "$1" "$KT_TMP/$1" "$PORT"
+	sed -n '/<!-- check: openssl-cnf -->/,/^```$/p' "$KT_ROOT/docs/OPERATIONS.md" | grep -vE '^(<!--|```)' >"$KT_TMP/openssl.cnf"
+	grep -q '^NumTickets = 0$' "$KT_TMP/openssl.cnf" || fatal 'docs/OPERATIONS.md has no openssl.cnf'
+	start_broker "$1" "$KT_TMP/$1" "$PORT" env "OPENSSL_CONF=$KT_TMP/openssl.cnf"
 }
 
 bench_abuse() {

@@ -3,7 +3,7 @@
 import re
 import sys
 
-from device import DEV_TOPIC, Device, Identity
+from device import DEV_TOPIC, Device
 from mqtt5 import Timeout
 from scene import Scene
 
@@ -14,8 +14,12 @@ def lines(event, start=0):
     return re.findall(rf"(?m)event={re.escape(event)}(?: .*)?$", scene.log_from(start))
 
 
+def refused_for_its_rate():
+    return int(scene.command("status")["refusals"].get("msg.rate", 0))
+
+
 def refused():
-    strangers = [Identity(f"{scene.tmp}/strangers/{i}.pem") for i in range(3)]
+    strangers = [f"{scene.tmp}/strangers/{i}.pem" for i in range(3)]
     start = scene.log_size()
     for _ in range(20):
         for i, stranger in enumerate(strangers):
@@ -28,7 +32,7 @@ def refused():
                 scene.logged_since(start, r"event=log\.dropped of=client\.refused count=", timeout=30))
     dropped = sum(int(n) for n in re.findall(r"(?:dropped|of=client\.refused count)=(\d+)", scene.log_from(start)))
     scene.equal("lines and what was left out are 60", written + dropped, 60)
-    scene.equal("status has counted all", scene.command("status")["refusals"]["cert.unknown"], 60)
+    scene.equal("status has counted all", int(scene.command("status")["refusals"]["cert.unknown"]), 60)
 
 
 def floods():
@@ -37,14 +41,17 @@ def floods():
     start = scene.log_size()
     for _ in range(60):
         flood.publish(DEV_TOPIC, "x")
-    told = []
+    told = [flood.expect("reject", timeout=60)]
+    while told[-1]["retry_s"] == 0:  # the others are about what it said
+        told.append(flood.expect("reject", timeout=60))
     try:
         while True:
-            told.append(flood.expect("reject", timeout=2))
+            told.append(flood.expect("reject", timeout=1))
     except Timeout:
         pass
-    rates = [m for m in told if m["reason"] == "msg.rate"]
-    scene.equal("who floods is told once, and when to come back", [m["retry_s"] for m in rates], [2])
+    # whether its rate or its place in the queue is used up first is the workers' business
+    times = [(m["reason"], m["retry_s"]) for m in told if m["retry_s"] > 0]
+    scene.check("who floods is told once, and when to come back", times in ([("msg.rate", 2)], [("busy", 5)]), times)
     scene.check("and no signature is spent on the rest", len(told) <= 12, [m["reason"] for m in told])
     scene.event_since("in the log, too", start, "message.refused", "reason=msg.rate", "client=hub-rogue:agent")
 
@@ -53,14 +60,15 @@ def floods():
     good = scene.rotated("hub-good", good)
     scene.equal("another hub rotates meanwhile", scene.command("getDevice", device="hub-good")["current"]["fp"],
                 good.fingerprint)
-    again = Device(scene, "hub-rogue", rogue)
-    start = scene.log_size()
-    scene.equal("the hub that floods is let in again", again.open("agent"), 0)
-    for _ in range(60):
-        again.publish(DEV_TOPIC, "x")
-    scene.check("to connect again is no way round it", scene.logged_since(start, "event=(message.refused|log.dropped)"))
-    before = scene.command("status")["refusals"]["msg.rate"]
-    scene.check("most of what it sends is dropped", before > 1000, before)
+    before = refused_for_its_rate()
+    scene.check("most of what it sends is dropped", before > 900, before)
+    for _ in range(8):
+        again = Device(scene, "hub-rogue", rogue)
+        assert again.open("agent") == 0
+        for _ in range(10):  # what a session may send at once
+            again.publish(DEV_TOPIC, "x")
+    counted = refused_for_its_rate() - before
+    scene.check("to connect again is no way round it", counted >= 20, f"{counted} of 80")
     scene.check("the hub that flooded is still in session", scene.command("getDevice", device="hub-rogue")["sessions"])
 
 
