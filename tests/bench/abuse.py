@@ -10,6 +10,7 @@ import json
 import math
 import statistics
 import subprocess
+import time
 
 from drive import Drive
 from processes import cpu_s, rss_kib, wait
@@ -97,16 +98,27 @@ class Abuse(Drive):
 
     # --- a round
 
+    def order_in_turn(self):
+        """A rotation of everybody, some each second of the round but the last; how many were refused."""
+        parts = max(1, self.args.seconds - 1)
+        refused, began = 0, time.monotonic()
+        for part in range(parts):
+            some = self.devices[part::parts]
+            refused += self.scene.command("rotate", devices=some, expect=len(some))["refused"]
+            time.sleep(max(0.0, began + part + 1 - time.monotonic()))
+        self.generation += 1
+        return refused
+
     def play(self, name):
         broker, refused, _ = ROUNDS[name]
         pid, port = getattr(self.args, broker)
         figures = self.rounds[name]
         stand = self.start_stand(port) if refused else None
         cpu = cpu_s(pid)
-        self.scene.equal("no order of a rotation is refused", self.order_rotation(), 0)
         programs = self.abuse(broker, refused) if refused else {}
         pair = self.program("bench_abuse", "pair", port, f"{self.identities(broker)}/{self.args.hubs}.pem",
                             f"devices/bench-{self.args.hubs}", PAIR, self.args.seconds)
+        self.scene.equal(f"{name}: no order of a rotation is refused", self.order_in_turn(), 0)
         results = {what: self.result(process) for what, process in programs.items()}
         figures.us.append(self.result(pair)["us"])
         self.wait_settled(f"{name}: every hub has rolled over, and is in session with the new credential alone")
@@ -139,8 +151,9 @@ class Abuse(Drive):
                          (in_tls, in_mqtt, sum(s["let_in"] + s["hung"] for s in figures.storm)),
                          (0, made, 0) if name in ("registry", "bare_connect") else (made, 0, 0))
         late = max(storm["late_ms"] for storm in figures.storm)
-        self.scene.check(f"{name}: {RATE} connects a second were made", late <= 1000 * self.args.seconds / 10,
-                         f"up to {late} ms late")
+        if ROUNDS[name][0] == "keyturn":  # a bare broker that had less to do makes the ratios worse, not better
+            self.scene.check(f"{name}: {RATE} connects a second were made", late <= 1000 * self.args.seconds / 10,
+                             f"up to {late} ms late: is this machine busy with something else?")
         self.scene.check(f"{name}: who stands there stood until the end",
                          all(s["idle"] == IDLE and s["half"] == HALF for s in figures.stood), figures.stood)
 

@@ -6,10 +6,10 @@
 # shellcheck shell=bash
 
 ABUSE_HUBS=100
-ABUSE_ROGUES=9 # beside them, and one device more, of which two clients mind their own business
+ABUSE_ROGUES=4 # beside them, and one device more, of which two clients mind their own business
 ABUSE_STRANGERS=10
-ABUSE_ROUNDS=${ABUSE_ROUNDS:-4}
-ABUSE_SECONDS=${ABUSE_SECONDS:-8}
+ABUSE_ROUNDS=${ABUSE_ROUNDS:-3}
+ABUSE_SECONDS=${ABUSE_SECONDS:-15}
 
 # abuse_identities NAME PKI DEVICES: $KT_TMP/NAME/identities, and a ledger that fits
 abuse_identities() {

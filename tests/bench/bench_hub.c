@@ -143,23 +143,30 @@ struct kt_message *bench_session_message(const struct bench_hubs *hubs,
 	return message;
 }
 
-int64_t bench_session_send(const struct bench_hubs *hubs, const struct bench_session *session,
-			   struct kt_message *message)
+char *bench_session_seal(const struct bench_hubs *hubs, const struct bench_session *session,
+			 struct kt_message *message, size_t *len)
 {
 	struct signing signing = {hubs->crypto, session->identity->key};
 	const struct kt_signer signer = {.alg = KT_ALG_ES256, .sign = sign, .ctx = &signing};
 	char *payload = NULL;
 	char *text = NULL;
-	size_t len = 0;
-	int64_t sent_us;
 
-	need("message", kt_message_encode(message, &payload, &len));
+	need("message", kt_message_encode(message, &payload, len));
 	need("message", kt_jws_sign(&signer, KT_JWS_FROM_DEVICE, (struct kt_bytes){NULL, 0},
-				    (struct kt_bytes){(const uint8_t *)payload, len}, &text, &len));
-	sent_us = bench_publish(session->client, KT_TOPIC_DEVICE_IN, text, len);
+				    (struct kt_bytes){(const uint8_t *)payload, *len}, &text, len));
 	free(payload);
-	free(text);
 	kt_message_free(message);
+	return text;
+}
+
+int64_t bench_session_send(const struct bench_hubs *hubs, const struct bench_session *session,
+			   struct kt_message *message)
+{
+	size_t len = 0;
+	char *text = bench_session_seal(hubs, session, message, &len);
+	int64_t sent_us = bench_publish(session->client, KT_TOPIC_DEVICE_IN, text, len);
+
+	free(text);
 	return sent_us;
 }
 

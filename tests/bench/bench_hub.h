@@ -57,6 +57,9 @@ void bench_session_open(const struct bench_hubs *hubs, const struct bench_identi
 struct kt_message *bench_session_message(const struct bench_hubs *hubs,
 					 const struct bench_session *session,
 					 enum kt_message_type type);
+/* @message moved. What would be published; free(). */
+char *bench_session_seal(const struct bench_hubs *hubs, const struct bench_session *session,
+			 struct kt_message *message, size_t *len);
 /* @message moved. The moment before it left. */
 int64_t bench_session_send(const struct bench_hubs *hubs, const struct bench_session *session,
 			   struct kt_message *message);
