@@ -9,7 +9,12 @@
  * Chained tables of a fixed size: a connect never pays for a bigger table, whatever the number of
  * clients. Untouched pages of a calloc cost nothing.
  */
-enum { BUCKETS = 1 << 16, CHUNK = 1024, CHUNKS_MAX = 4096 };
+#ifndef KT_SESSION_BUCKETS
+#define KT_SESSION_BUCKETS                                                                         \
+	(1 << 16) /* a power of two; fuzzers, who make tables by the thousand, take fewer */
+#endif
+
+enum { BUCKETS = KT_SESSION_BUCKETS, CHUNK = 1024, CHUNKS_MAX = 4096 };
 
 enum table { BY_CLIENT, BY_NUMBER, BY_CLIENT_ID, BY_DEVICE, TABLES };
 
@@ -155,7 +160,7 @@ void kt_sessions_free(struct kt_sessions *sessions)
 		return;
 	for (size_t i = 0; i < sessions->count; i++)
 		entry_free(*dense_slot(sessions, i));
-	for (size_t i = 0; i < CHUNKS_MAX; i++)
+	for (size_t i = 0; i < CHUNKS_MAX && sessions->chunk[i] != NULL; i++)
 		free(sessions->chunk[i]);
 	for (size_t i = 0; i < TABLES; i++)
 		free(sessions->bucket[i]);

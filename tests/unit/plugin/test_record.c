@@ -169,7 +169,7 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	BAD(rec.reason = KT_REASON_NONE);
 	BAD(rec.reason = KT_REASON_COUNT);
 	good = full_record(KT_RECORD_RESTORE_CREDENTIAL, r);
-	BAD(rec.status = KT_CREDENTIAL_LOST + 1);
+	BAD(rec.status = (enum kt_credential_status)(KT_CREDENTIAL_LOST + 1));
 	good = full_record(KT_RECORD_IMPORT, r);
 	BAD(rec.device.s[0] = '\0');
 	BAD(rec.alg = (enum kt_alg)7);
