@@ -119,6 +119,8 @@ static enum kt_err port_csr(void *ctx, uint64_t dir, const char *common_name, co
 	struct agent_world *w = ctx;
 	const struct world_dir *d = agent_world_dir(w, dir);
 
+	if (w->is_wiped && d == NULL)
+		return KT_ERR_INVALID; /* a link that came up as it was being closed */
 	FUZZ_REQUIRE(d != NULL && d->has_key && common_name[0] != '\0' && challenge[0] != '\0');
 	*out_len = (size_t)snprintf((char *)out, KT_CSR_MAX, "csr");
 	return KT_ERR_OK;
@@ -164,6 +166,8 @@ static enum kt_err port_seal(void *ctx, uint64_t dir, const struct kt_message *m
 {
 	struct agent_world *w = ctx;
 
+	if (w->is_wiped && agent_world_dir(w, dir) == NULL)
+		return KT_ERR_SYS; /* a session that is being closed: there is no key any more */
 	check_said(w, dir, m);
 	if (w->is_traced)
 		(void)fprintf(stderr, "    says %s by %llu\n", kt_message_type_name(m->type),

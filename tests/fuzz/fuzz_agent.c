@@ -156,6 +156,7 @@ static struct kt_message *revoked(struct agent_world *w, enum kt_link link, unsi
 
 	m->u.revoked.reason = KT_REASON_REVOKED;
 	m->u.revoked.wipe = b % 4 == 0;
+	w->is_wiped = w->is_wiped || m->u.revoked.wipe;
 	w->in_force = 0; /* nothing is promised any more */
 	w->is_op_open = false;
 	w->confirmed = 0;
