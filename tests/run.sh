@@ -15,7 +15,7 @@ usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
 --only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, crash, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
---long         a minute of fuzzing per target, the long form of stories that have one, every crash point and every mutant
+--long         a minute of libFuzzer per target instead of the corpora alone, the long form of stories that have one, every crash point and every mutant
 USAGE
 }
 
@@ -151,8 +151,8 @@ stage_tidy() {
 run_ctest() { # PRESET [OPTION...]
 	local log=$KT_TMP/ctest code=0 failed total
 	need_build "$1" || return
-	(cd "$KT_ROOT" && plain_addresses ctest --preset "$@" -j "$(nproc)" --timeout 300 -R "${filter:-.}" \
-		>"$log" 2>&1) || code=$?
+	[ -z "$filter" ] || set -- "$@" -R "$filter"
+	(cd "$KT_ROOT" && plain_addresses ctest --preset "$@" -j "$(nproc)" --timeout 300 >"$log" 2>&1) || code=$?
 	if grep -q 'No tests were found' "$log"; then
 		[ -n "$filter" ] || not_ok "unit tests of preset $1" 'there are none'
 		return
@@ -167,7 +167,14 @@ run_ctest() { # PRESET [OPTION...]
 	fi
 }
 
-stage_unit() { run_ctest dev; }
+# The corpora are stage fuzz's, where that one runs.
+stage_unit() {
+	if [ -z "$filter" ] && [[ " $STAGES " == *' fuzz '* ]]; then
+		run_ctest dev -E '^fuzz\.'
+	else
+		run_ctest dev
+	fi
+}
 
 stage_unit_asan() {
 	if [ -n "$filter" ] && [ "${BUILT[dev]-}" = yes ] &&
@@ -293,53 +300,17 @@ stage_integration_asan() {
 	KT_BUILD=$KT_ROOT/build/asan run_stories -asan "${names[@]}"
 }
 
-# One target, in the background: its result is a file, for stage_fuzz to count.
-fuzz_one() { # NAME
-	local name=$1 seeds=$KT_ROOT/tests/fuzz/corpus/$1 dir=$KT_TMP/fuzz/$1
-	mkdir -p "$dir/new" "$dir/found"
-	[ -d "$seeds" ] || seeds=
-	# shellcheck disable=SC2086 # no seeds: no argument
-	plain_addresses timeout -k 5 $((fuzz_s * 3 + 60)) "$KT_ROOT/build/fuzz/tests/fuzz_$name" \
-		-max_total_time="$fuzz_s" -timeout=10 -rss_limit_mb=1024 -max_len=20000 \
-		-print_final_stats=1 -artifact_prefix="$dir/found/" "$dir/new" $seeds >"$dir/log" 2>&1
-	echo $? >"$dir/code"
-}
-
+# The corpora, replayed, as every other unit test; with --long, or with --only fuzz, libFuzzer itself.
 stage_fuzz() {
-	local name names=() targets=() dir runs pids=() pid file
-	for file in "$KT_ROOT"/tests/fuzz/fuzz_*.c; do
-		name=$(basename "$file" .c)
-		name=${name#fuzz_}
-		! matches "$name" || { names+=("$name") targets+=("fuzz_$name"); }
-	done
-	if [ "${#names[@]}" -eq 0 ]; then
-		[ -n "$filter" ] || not_ok 'fuzz targets' 'there are none'
+	local log=$KT_TMP/fuzz code=0
+	[ -z "$filter" ] || return 0 # stage unit has replayed what matches
+	if [ "${KT_LONG-}" != 1 ] && [ "$only" != fuzz ]; then
+		run_ctest dev -R '^fuzz\.'
 		return
 	fi
-	need_build fuzz "${targets[@]}" || return
-	for name in "${names[@]}"; do
-		fuzz_one "$name" &
-		pids+=($!)
-		if [ "${#pids[@]}" -ge 2 ]; then # two at a time
-			wait "${pids[0]}"
-			pids=("${pids[@]:1}")
-		fi
-	done
-	for pid in "${pids[@]}"; do
-		wait "$pid"
-	done
-	for name in "${names[@]}"; do
-		dir=$KT_TMP/fuzz/$name
-		runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/log")
-		if [ "$(cat "$dir/code")" = 0 ] && [ "${runs:-0}" -gt 0 ]; then
-			ok "fuzz $name ($runs runs)"
-		else
-			not_ok "fuzz $name" "$(grep -vE '^#[0-9]+.*(NEW|REDUCE|pulse)' "$dir/log" | tail -n 40)
-$(for file in "$dir"/found/*; do
-				[ ! -f "$file" ] || printf 'the input, base64: %s\n' "$(base64 -w 0 "$file")"
-			done)"
-		fi
-	done
+	bash "$KT_ROOT/tests/fuzz.sh" --seconds "$fuzz_s" >"$log" 2>&1 || code=$?
+	sed '$d' "$log"
+	add_counts fuzz "$log" "$code"
 }
 
 # All points with --long; some of them with --only crash; else none: they take minutes.

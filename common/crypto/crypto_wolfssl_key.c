@@ -122,6 +122,7 @@ enum kt_err kt_public_key_from_spki(const uint8_t *spki, size_t len, struct kt_p
 	struct kt_bytes bytes = {spki, len};
 	struct kt_der outer = kt_der_of(bytes);
 	struct kt_der info;
+	struct kt_der algorithm;
 	struct kt_bytes point;
 
 	memset(out, 0, sizeof(*out));
@@ -131,10 +132,15 @@ enum kt_err kt_public_key_from_spki(const uint8_t *spki, size_t len, struct kt_p
 		return kt_public_key_from_point(spki, out);
 	/* Not ours: say whether it is another kind of key (also a compressed point) or nonsense. */
 	info = kt_der_enter(&outer, KT_DER_SEQUENCE);
-	(void)kt_der_take(&info, KT_DER_SEQUENCE);
+	algorithm = kt_der_enter(&info, KT_DER_SEQUENCE);
+	(void)kt_der_take(&algorithm, KT_DER_OID);
+	if (kt_der_has_more(&algorithm))
+		(void)kt_der_take_any(&algorithm, NULL);
 	point = kt_der_take_bytes(&info);
-	return kt_der_is_done(&outer) && kt_der_is_done(&info) && point.len > 0 ? KT_ERR_UNSUPPORTED
-										: KT_ERR_INVALID;
+	return kt_der_is_done(&outer) && kt_der_is_done(&info) && kt_der_is_done(&algorithm) &&
+			       point.len > 0
+		       ? KT_ERR_UNSUPPORTED
+		       : KT_ERR_INVALID;
 }
 
 /* --- private keys --- */

@@ -166,8 +166,8 @@ static enum kt_err port_seal(void *ctx, uint64_t dir, const struct kt_message *m
 {
 	struct agent_world *w = ctx;
 
-	if (w->is_wiped && agent_world_dir(w, dir) == NULL)
-		return KT_ERR_SYS; /* a session that is being closed: there is no key any more */
+	if (agent_world_dir(w, dir) == NULL)
+		return KT_ERR_NOT_FOUND; /* a session that outlives its key */
 	check_said(w, dir, m);
 	if (w->is_traced)
 		(void)fprintf(stderr, "    says %s by %llu\n", kt_message_type_name(m->type),

@@ -60,11 +60,13 @@ static void try_signature(struct fuzz_input *in)
 	struct kt_public_key recovered[KT_RECOVERED_MAX];
 	struct kt_public_key key;
 	uint8_t whole[KT_SIGNATURE_MAX] = {0};
+	bool is_found = false;
+	bool holds = false;
 	size_t count;
 
 	memcpy(whole, sig.p, sig.len);
 	if (point.len == KT_POINT_LEN && kt_public_key_from_point(point.p, &key) == KT_ERR_OK)
-		(void)kt_verify(&key, in->p, in->left, sig.p, sig.len);
+		holds = kt_verify(&key, in->p, in->left, sig.p, sig.len) == KT_ERR_OK;
 	count = kt_recover(in->p, in->left, whole, recovered);
 	FUZZ_REQUIRE(count <= KT_RECOVERED_MAX);
 	for (size_t i = 0; i < count; i++) {
@@ -73,7 +75,10 @@ static void try_signature(struct fuzz_input *in)
 			     KT_ERR_OK);
 		FUZZ_REQUIRE(kt_verify(&recovered[i], in->p, in->left, whole, sizeof(whole) - 1) ==
 			     KT_ERR_VERIFY);
+		is_found = is_found ||
+			   (holds && memcmp(recovered[i].spki, key.spki, key.spki_len) == 0);
 	}
+	FUZZ_REQUIRE(!holds || is_found);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

@@ -264,6 +264,47 @@ static void refuses_every_malformed_document(void **state)
 	}
 }
 
+/* What is malformed by itself is so inside of something that is not, wherever it stands. */
+static void refuses_every_malformed_document_inside_of_a_good_one(void **state)
+{
+	static const struct {
+		const char *before;
+		const char *behind;
+		size_t skipped; /* of the document: its own opening bracket */
+	} contexts[] = {{"{\"n\":", "}", 0},
+			{"{\"n\":[", "]}", 0},
+			{"{\"n\":{\"m\":[0,{},", "]}}", 0},
+			{"{\"y\":[{}],\"z\":\"\",", "", 1}};
+	size_t count = MALFORMED_COUNT;
+
+	(void)state;
+	for (size_t i = 0; i < MALFORMED_COUNT; i++) {
+		if (malformed[i].len < 2 || malformed[i].text[0] != '{')
+			continue;
+		for (size_t k = 0; k < sizeof(contexts) / sizeof(contexts[0]); k++) {
+			char text[512];
+			size_t len = strlen(contexts[k].before);
+			enum kt_err err;
+
+			if (contexts[k].skipped == 1 && malformed[i].text[1] != '"')
+				continue; /* without a member of its own */
+			memcpy(text, contexts[k].before, len);
+			memcpy(text + len, malformed[i].text + contexts[k].skipped,
+			       malformed[i].len - contexts[k].skipped);
+			len += malformed[i].len - contexts[k].skipped;
+			memcpy(text + len, contexts[k].behind, strlen(contexts[k].behind));
+			len += strlen(contexts[k].behind);
+			err = error_of(text, len, &limits);
+			if (err != KT_ERR_INVALID)
+				fail_msg("%zu in %zu: %.*s gives %s", i, k, (int)len, text,
+					 kt_err_name(err));
+			count++;
+		}
+	}
+	print_message("%zu malformed documents\n", count);
+	assert_true(count >= 500);
+}
+
 static void accepts_what_is_strict(void **state)
 {
 	static const char *const good[] = {
@@ -833,6 +874,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_every_malformed_document),
+		cmocka_unit_test(refuses_every_malformed_document_inside_of_a_good_one),
 		cmocka_unit_test(accepts_what_is_strict),
 		cmocka_unit_test(every_control_byte_in_a_string_is_refused),
 		cmocka_unit_test(only_four_bytes_are_white_space),
