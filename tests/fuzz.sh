@@ -159,10 +159,11 @@ keep_one() { # NAME
 	rm -rf "$dir/old"
 	cp -r "$corpus" "$dir/old"
 	rm -f "$corpus"/*
-	for file in "$dir/old"/* "$dir/merged"/*; do
+	for file in "$dir/old"/*; do
 		hash=$(sha1sum <"$file" | cut -d ' ' -f 1)
-		[ ! -f "$dir/merged/$hash" ] || { cp "$file" "$corpus/$(basename "$file")"; rm "$dir/merged/$hash"; }
+		[ ! -f "$dir/merged/$hash" ] || { cp "$file" "$corpus/" && rm "$dir/merged/$hash"; }
 	done
+	cp -r "$dir/merged/." "$corpus"
 	after=$(find "$corpus" -type f | wc -l)
 	say "$name: corpus of $before inputs is now one of $after"
 }
@@ -183,7 +184,7 @@ report_one() { # NAME
 	corpus=$(sed -n 's/.* corp: \([^ ]*\).*/\1/p' <<<"$last")
 	if [ "$code" = 0 ] && [ "${runs:-0}" -gt 0 ]; then
 		ok "$name: $runs executions in $cpu s of CPU ($(awk -v n="$runs" -v s="$cpu" \
-			'BEGIN { printf "%d", s > 0 ? n / s : 0 }') a second), $edges edges, $features features, corpus $corpus, 0 crashes"
+			'BEGIN { printf "%d", (s > 0) ? n / s : 0 }') a second), $edges edges, $features features, corpus $corpus, 0 crashes"
 	else
 		[ "$crashes" -gt 0 ] || crashes=1
 		not_ok "$name (exit $code)" "$(grep -vE '^#[0-9]+.*(NEW|REDUCE|pulse)' "$dir/log" | tail -n 40)
