@@ -131,13 +131,14 @@ static void check_said(struct agent_world *w, uint64_t dir, const struct kt_mess
 {
 	const struct kt_agent_record *r = &w->record;
 	struct world_dir *d = agent_world_dir(w, dir);
+	struct world_dir *pending = agent_world_dir(w, r->pending.dir);
 	struct kt_fingerprint fp = agent_world_fp(dir);
 
 	FUZZ_REQUIRE(d != NULL && d->has_key);
 	switch ((int)m->type) {
 	case KT_MESSAGE_CSR:
-		FUZZ_REQUIRE(r->op >= m->u.csr.op && r->pending.dir != 0);
-		agent_world_dir(w, r->pending.dir)->is_known = true;
+		FUZZ_REQUIRE(r->op >= m->u.csr.op && pending != NULL);
+		pending->is_known = true;
 		break;
 	case KT_MESSAGE_ENROLL:
 		FUZZ_REQUIRE(dir == r->pending.dir);
@@ -294,6 +295,7 @@ static enum kt_err port_open(void *ctx, enum kt_link link, const struct kt_link_
 {
 	struct agent_world *w = ctx;
 	struct world_link *l = &w->links[link];
+	const struct world_dir *d;
 
 	FUZZ_REQUIRE(!l->is_open && cmd_topic[0] != '\0' && request->client_id[0] != '\0');
 	if (w->opens_fail)
@@ -301,9 +303,8 @@ static enum kt_err port_open(void *ctx, enum kt_link link, const struct kt_link_
 	l->is_open = true;
 	l->is_up = false;
 	l->dir = link == KT_LINK_CLAIM ? 0 : strtoull(request->identity_pem, NULL, 10);
-	if (link != KT_LINK_CLAIM)
-		FUZZ_REQUIRE(agent_world_dir(w, l->dir) != NULL &&
-			     agent_world_dir(w, l->dir)->has_cert);
+	d = agent_world_dir(w, l->dir);
+	FUZZ_REQUIRE(link == KT_LINK_CLAIM || (d != NULL && d->has_cert));
 	return KT_ERR_OK;
 }
 
@@ -435,7 +436,7 @@ static void make_agent(struct agent_world *w, bool again)
 
 	FUZZ_REQUIRE(kt_agent_new(&w->setup, w->now, &w->agent) == KT_ERR_OK);
 	if (again && w->setup.ticket != NULL)
-		(void)kt_agent_enroll_again(w->agent, hash);
+		w->enrolls_again = kt_agent_enroll_again(w->agent, hash) == KT_ERR_OK;
 	kt_agent_start(w->agent, w->now);
 	agent_world_check(w);
 }

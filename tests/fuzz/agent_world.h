@@ -77,6 +77,7 @@ struct agent_world {
 	bool sends_fail;
 	bool entropy_fails;
 	uint8_t entropy_next;
+	bool enrolls_again; /* the last start began with a new ticket */
 	bool is_traced;
 };
 
