@@ -244,6 +244,9 @@ static size_t put_command(const char *form, unsigned b, char *out, size_t cap)
 	return len;
 }
 
+/* base64url of the imported fleet's certificate that core_world has for the door */
+#define OLD_CERT "dXJuOnBsYW50OjF8MTYwMDAwMDAwMHwxOTAwMDAwMDAwfGVzMjU2IGNuPWh1Yi00"
+
 #define COMMAND(text) "{\"commands\":[{\"command\":" text "}]}"
 
 static void command(struct core_world *w, struct fuzz_input *in)
@@ -272,7 +275,8 @@ static void command(struct core_world *w, struct fuzz_input *in)
 		COMMAND("\"approve\",\"device\":\"@\",\"keyId\":\"#\""),
 		COMMAND("\"deny\",\"keyId\":\"#\""),
 		COMMAND("\"addOperator\",\"name\":\"carol\",\"fp\":\"&\",\"role\":\"admin\""),
-		COMMAND("\"removeOperator\",\"name\":\"carol\"")};
+		COMMAND("\"removeOperator\",\"name\":\"carol\""),
+		COMMAND("\"importCertificate\",\"device\":\"@\",\"certificate\":\"" OLD_CERT "\"")};
 	const unsigned slot = fuzz_below(in, WORLD_CONNS);
 	const char *form = forms[fuzz_below(in, sizeof(forms) / sizeof(forms[0]))];
 	char text[400];
