@@ -6,7 +6,8 @@
 #
 # --log FILE     appends one JSON line for each target: executions and CPU seconds add up over several runs
 # --total FILE   only adds up what such a file holds
-# --keep         takes what was new into tests/fuzz/corpus/TARGET (a smallest set that covers as much)
+# --keep         takes what was new into tests/fuzz/corpus/TARGET (a smallest set that covers as much; what
+#                has a name, not a hash, was written for something and stays)
 # --found DIR    where inputs that break something go (default: build/fuzz/found)
 #
 # An input that breaks something, leaks, takes ten seconds or a gigabyte fails its target. KT_FUZZ_TRACE=1 in
@@ -17,7 +18,7 @@ set -u
 exec </dev/null
 
 usage() {
-	sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -155,13 +156,16 @@ keep_one() { # NAME
 		{ not_ok "$name: merge" "$(tail -n 20 "$dir/merge")"; return; }
 	[ -n "$(ls -A "$dir/merged")" ] || { not_ok "$name: the merged corpus is empty"; return; }
 	before=$(find "$corpus" -type f | wc -l)
-	# what is there keeps its name
+	# what is there keeps its name, and what was named by a person stays
 	rm -rf "$dir/old"
 	cp -r "$corpus" "$dir/old"
 	rm -f "$corpus"/*
 	for file in "$dir/old"/*; do
 		hash=$(sha1sum <"$file" | cut -d ' ' -f 1)
-		[ ! -f "$dir/merged/$hash" ] || { cp "$file" "$corpus/" && rm "$dir/merged/$hash"; }
+		if [ -f "$dir/merged/$hash" ] || [[ ! $(basename "$file") =~ ^[0-9a-f]{40}$ ]]; then
+			cp "$file" "$corpus/"
+			rm -f "$dir/merged/$hash"
+		fi
 	done
 	cp -r "$dir/merged/." "$corpus"
 	after=$(find "$corpus" -type f | wc -l)
