@@ -80,7 +80,8 @@ void kt_agent_link_close(struct kt_agent *agent, enum kt_link link);
 bool kt_agent_has_claim(const struct kt_agent *agent);
 /* Not before @delay_ms from now. */
 void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t delay_ms);
-/* What the server says, and up to half of it more: those told together do not come back together. */
+/* What the server says, and up to half of it more: those told together do not come back together.
+ */
 int64_t kt_agent_told_ms(struct kt_agent *agent, uint32_t retry_s);
 /* Full jitter over the back-off of so many tries. */
 int64_t kt_agent_backoff_ms(struct kt_agent *agent, uint32_t tries);

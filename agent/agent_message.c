@@ -434,7 +434,8 @@ static void on_reject(struct kt_agent *agent, enum kt_link link, const struct kt
 		if (!repeat->is_due || (reject->op != 0 && reject->op != repeat->op))
 			continue;
 		if (reject->retry_s > 0)
-			repeat->next_ms = agent->now.mono_ms + kt_agent_told_ms(agent, reject->retry_s);
+			repeat->next_ms =
+				agent->now.mono_ms + kt_agent_told_ms(agent, reject->retry_s);
 		else if (reject->op != 0 &&
 			 (i == KT_REPEAT_WORK ||
 			  (i == KT_REPEAT_FAILED && reject->reason == KT_REASON_OP_UNKNOWN)))

@@ -12,7 +12,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { BENCH_CONNACK = 2, BENCH_PUBLISH = 3, BENCH_PUBACK = 4, BENCH_SUBACK = 9, BENCH_PATIENCE_MS = 20000 };
+enum {
+	BENCH_CONNACK = 2,
+	BENCH_PUBLISH = 3,
+	BENCH_PUBACK = 4,
+	BENCH_SUBACK = 9,
+	BENCH_PATIENCE_MS = 20000
+};
 
 struct bench_client; /* opaque, owned */
 
