@@ -103,7 +103,7 @@ void kt_clone_on_refused(struct kt_core *core, const struct kt_admission *admiss
 	    is_after_promoted(core, credential))
 		event = KT_EVENT_CLONE_ALARMED;
 	hex_of(&admission->fp, fp);
-	kt_core_alarm(core, event, signal, device, fields, 3, 0);
+	kt_core_alarm(core, (struct kt_alarm){event, signal}, device, fields, 3, 0);
 	act(core, device, signal);
 }
 
@@ -150,8 +150,8 @@ void kt_clone_on_takeover(struct kt_core *core, struct kt_session *session,
 	if (contention->told)
 		return;
 	contention->told = true;
-	kt_core_alarm(core, KT_EVENT_SESSION_CONTENDED, KT_CLONE_CONTENDED, session->device, fields,
-		      4, 0);
+	kt_core_alarm(core, (struct kt_alarm){KT_EVENT_SESSION_CONTENDED, KT_CLONE_CONTENDED},
+		      session->device, fields, 4, 0);
 	act(core, session->device, KT_CLONE_CONTENDED);
 }
 
@@ -166,8 +166,8 @@ void kt_clone_on_second_key(struct kt_core *core, const struct kt_device *device
 					  {"reason", kt_reason_name(KT_REASON_KEY_SECOND)}};
 
 	kt_u64_encode(op, text);
-	kt_core_alarm(core, KT_EVENT_CLONE_ALARMED, KT_CLONE_SECOND_KEY, device, fields, 3,
-		      after_seq);
+	kt_core_alarm(core, (struct kt_alarm){KT_EVENT_CLONE_ALARMED, KT_CLONE_SECOND_KEY}, device,
+		      fields, 3, after_seq);
 	act(core, device, KT_CLONE_SECOND_KEY);
 }
 
@@ -218,8 +218,8 @@ void kt_clone_on_wrong_key(struct kt_core *core, struct kt_session *session,
 		return;
 	hex_of(&signer->fp, fp);
 	(void)snprintf(generation, sizeof(generation), "%lu", (unsigned long)signer->generation);
-	kt_core_alarm(core, KT_EVENT_CLONE_ALARMED, KT_CLONE_OLD_ANSWER, session->device, fields, 5,
-		      0);
+	kt_core_alarm(core, (struct kt_alarm){KT_EVENT_CLONE_ALARMED, KT_CLONE_OLD_ANSWER},
+		      session->device, fields, 5, 0);
 	act(core, session->device, KT_CLONE_OLD_ANSWER);
 }
 
@@ -227,6 +227,8 @@ void kt_clone_on_op_range(struct kt_core *core, struct kt_session *session, uint
 {
 	/* what the lost records of a registry that was restored said, nobody knows */
 	const bool is_restored = kt_registry_restore_seq(core->registry) != 0;
+	const struct kt_alarm alarm = {
+		is_restored ? KT_EVENT_CLONE_SUSPECTED : KT_EVENT_CLONE_ALARMED, KT_CLONE_OP_RANGE};
 	char text[KT_U64_DIGITS_MAX + 1];
 	const struct kt_field fields[] = {{"signal", kt_clone_signal_name(KT_CLONE_OP_RANGE)},
 					  {"client", session->client_id},
@@ -236,8 +238,7 @@ void kt_clone_on_op_range(struct kt_core *core, struct kt_session *session, uint
 	if (session->device == NULL || !is_news(session, KT_CLONE_OP_RANGE))
 		return;
 	kt_u64_encode(op, text);
-	kt_core_alarm(core, is_restored ? KT_EVENT_CLONE_SUSPECTED : KT_EVENT_CLONE_ALARMED,
-		      KT_CLONE_OP_RANGE, session->device, fields, 4, 0);
+	kt_core_alarm(core, alarm, session->device, fields, 4, 0);
 	if (!is_restored)
 		act(core, session->device, KT_CLONE_OP_RANGE);
 }

@@ -315,11 +315,10 @@ static bool is_within(struct kt_core *core, struct kt_limit *limit, struct kt_ra
 	return false;
 }
 
-void kt_core_alarm(struct kt_core *core, enum kt_event event, unsigned variant,
-		   const struct kt_device *device, const struct kt_field *fields,
-		   size_t field_count, uint64_t after_seq)
+void kt_core_alarm(struct kt_core *core, struct kt_alarm alarm, const struct kt_device *device,
+		   const struct kt_field *fields, size_t field_count, uint64_t after_seq)
 {
-	struct kt_limit *limit = limit_of(core, event, variant, device);
+	struct kt_limit *limit = limit_of(core, alarm.event, alarm.variant, device);
 	struct kt_field all[FIELDS_MAX];
 	size_t count_all = 0;
 	char dropped[KT_U64_DIGITS_MAX + 1];
@@ -333,7 +332,7 @@ void kt_core_alarm(struct kt_core *core, enum kt_event event, unsigned variant,
 		all[count_all++] = (struct kt_field){"dropped", dropped};
 		limit->dropped = 0;
 	}
-	kt_core_fact(core, event, device, all, count_all, after_seq);
+	kt_core_fact(core, alarm.event, device, all, count_all, after_seq);
 }
 
 bool kt_core_is_worth_a_line(struct kt_core *core, enum kt_event event,

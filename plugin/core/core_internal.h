@@ -96,14 +96,16 @@ void kt_core_kick_after(struct kt_core *core, const struct kt_session *session,
 /* A fact: log line now, event on keyturn/v1/events/<name> once durable. @device may be NULL. */
 void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_device *device,
 		  const struct kt_field *fields, size_t field_count, uint64_t after_seq);
+struct kt_alarm { /* of what sort it is */
+	enum kt_event event;
+	unsigned variant; /* below KT_VARIANTS */
+};
 /*
  * The same of what strangers can cause about @device: a few at once and then one in a while of each
- * device, @event and @variant (below KT_VARIANTS), so that none hides another; how many were left
- * out is told.
+ * device and sort, so that none hides another; how many were left out is told.
  */
-void kt_core_alarm(struct kt_core *core, enum kt_event event, unsigned variant,
-		   const struct kt_device *device, const struct kt_field *fields,
-		   size_t field_count, uint64_t after_seq);
+void kt_core_alarm(struct kt_core *core, struct kt_alarm alarm, const struct kt_device *device,
+		   const struct kt_field *fields, size_t field_count, uint64_t after_seq);
 /* Is a line of @event about @device within that limit? It counts, and is told of if it is not. */
 bool kt_core_is_worth_a_line(struct kt_core *core, enum kt_event event,
 			     const struct kt_device *device);

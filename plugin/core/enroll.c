@@ -147,7 +147,7 @@ static void refuse(struct kt_core *core, struct kt_session *session, const struc
 	key_text(&c->csr->key_id, key);
 	core->refusals[reason]++;
 	if (c->is_conflict)
-		kt_core_alarm(core, KT_EVENT_ENROLL_CONFLICTED, 0,
+		kt_core_alarm(core, (struct kt_alarm){KT_EVENT_ENROLL_CONFLICTED, 0},
 			      kt_registry_find_device(core->registry, c->device.s), fields, 5, 0);
 	else
 		kt_core_fact(core, KT_EVENT_ENROLL_REFUSED, NULL, fields, 5, 0);

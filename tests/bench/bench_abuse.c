@@ -278,9 +278,9 @@ int main(int argc, char **argv)
 		return run_devices(argc - 2, argv + 2);
 	if (argc == 6 && strcmp(argv[1], "operator") == 0)
 		return run_operator(argv + 2);
-	fputs("usage: bench_abuse pair PORT IDENTITY TOPIC RATE SECONDS |\n"
-	      "  devices PORT TRUST_DOMAIN IDENTITIES FIRST COUNT RATE SECONDS [plain] |\n"
-	      "  operator SOCKET CLIENT_ID RATE SECONDS\n",
-	      stderr);
+	(void)fputs("usage: bench_abuse pair PORT IDENTITY TOPIC RATE SECONDS |\n"
+		    "  devices PORT TRUST_DOMAIN IDENTITIES FIRST COUNT RATE SECONDS [plain] |\n"
+		    "  operator SOCKET CLIENT_ID RATE SECONDS\n",
+		    stderr);
 	return 2;
 }

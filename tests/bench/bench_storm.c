@@ -386,8 +386,8 @@ int main(int argc, char **argv)
 		return run_connects(argv + 2);
 	if (argc == 5 && strcmp(argv[1], "stand") == 0)
 		return run_stand(argv + 2);
-	fputs("usage: bench_storm connects PORT IDENTITIES COUNT RATE SECONDS | "
-	      "stand PORT IDLE HALF\n",
-	      stderr);
+	(void)fputs("usage: bench_storm connects PORT IDENTITIES COUNT RATE SECONDS | "
+		    "stand PORT IDLE HALF\n",
+		    stderr);
 	return 2;
 }
