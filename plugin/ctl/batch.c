@@ -177,9 +177,28 @@ enum kt_ctl_exit kt_ctl_not_understood(const struct kt_ctl *ctl)
 	return KT_CTL_EXIT_LOCAL;
 }
 
+/* A broker of 2.1 answers in the place of a plugin that is not there: an error and nothing else. */
+static bool is_of_the_broker(const struct kt_answer *answer)
+{
+	const struct kt_json_value *root = kt_json_root(answer->json);
+
+	return kt_json_is(root, KT_JSON_OBJECT) && is_absent(root, "responses") &&
+	       is_text(root, "error");
+}
+
+static enum kt_ctl_exit nobody_there(const struct kt_batch *batch, const struct kt_answer *answer)
+{
+	kt_print(batch->ctl->env->err,
+		 "keyturnctl: the broker says: %s; nothing was carried out. Does the broker load "
+		 "the plugin?",
+		 kt_json_string(kt_json_root(answer->json), "error"));
+	return KT_CTL_EXIT_CONNECTION;
+}
+
 static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 				    const struct kt_ctl_message *message, struct kt_answer *out)
 {
+	enum kt_ctl_exit code;
 	const enum kt_err err = kt_json_parse(message->payload, message->len, &limits, &out->json);
 
 	if (err == KT_ERR_NOMEM) {
@@ -188,8 +207,10 @@ static enum kt_ctl_exit read_answer(const struct kt_batch *batch,
 	}
 	if (err == KT_ERR_OK && is_answer(batch, out))
 		return KT_CTL_EXIT_OK;
+	code = err == KT_ERR_OK && is_of_the_broker(out) ? nobody_there(batch, out)
+							 : kt_ctl_not_understood(batch->ctl);
 	kt_answer_clear(out);
-	return kt_ctl_not_understood(batch->ctl);
+	return code;
 }
 
 /* What comes on another topic meanwhile is an event, and older than the answer. */

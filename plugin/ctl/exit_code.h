@@ -9,7 +9,8 @@
 	X(OK, 0, "done")                                                                           \
 	X(REFUSED, 1, "the plugin refused the command, or a part of it")                           \
 	X(USAGE, 2, "wrong arguments, or not confirmed; nothing was sent")                         \
-	X(CONNECTION, 3, "no connection: not reachable, or refused by the broker, or lost")        \
+	X(CONNECTION, 3,                                                                           \
+	  "no connection: broker or plugin not reachable, refused by the broker, lost")            \
 	X(TIMEOUT, 4, "no answer in time")                                                         \
 	X(FAILED, 5,                                                                               \
 	  "a challenge was not answered, a ledger does not verify, or would be rolled back")       \

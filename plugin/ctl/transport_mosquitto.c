@@ -190,6 +190,10 @@ static enum kt_err step(struct connection *c, int64_t until_ms)
 	}
 	if (c->why[0] == '\0' && c->state == STATE_UP)
 		explain(c, "the broker closed the connection");
+	else if (c->why[0] == '\0' && rc == MOSQ_ERR_TLS)
+		/* newer libraries: what OpenSSL itself has to say is in their log, and is why then
+		 */
+		explain(c, "the connection was ended before TLS was up");
 	else if (c->why[0] == '\0')
 		explain(c, rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_SUCCESS
 				   ? "the broker hung up without a word"

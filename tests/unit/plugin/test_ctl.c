@@ -303,6 +303,24 @@ static void what_is_no_answer_to_this_question_is_not_believed(void **state)
 	}
 }
 
+/* So a broker of 2.1 answers where no plugin has the endpoint. */
+static void the_word_of_a_broker_without_the_plugin_is_understood(void **state)
+{
+	static const struct run runs[] = {
+		{"cancel a", "{\"error\": \"endpoint not available\"}", KT_CTL_EXIT_CONNECTION, "",
+		 "keyturnctl: the broker says: endpoint not available; nothing was carried out. "
+		 "Does the broker load the plugin?\n"},
+		{"cancel a", "{\"error\":1}", KT_CTL_EXIT_LOCAL, "", NOT_UNDERSTOOD},
+		{"cancel a", "[{\"error\":\"x\"}]", KT_CTL_EXIT_LOCAL, "", NOT_UNDERSTOOD},
+		{"cancel a", "{\"error\":\"x\",\"responses\":[]}", KT_CTL_EXIT_LOCAL, "",
+		 NOT_UNDERSTOOD},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+		assert_run(&runs[i]);
+}
+
 static void an_event_before_the_answer_is_passed_over(void **state)
 {
 	struct fake_ctl fake = {.topic = {EVENTS "device.created", NULL}, .text = {"{}", DONE}};
@@ -736,6 +754,7 @@ int main(void)
 		T(the_address_is_the_one_that_was_given),
 		T(an_answer_is_told_as_what_it_is),
 		T(what_is_no_answer_to_this_question_is_not_believed),
+		T(the_word_of_a_broker_without_the_plugin_is_understood),
 		T(an_event_before_the_answer_is_passed_over),
 		T(what_goes_wrong_on_the_way_has_its_exit_code),
 		T(no_byte_of_a_peer_moves_the_cursor),
