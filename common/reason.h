@@ -73,6 +73,7 @@ enum kt_reason_scope { KT_REASON_SCOPE_PEER, KT_REASON_SCOPE_LOG };
 	X(USERNAME, "username", LOG, "the user name is reserved")                                  \
 	X(CLEAN_START, "clean.start", LOG, "clean start is required")                              \
 	X(AUTH_METHOD, "auth.method", LOG, "extended authentication is not allowed")               \
+	X(NOT_ASKED, "not.asked", LOG, "the broker let it in without asking the plugin")           \
 	X(HELLO_TIMEOUT, "hello.timeout", LOG, "no hello in time")                                 \
 	X(CHALLENGE_TIMEOUT, "challenge.timeout", LOG, "a challenge had no answer in time")        \
 	X(CLAIM_TIMEOUT, "claim.timeout", LOG, "an idle claimant")                                 \

@@ -18,6 +18,7 @@
 
 enum {
 	KICKS_MAX = 65536,
+	MQTT_5 = 5,				    /* as the broker numbers its versions */
 	DRAIN_BUDGET_MS = 5,			    /* for results of the workers, in one tick */
 	CLOSE_WITHOUT_CONNACK = MOSQ_ERR_ACL_DENIED /* any code that names no CONNACK */
 };
@@ -163,7 +164,12 @@ static int set_username(struct mosquitto *client, const char *username)
 	return mosquitto_set_username(client, username);
 }
 
-static int return_code(const struct kt_plugin *plugin, enum kt_answer answer)
+/*
+ * Refusals that MQTT 3.1.1 has no code for become its "not authorized" in a broker of 2.1: right
+ * for those, but not for "come back".
+ */
+static int return_code(const struct kt_plugin *plugin, const struct mosquitto *client,
+		       enum kt_answer answer)
 {
 	switch (answer) {
 	case KT_ANSWER_ACCEPT:
@@ -175,7 +181,9 @@ static int return_code(const struct kt_plugin *plugin, enum kt_answer answer)
 	case KT_ANSWER_BAD_ID:
 		return plugin->is_2_1 ? KT_CONNACK_BAD_ID : MOSQ_ERR_AUTH;
 	case KT_ANSWER_NO_ANSWER:
-		return plugin->is_2_1 ? KT_CONNACK_BUSY : CLOSE_WITHOUT_CONNACK;
+		return plugin->is_2_1 && mosquitto_client_protocol_version(client) == MQTT_5
+			       ? KT_CONNACK_BUSY
+			       : CLOSE_WITHOUT_CONNACK;
 	case KT_ANSWER_DEFER:
 		return MOSQ_ERR_PLUGIN_DEFER;
 	}
@@ -208,7 +216,7 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 		kt_core_disconnect(plugin->core, now, connect.client);
 		return CLOSE_WITHOUT_CONNACK;
 	}
-	return return_code(plugin, answer.answer);
+	return return_code(plugin, ed->client, answer.answer);
 }
 
 static int on_extended_auth(int event, void *event_data, void *userdata)
@@ -220,6 +228,18 @@ static int on_extended_auth(int event, void *event_data, void *userdata)
 	kt_core_extended_auth(plugin->core, kt_plugin_now(plugin), mosquitto_client_id(ed->client),
 			      mosquitto_client_address(ed->client));
 	return MOSQ_ERR_AUTH;
+}
+
+/* Never a kick in here: the broker is not done with the client's CONNECT. The next tick does it. */
+static int on_connect(int event, void *event_data, void *userdata)
+{
+	struct kt_plugin *plugin = userdata;
+	const struct kt_mosq_evt_connect *ed = event_data;
+
+	(void)event;
+	kt_core_connected(plugin->core, kt_plugin_now(plugin), (uintptr_t)ed->client,
+			  mosquitto_client_id(ed->client), mosquitto_client_address(ed->client));
+	return MOSQ_ERR_SUCCESS;
 }
 
 /* --- what they may --- */
@@ -385,6 +405,7 @@ struct callback {
 static const struct callback callbacks[] = {
 	{.event = MOSQ_EVT_TICK, .call = on_tick},
 	{.event = MOSQ_EVT_DISCONNECT, .call = on_disconnect},
+	{.event = KT_MOSQ_EVT_CONNECT, .call = on_connect, .is_optional = true},
 	{.event = KT_MOSQ_EVT_CLIENT_OFFLINE, .call = on_disconnect, .is_optional = true},
 	{.event = MOSQ_EVT_RELOAD, .call = on_reload},
 	{.event = MOSQ_EVT_CONTROL, .call = on_control, .topic = KT_TOPIC_CONTROL},

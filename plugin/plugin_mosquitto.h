@@ -30,10 +30,17 @@
  * not know the three CONNACK codes and closes without one, so they are for 2.1 only.
  */
 enum {
+	KT_MOSQ_EVT_CONNECT = 11,	 /* 2.1: a client has its CONNACK */
 	KT_MOSQ_EVT_CLIENT_OFFLINE = 28, /* 2.1: a persistent session lost its connection */
 	KT_CONNACK_BAD_ID = 133,
 	KT_CONNACK_BUSY = 137,
 	KT_CONNACK_BANNED = 138
+};
+
+/* 2.1's struct mosquitto_evt_connect. */
+struct kt_mosq_evt_connect {
+	void *future;
+	struct mosquitto *client;
 };
 
 /* 2.1 only; NULL in a 2.0 broker, which is how we tell them apart. */

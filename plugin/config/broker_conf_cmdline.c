@@ -28,8 +28,10 @@ const char *kt_broker_conf_from_cmdline(const char *cmdline, size_t len)
 		const char *value = NULL;
 		bool is_conf =
 			strcmp(argument, "-c") == 0 || strcmp(argument, "--config-file") == 0;
-		bool is_port = strcmp(argument, "-p") == 0 || strcmp(argument, "--port") == 0;
-		if ((is_conf || is_port) && next_argument(&at, end, &value) && is_conf) {
+		bool has_value = is_conf || strcmp(argument, "-p") == 0 ||
+				 strcmp(argument, "--port") == 0 ||
+				 strcmp(argument, "--tls-keylog") == 0; /* 2.1 */
+		if (has_value && next_argument(&at, end, &value) && is_conf) {
 			found = value; /* the last one holds */
 		}
 	}

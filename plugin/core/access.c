@@ -352,7 +352,7 @@ static bool connect_operator(const struct kt_access *access, const struct kt_con
 	if (configured == NULL && (entry == NULL || !kt_fingerprint_eq(&entry->fp, &out->fp)))
 		return false;
 	if (configured == NULL && entry->is_removed) {
-		refuse(out, KT_ANSWER_DENY, KT_REASON_CERT_REVOKED);
+		refuse(out, KT_ANSWER_BANNED, KT_REASON_CERT_REVOKED);
 	} else if (name->kind != KT_CLIENT_OPERATOR) {
 		refuse(out, KT_ANSWER_BAD_ID, KT_REASON_CLIENTID);
 	} else if (configured != NULL) {

@@ -264,6 +264,26 @@ void kt_core_extended_auth(struct kt_core *core, struct kt_now now, const char *
 	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, KT_REASON_AUTH_METHOD, fields, 2);
 }
 
+/* A listener's setting may pass BASIC_AUTH by; the ACL denies such a client, but it holds an id. */
+void kt_core_connected(struct kt_core *core, struct kt_now now, uintptr_t client,
+		       const char *client_id, const char *address)
+{
+	const struct kt_session *session = kt_sessions_find(core->sessions, client);
+	const struct kt_field fields[] = {{"client", client_id}, {"address", address}};
+
+	enter(core, now);
+	if ((session != NULL && !session->gone) || client_id == NULL)
+		return;
+	if (core->config->enforce == KT_ENFORCE_OBSERVE) {
+		kt_core_would_refuse(core, KT_EVENT_CLIENT_WOULD_REFUSE, KT_REASON_NOT_ASKED,
+				     fields, 2);
+		return;
+	}
+	kt_core_refused(core, KT_EVENT_CLIENT_REFUSED, KT_REASON_NOT_ASKED, fields, 2);
+	/* no memory: its topics stay denied */
+	(void)core->ports.broker->kick(core->ports.broker->ctx, client_id);
+}
+
 /* --- the other events --- */
 
 enum kt_right kt_core_acl(struct kt_core *core, struct kt_now now, const struct kt_acl_event *event)

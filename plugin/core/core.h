@@ -44,6 +44,13 @@ void kt_core_extended_auth(struct kt_core *core, struct kt_now now, const char *
 			   const char *address);
 
 /*
+ * CONNECT, where the broker tells of it (2.1): @client has its CONNACK. Whoever came past
+ * kt_core_connect is told of and kicked, at the next tick.
+ */
+void kt_core_connected(struct kt_core *core, struct kt_now now, uintptr_t client,
+		       const char *client_id, const char *address);
+
+/*
  * ACL_CHECK. @cert_now is called only for a pointer that is not in the table: does the client show
  * a certificate at this moment?
  */

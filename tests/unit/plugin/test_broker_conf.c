@@ -352,6 +352,8 @@ static void the_command_line_gives_the_last_c(void **state)
 	assert_null(FROM("mosquitto\0-v\0"));
 	assert_null(FROM("mosquitto\0-c\0"));
 	assert_null(FROM("mosquitto\0-p\0-c\0"));
+	assert_string_equal(FROM("mosquitto\0--tls-keylog\0-c\0-c\0/m\0"), "/m");
+	assert_string_equal(FROM("mosquitto\0-c\0/m\0--tls-keylog\0-c\0"), "/m");
 	assert_null(FROM("-c\0/x\0"));
 	assert_null(FROM(""));
 	/* cut off: not terminated, not believed */

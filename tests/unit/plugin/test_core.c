@@ -109,6 +109,33 @@ static void a_refusal_is_counted_and_logged(void **state)
 	assert_int_equal(kt_core_count(f->core, KT_REASON_AUTH_METHOD), 1);
 }
 
+/* What a broker of 2.1 tells after the CONNACK. */
+static void who_came_past_the_door_is_kicked(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(fake_connect(f, APP, "hub-17", NULL, LEAF), KT_ANSWER_ACCEPT);
+	kt_core_connected(f->core, f->now, APP, "hub-17", "127.0.0.1");
+	assert_int_equal(fake_connect(f, SITE, "visitor", "user", NULL), KT_ANSWER_DEFER);
+	kt_core_connected(f->core, f->now, SITE, "visitor", "127.0.0.1");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_NOT_ASKED), 0);
+	assert_false(fake_was_kicked(f, "hub-17"));
+	assert_false(fake_was_kicked(f, "visitor"));
+
+	kt_core_connected(f->core, f->now, 99, NULL, NULL);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_NOT_ASKED), 0);
+	kt_core_connected(f->core, f->now, 99, "hub-18", "192.0.2.1");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_NOT_ASKED), 1);
+	assert_non_null(strstr(f->last_log, "reason=not.asked client=hub-18 address=192.0.2.1"));
+	assert_true(fake_was_kicked(f, "hub-18"));
+
+	/* the pointer of a session that is over, used again before the tick */
+	kt_core_disconnect(f->core, f->now, SITE);
+	kt_core_connected(f->core, f->now, SITE, "visitor", NULL);
+	assert_int_equal(kt_core_count(f->core, KT_REASON_NOT_ASKED), 2);
+	assert_true(fake_was_kicked(f, "visitor"));
+}
+
 static void a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after(void **state)
 {
 	struct fake *f = *state;
@@ -1030,6 +1057,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_device_is_let_in_and_gets_its_id_as_user_name),
 		T(a_refusal_is_counted_and_logged),
+		T(who_came_past_the_door_is_kicked),
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(also_where_the_ledger_does_not_take_promoted),

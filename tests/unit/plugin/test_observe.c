@@ -478,6 +478,17 @@ static void who_has_a_device_s_names_stays_until_it_is_put_out(void **state)
 	assert_true(fake_was_kicked(f, "reader"));
 }
 
+static void who_came_past_the_door_is_told_of_and_stays(void **state)
+{
+	struct fake *f = *state;
+
+	kt_core_connected(f->core, f->now, ONE, "pump", "192.0.2.1");
+	assert_int_equal(f->logged[KT_EVENT_CLIENT_WOULD_REFUSE], 1);
+	assert_int_equal(f->logged[KT_EVENT_CLIENT_REFUSED], 0);
+	fake_ticks(f, 2);
+	assert_int_equal(f->kicked_count, 0);
+}
+
 static void the_gauge_counts_what_would_be_refused(void **state)
 {
 	struct fake *f = *state;
@@ -515,6 +526,7 @@ int main(void)
 		T(a_certificate_that_was_never_judged_has_no_topics),
 		T(an_end_is_told_once_and_the_session_stays),
 		T(who_has_a_device_s_names_stays_until_it_is_put_out),
+		T(who_came_past_the_door_is_told_of_and_stays),
 		T(the_gauge_counts_what_would_be_refused),
 	};
 #undef T

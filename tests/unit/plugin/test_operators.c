@@ -229,7 +229,7 @@ static void a_removal_ends_rights_and_sessions_before_it_is_durable(void **state
 	say(f, SHE, STATUS);
 	say(f, ALSO_SHE, STATUS);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_DENIED), 2);
-	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_DENY);
+	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_BANNED);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_REVOKED), 1);
 	assert_topics(f, HE, KT_RIGHT_ALLOW);
 	fake_durable(f);
@@ -265,7 +265,7 @@ static void also_without_a_ledger_and_then_it_says_so(void **state)
 	say(f, BOSS, REMOVE_CAROL);
 	assert_error(fake_sent(f, "op:root", ""), "not_durable");
 	assert_true(fake_was_kicked(f, CID));
-	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_DENY);
+	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_BANNED);
 }
 
 static void who_is_none_cannot_be_removed(void **state)
@@ -429,7 +429,7 @@ static void sighup_gives_nothing_back(void **state)
 	assert_topics(f, SHE, KT_RIGHT_DENY);
 	fake_tick(f);
 	assert_topics(f, SHE, KT_RIGHT_DENY);
-	assert_int_equal(fake_connect(f, ALSO_SHE, CID, NULL, CAROL), KT_ANSWER_DENY);
+	assert_int_equal(fake_connect(f, ALSO_SHE, CID, NULL, CAROL), KT_ANSWER_BANNED);
 }
 
 static void the_ledgers_of_yesterday_are_operators_at_the_start(void **state)
@@ -456,7 +456,7 @@ static void after_a_restore_none_of_them_is(void **state)
 	add(f, "carol", CAROL, "admin");
 	fleet_simple(f->registry, KT_RECORD_RESTORE, NULL, 0);
 	fake_durable(f);
-	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_DENY);
+	assert_int_equal(fake_connect(f, SHE, CID, NULL, CAROL), KT_ANSWER_BANNED);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_REVOKED), 1);
 	assert_int_equal(fake_connect(f, BOSS, "op:root", NULL, ROOT), KT_ANSWER_ACCEPT);
 	add(f, "carol", CAROL, "admin");
