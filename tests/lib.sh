@@ -230,6 +230,16 @@ free_port() {
 	return 1
 }
 
+# --- the broker -----------------------------------------------------------------------------------------
+
+# What this broker does otherwise than others, as variables: see integration/probe/version.py.
+broker_facts() {
+	local facts
+	facts=$(KT_BROKER=$KT_BROKER PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B \
+		"$KT_ROOT/tests/integration/probe/version.py" 2>&1) || fatal "$KT_BROKER: $facts"
+	eval "$facts"
+}
+
 # --- packages and build -------------------------------------------------------------------------------
 
 is_installed() {

@@ -76,7 +76,12 @@ static void take_event(struct storm *s)
 		case KT_LINK_DOWN:
 			s->state[event.link] = DOWN;
 			s->rounds++;
-			s->lost += event.cause != KT_CAUSE_CLOSED;
+			if (event.cause != KT_CAUSE_CLOSED) {
+				s->lost++;
+				(void)printf("lost: link %d, cause %d, code %d: %s\n",
+					     (int)event.link, (int)event.cause, event.code,
+					     event.detail);
+			}
 			break;
 		case KT_LINK_MESSAGE:
 			s->messages++;

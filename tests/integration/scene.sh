@@ -2,7 +2,7 @@
 #
 # To be sourced after lib.sh and make_tmp:
 #
-#   scene_pki                 pki/ with broker and claim certificates (claim.pem), the ports
+#   scene_pki                 pki/ with broker and claim certificates (claim.pem), the ports, broker_facts
 #   KEYTURN_LINES+=('certificate_lifetime = 60s')   more of keyturn.conf
 #   BROKER_LINES+=("acl_file $KT_TMP/acl")          more of mosquitto.conf, after our plugin line
 #   LISTENER_LINES+=("listener $PLAIN_PORT 127.0.0.1")   more at its end
@@ -49,6 +49,7 @@ scene_pki() {
 	} >"$KT_TMP/pki.log" 2>&1 || fatal "no PKI: $(tail -n 3 "$KT_TMP/pki.log")"
 	(umask 077 && cat "$KT_TMP/pki/claim-batch-1.pem" "$KT_TMP/pki/claim-batch-1.key" \
 		>"$KT_TMP/claim.pem")
+	broker_facts
 	PORT=$(free_port)
 	CLAIM_PORT=$(free_port)
 	export KT_TMP KT_BUILD KT_BROKER PORT CLAIM_PORT TD

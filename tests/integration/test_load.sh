@@ -7,6 +7,7 @@
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 make_tmp
+broker_facts
 TD=example.org
 P=$KT_TMP/pki
 SO=$(find "$KT_BUILD" -name mosquitto_keyturn.so -type f | head -n 1)
@@ -236,9 +237,15 @@ for setting in use_identity_as_username use_subject_as_username; do
 done
 in_conf use_username_as_clientid 'use_username_as_clientid true: ' /^allow_anonymous/ 'use_username_as_clientid true'
 in_included use_username_as_clientid 'use_username_as_clientid true: ' '$' 'use_username_as_clientid true'
-sed -i '/^per_listener_settings/d' "$KT_TMP/etc/mosquitto.conf"
+# With it, 2.1 takes a plugin and allow_anonymous only below a listener line.
+into_listener() {
+	sed -i -e '/^per_listener_settings/d' -e '/^allow_anonymous/d' -e '/^plugin/d' "$KT_TMP/etc/mosquitto.conf"
+	add_line "$KT_TMP/etc/mosquitto.conf" "/^listener $PORT /" 'allow_anonymous false' "plugin $SO" \
+		"plugin_opt_config $KT_TMP/etc/keyturn.conf" >/dev/null
+}
+into_listener
 in_conf per_listener_settings 'per_listener_settings true: ' 1 'per_listener_settings true'
-sed -i '/^per_listener_settings/d' "$KT_TMP/etc/mosquitto.conf"
+into_listener
 in_included per_listener_settings 'per_listener_settings true: ' 1 'per_listener_settings true'
 in_conf memory_limit 'memory_limit 100000000: ' /^allow_anonymous/ 'memory_limit 100000000'
 in_included memory_limit 'memory_limit 100000000: ' '$' 'memory_limit 100000000'
@@ -249,7 +256,7 @@ in_conf 'another auth_plugin before ours' 'auth_plugin: .*asked before Keyturn' 
 in_included 'another plugin before ours' 'plugin: .*asked before Keyturn' /^allow_anonymous/ "plugin $DYNSEC" \
 	"plugin_opt_config_file $KT_TMP/dynsec.json"
 in_included 'Keyturn once more' 'plugin: Keyturn is loaded twice' '$' "plugin $SO" "plugin_opt_config $KT_TMP/etc/keyturn.conf"
-if "$KT_BROKER" -h | grep -q '^mosquitto version 2\.1'; then
+if [ -n "$HAS_GLOBAL_PLUGIN" ]; then
 	in_conf 'another global_plugin before ours' 'global_plugin: .*asked before Keyturn' /^allow_anonymous/ \
 		"global_plugin $DYNSEC" "plugin_opt_config_file $KT_TMP/dynsec.json"
 fi

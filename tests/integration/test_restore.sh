@@ -188,7 +188,7 @@ check_eq 'no clone was alarmed for the adoption' \
 	"$(grep -c 'event=clone\.alarmed device=hub-a' "$KT_TMP/broker.log")" 0
 check 'hub-a has its topics' gets_in hub-a "$KT_TMP/now-a.pem"
 check_fails 'its replaced key stays out' 135 gets_in hub-a "$KT_TMP/old-a.pem"
-check_fails 'hub-r, revoked after the backup, stays out' 135 gets_in hub-r "$KT_TMP/old-r.pem"
+check_fails 'hub-r, revoked after the backup, stays out' "$REVOKED_CODE" gets_in hub-r "$KT_TMP/old-r.pem"
 check_line 'as revoked' "$KT_TMP/broker.log" 'event=client\.refused reason=cert\.revoked .*device=hub-r'
 check_fails 'carol, removed after the backup, stays out' 3 as carol status
 check_fails 'so does dave: he might have been' 3 as dave status
@@ -210,7 +210,7 @@ says 'the loss is accepted' 0 'but the index knew them' offline restore --accept
 scene_start
 all_back hub-a hub-s hub-n
 check_eq 'each rotated by itself' "$(generation hub-a) $(generation hub-s) $(generation hub-n)" '4 2 3'
-check_fails 'hub-r stays out' 135 gets_in hub-r "$KT_TMP/old-r.pem"
+check_fails 'hub-r stays out' "$REVOKED_CODE" gets_in hub-r "$KT_TMP/old-r.pem"
 check_fails 'old keys stay out' 135 gets_in hub-a "$KT_TMP/old-a.pem"
 check_fails 'newer ones, too' 135 gets_in hub-a "$KT_TMP/now-a.pem"
 scene_stop

@@ -3,9 +3,10 @@
 import json
 import os
 
+import version
 from broker import Broker
 from device import DEV_TOPIC, Device, b64u
-from mqtt5 import Client
+from mqtt5 import Client, Closed
 from scene import CONTROL, NOT_AUTHORIZED, Scene
 
 scene = Scene()
@@ -135,9 +136,13 @@ def will(name, client_id, topic, identity=None, port=None, reason="acl.topic"):
     start = scene.log_size()
     client = Client()
     scene.reach(client, identity, port)
-    if client.connect(client_id, will=(topic, '{"spoofed":1}')) != 0:
-        scene.check(f"{name} is refused at once", True)
+    if version.refuses_will(topic):
+        try:
+            scene.check(f"{name} is refused at once", False, client.connect(client_id, will=(topic, '{"spoofed":1}')))
+        except Closed:
+            scene.check(f"{name} is refused at once", True)
         return
+    assert client.connect(client_id, will=(topic, '{"spoofed":1}')) == 0, name
     client.close()
     scene.event_since(f"{name} is denied", start, "access.denied", f"reason={reason}")
 

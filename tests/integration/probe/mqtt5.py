@@ -93,8 +93,11 @@ class Client:
             raise Closed(str(error)) from error
 
     def connect(self, client_id, username=None, password=None, clean=True, will=None, auth_method=None,
-                expiry=None, keep_alive=60):
-        """Returns the CONNACK reason code; raises Closed where the broker hangs up instead."""
+                expiry=None, keep_alive=60, level=5):
+        """Returns the CONNACK reason code; raises Closed where the broker hangs up instead.
+
+        level 4: MQTT 3.1.1, for this packet and its answer alone.
+        """
         flags = 2 if clean else 0
         properties = b""
         if auth_method is not None:
@@ -112,8 +115,8 @@ class Client:
         if password is not None:
             flags |= 64
             payload += _text(password)
-        self._send(_packet(CONNECT, 0, _text("MQTT") + bytes([5, flags]) + struct.pack("!H", keep_alive)
-                           + _varint(len(properties)) + properties + payload))
+        block = _varint(len(properties)) + properties if level == 5 else b""
+        self._send(_packet(CONNECT, 0, _text("MQTT") + bytes([level, flags]) + struct.pack("!H", keep_alive) + block + payload))
         self._until(lambda: self.connack is not None)
         return self.connack
 

@@ -5,6 +5,7 @@ import os
 import re
 import time
 
+import version
 from broker import Broker
 from device import Device, Identity, b64u, binding, key_id, make_csr, new_key, unb64u, write_identity
 from mqtt5 import Client, Closed, Timeout
@@ -119,12 +120,9 @@ class Scene:
 
     # --- who is not let in
 
-    def is_2_1(self):
-        return self.wait_log(r"event=plugin\.started .*broker=2\.1", 0)
-
     def code_of(self, reason):
         """The CONNACK of a refusal: 2.0 has one code for all of them."""
-        if not self.is_2_1():
+        if not version.NAMES_REFUSALS:
             return NOT_AUTHORIZED
         return {"cert.revoked": 0x8a, "clientid": 0x85}.get(reason, NOT_AUTHORIZED)
 
@@ -221,9 +219,11 @@ class Scene:
         self.promote(device, identity, given["op"])
         return identity
 
-    def agent(self, device, identity, **hello):
-        """A live <device>:agent after its welcome."""
+    def agent(self, device, identity, former=None, **hello):
+        """A live <device>:agent after its welcome. former: the connection that it takes over, spoken to just now."""
         agent = Device(self, device, identity)
+        if former is not None:
+            agent.former.add(b64u(former.dn))
         code = agent.open("agent")
         assert code == 0, f"{device}:agent is refused: {code}"
         agent.welcome = agent.hello(**hello)
