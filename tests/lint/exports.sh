@@ -2,7 +2,8 @@
 # Does the plugin export its three entry points only, and load on every broker from 2.0.11 on?
 #
 # A broker opens a plugin with RTLD_NOW: one strong reference that it does not export, and it does
-# not start. All 2.0.x export these 34 functions; whatever else is used has to be weak.
+# not start. All 2.0.x export these 34 functions (their linker.syms; a Makefile's build, or CMake's from 2.0.19
+# on, exports nothing else); whatever else is used has to be weak.
 # usage: exports.sh BUILD_DIR
 
 # shellcheck source=tests/lint/lint.sh
@@ -43,6 +44,11 @@ while read -r kind name; do
 	*) finding "$so:0" "needs $name, which not every 2.0 broker exports: declare it weak" ;;
 	esac
 done < <(nm -D --undefined-only "$so" | awk '$2 ~ /^mosquitto_/ { print $1, $2 }')
+# What is neither the broker's nor in a library that it names would be found only where something else brings it:
+# this broker exports its whole inside, the next one nothing.
+while read -r name; do
+	[[ $name == mosquitto_* ]] || finding "$so:0" "needs $name, which no library that it is linked with has"
+done < <(ldd -r "$so" 2>&1 | sed -n 's/^undefined symbol: *\([^[:space:],]*\).*/\1/p')
 printf 'exports: %s, %d functions of the broker\n' "$so" "$count"
 [ "$count" -gt 0 ] || finding "$so:0" 'uses no function of the broker: is this the plugin?'
 while read -r lib; do

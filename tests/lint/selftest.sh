@@ -161,7 +161,12 @@ int mosquitto_plugin_init(const char *s)
 		mosquitto_set_clientid(NULL, text);
 	return mosquitto_log_printf(1, "%s", text);
 }
+#ifdef STRAY
+int log__printf(int level); /* the inside of a broker that exports all of it */
+int mosquitto_plugin_cleanup(void) { return log__printf(0); }
+#else
 int mosquitto_plugin_cleanup(void) { return 0; }
+#endif
 #ifdef EXTRA
 API int run;
 int run;
@@ -194,6 +199,8 @@ make_built -DEXTRA
 expect exports "$SO" "exports 'mosquitto_plugin_cleanup mosquitto_plugin_init mosquitto_plugin_version run'"
 make_built -DSTRONG
 expect exports "$SO" 'needs mosquitto_set_clientid'
+make_built -DSTRAY
+expect exports "$SO" 'needs log__printf, which no library'
 make_built '' && rm "$SO"
 expect exports mosquitto_keyturn.so 'not built'
 expect hardening mosquitto_keyturn.so 'not built'
