@@ -10,21 +10,34 @@ STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fu
 
 usage() {
 	cat <<'USAGE'
-usage: tests/run.sh [--only NAME] [--broker PATH] [--long]
+usage: tests/run.sh [--only NAME] [--without NAME]... [--broker PATH] [--long]
 
 --only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, crash, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
+--without NAME not this stage, or not this lint script
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of libFuzzer per target instead of the corpora alone, the long form of stories that have one, every crash point and every mutant
 USAGE
 }
 
-only='' fuzz_s=5
+LINTS='boundaries banned scripts format mutants exports hardening selftest'
+
+only='' without=' ' fuzz_s=5
 while [ $# -gt 0 ]; do
 	case $1 in
 	--only)
 		[ -n "${2-}" ] || { usage >&2; exit 2; }
 		only=$2
+		shift
+		;;
+	--without)
+		case " $STAGES $LINTS " in
+		*" ${2:-none} "*) without+="$2 " ;;
+		*)
+			say "--without '${2-}': neither a stage nor a lint script" >&2
+			exit 2
+			;;
+		esac
 		shift
 		;;
 	--broker)
@@ -75,6 +88,10 @@ add_counts() { # NAME LOG EXIT_CODE
 	else
 		not_ok "$1 (exit $3, no line of counts)" "$(tail -n 20 "$2")"
 	fi
+}
+
+is_left_out() { # NAME
+	[[ $without == *" $1 "* ]]
 }
 
 matches() { # NAME
@@ -131,8 +148,8 @@ start_tidy() {
 
 stage_lint() {
 	local script names=()
-	for script in boundaries banned scripts format mutants exports hardening selftest; do
-		! matches "$script" || names+=("$script")
+	for script in $LINTS; do
+		! matches "$script" || is_left_out "$script" || names+=("$script")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
@@ -265,8 +282,8 @@ stage_integration() {
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
-	[ -n "$filter" ] || [[ $STAGES != *tidy* ]] || start_tidy
-	[ -n "$filter" ] || [[ $STAGES != *model* ]] || start_model
+	[ -n "$filter" ] || [[ $STAGES != *tidy* ]] || is_left_out tidy || start_tidy
+	[ -n "$filter" ] || [[ $STAGES != *model* ]] || is_left_out model || start_model
 	run_stories '' "${names[@]}"
 }
 
@@ -347,6 +364,7 @@ started=$SECONDS
 install_packages || fatal 'packages are missing'
 command -v "$KT_BROKER" >/dev/null || fatal "no broker: $KT_BROKER"
 for stage in $STAGES; do
+	! is_left_out "$stage" || continue
 	before=$SECONDS
 	[ -n "$filter" ] || say "--- $stage"
 	"stage_${stage//-/_}"
