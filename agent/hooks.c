@@ -37,6 +37,7 @@ enum kt_err kt_hooks_new(const struct kt_hook *hooks, size_t count, int64_t time
 	if (count > KT_HOOKS_MAX)
 		return KT_ERR_TOO_LONG;
 	for (size_t i = 0; i < count; i++) {
+		/* cppcheck-suppress nullPointer ; argv is an array in the struct */
 		if (hooks[i].argv[0] == NULL || hooks[i].argv[0][0] != '/')
 			return KT_ERR_INVALID;
 	}

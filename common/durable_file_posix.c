@@ -135,8 +135,9 @@ static int posix_list(void *ctx, const char *path, bool (*each)(void *arg, const
 		return -1;
 	for (;;) {
 		errno = 0;
-		/* Safe here: the stream is this call's own (readdir(3), notes on thread safety). */
-		entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
+		/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own, readdir(3)
+		 */
+		entry = readdir(dir);
 		if (entry == NULL)
 			break;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)

@@ -108,7 +108,7 @@ void kt_sha256(const void *bytes, size_t len, uint8_t out[static 32])
 
 struct kt_fingerprint kt_fingerprint_of(const uint8_t *cert_der, size_t len)
 {
-	struct kt_fingerprint fp;
+	struct kt_fingerprint fp = {{0}};
 
 	kt_sha256(cert_der, len, fp.b);
 	return fp;
@@ -116,7 +116,7 @@ struct kt_fingerprint kt_fingerprint_of(const uint8_t *cert_der, size_t len)
 
 struct kt_key_id kt_key_id_of(const struct kt_public_key *key)
 {
-	struct kt_key_id id;
+	struct kt_key_id id = {{0}};
 
 	kt_sha256(key->spki, key->spki_len, id.b);
 	return id;

@@ -127,6 +127,7 @@ void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, st
 	}
 	forget(session);
 	if (kt_hex_encode(answer->fp.b, sizeof(answer->fp.b), fp, sizeof(fp)) != KT_ERR_OK)
+		/* cppcheck-suppress unreadVariable ; a field points to it */
 		fp[0] = '\0';
 	(void)snprintf(generation, sizeof(generation), "%lu",
 		       (unsigned long)answer->report.generation);

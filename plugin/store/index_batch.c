@@ -106,11 +106,11 @@ enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch
 	const struct kt_ticket_row *ticket;
 	const struct kt_denied_row *denied;
 	const struct kt_operator_row *operator_row;
-	enum kt_err err = batch == NULL ? KT_ERR_NOMEM : KT_ERR_OK;
+	enum kt_err err = KT_ERR_OK;
 
 	*out = NULL;
-	if (err != KT_ERR_OK)
-		return err;
+	if (batch == NULL)
+		return KT_ERR_NOMEM;
 	batch->time_us = registry->time_us;
 	batch->restore_seq = registry->restore_seq;
 	memcpy(batch->trust_domain, registry->trust_domain, sizeof(batch->trust_domain));

@@ -533,6 +533,8 @@ enum kt_err kt_restore(const struct kt_restore_request *request, struct kt_resto
 	memset(report, 0, sizeof(*report));
 	why[0] = '\0';
 	err = run(&r);
+	/* cppcheck-suppress knownConditionTrueFalse ; what run() calls writes to it through r.why
+	 */
 	if (err != KT_ERR_OK && why[0] == '\0')
 		(void)snprintf(why, WHY_CAP, "%s", kt_err_text(err));
 	kt_restore_plan_clear(&r.plan);

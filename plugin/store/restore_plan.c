@@ -85,10 +85,10 @@ static enum kt_err plan_counters(struct kt_restore_plan *plan, const struct kt_d
 {
 	const struct kt_device *d = mine(plan, known);
 	struct kt_record record = record_of(KT_RECORD_RESTORE_DEVICE, known);
-	const bool is_news = d == NULL || known->op > d->op || known->generation > d->generation ||
-			     (known->frozen && !d->frozen && d->state != KT_DEVICE_DELETED);
+	const bool is_ahead = d == NULL || known->op > d->op || known->generation > d->generation ||
+			      (known->frozen && !d->frozen && d->state != KT_DEVICE_DELETED);
 
-	if (!is_news)
+	if (!is_ahead)
 		return KT_ERR_OK;
 	memcpy(record.group, known->group, sizeof(record.group));
 	record.op = known->op;
