@@ -6,21 +6,24 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz crash mutants'
+STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz static tsan crash mutants'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--without NAME]... [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, crash, mutants), or,
+--only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, static,
+               tsan, crash, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --without NAME not this stage, or not this lint script
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
---long         a minute of libFuzzer per target instead of the corpora alone, the long form of stories that have one, every crash point and every mutant
+--long         a minute of libFuzzer per target instead of the corpora alone, the long form of stories that have one,
+               those under valgrind and the thread sanitizer, gcc -fanalyzer and cppcheck, every crash point and every
+               mutant
 USAGE
 }
 
-LINTS='boundaries banned scripts format mutants exports hardening selftest'
+LINTS='boundaries banned scripts format suppressions threats mutants exports hardening selftest'
 
 only='' without=' ' fuzz_s=5
 while [ $# -gt 0 ]; do
@@ -165,6 +168,21 @@ stage_tidy() {
 	report_lint tidy
 }
 
+# The analysers that take minutes: with --long, or by name.
+stage_static() {
+	local script names=()
+	if [ -z "$filter" ]; then
+		[ "${KT_LONG-}" = 1 ] || [ "$only" = static ] || return 0
+	fi
+	for script in analyzer cppcheck; do
+		! matches "$script" || names+=("$script")
+	done
+	[ "${#names[@]}" -gt 0 ] || return
+	need_build dev || return
+	lint_scripts "${names[@]}"
+	report_lint "${names[0]}"
+}
+
 run_ctest() { # PRESET [OPTION...]
 	local log=$KT_TMP/ctest code=0 failed total
 	need_build "$1" || return
@@ -278,7 +296,12 @@ stage_integration() {
 	local script name names=()
 	for script in "$KT_ROOT"/tests/integration/test_*.sh; do
 		name=$(basename "$script" .sh)
-		! matches "${name#test_}" || names+=("${name#test_}")
+		name=${name#test_}
+		case $name in # minutes: with --long (threads: as a part of tsan), or by name
+		valgrind) [ -n "$filter" ] || [ "${KT_LONG-}" = 1 ] || continue ;;
+		threads) [ -n "$filter" ] || continue ;;
+		esac
+		! matches "$name" || names+=("$name")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
@@ -315,6 +338,20 @@ stage_integration_asan() {
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build asan || return
 	KT_BUILD=$KT_ROOT/build/asan run_stories -asan "${names[@]}"
+}
+
+# What has threads, under the thread sanitizer: the plugin's workers, writer and waker without a broker and in the
+# stock one, the agent's links. With --long, or with --only tsan.
+stage_tsan() {
+	local name tests=(worker waker store transport_paho_port)
+	[ "${KT_LONG-}" = 1 ] || [ "$only" = tsan ] || return 0
+	[ -z "$filter" ] || return 0
+	need_build tsan keyturn-agent mosquitto_keyturn keyturn-threads link_storm "${tests[@]/#/test_}" || return
+	for name in "${tests[@]}"; do
+		check "unit test $name under the thread sanitizer" plain_addresses \
+			timeout -k 10 600 "$KT_ROOT/build/tsan/tests/test_$name"
+	done
+	KT_BUILD=$KT_ROOT/build/tsan run_stories -tsan threads links agent rotation
 }
 
 # The corpora, replayed, as every other unit test; with --long, or with --only fuzz, libFuzzer itself.

@@ -31,10 +31,13 @@ SO=$KT_BUILD/mosquitto_keyturn.so
 # Its own leaks are not ours; what the plugin leaks has a frame of the plugin.
 BROKER_BEFORE=()
 prepare_sanitizers() {
-	readelf -d "$SO" | grep -q 'NEEDED.*libasan' || return
-	KT_PRELOAD=$(gcc -print-file-name=libasan.so) # for probe/broker.py
+	local library
+	library=$(readelf -d "$SO" | grep -oE 'lib[at]san\.so' | head -n 1)
+	[ -n "$library" ] || return
+	KT_PRELOAD=$(gcc -print-file-name="$library") # for probe/broker.py
 	export KT_PRELOAD
 	BROKER_BEFORE=(env "LD_PRELOAD=$KT_PRELOAD")
+	export TSAN_OPTIONS="log_path=$KT_TMP/asan exitcode=66 history_size=4"
 	export ASAN_OPTIONS=log_path=$KT_TMP/asan LSAN_OPTIONS=print_suppressions=0
 	export UBSAN_OPTIONS=print_stacktrace=1:log_path=$KT_TMP/asan
 }

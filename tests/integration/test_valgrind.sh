@@ -16,8 +16,7 @@ make_tmp
 # Debug information outlives dlclose: a report of the plugin names its lines.
 MEMCHECK=(valgrind --quiet --tool=memcheck --leak-check=full --show-leak-kinds=definite,indirect
 	--errors-for-leak-kinds=definite,indirect --track-fds=no --keep-debuginfo=yes --num-callers=30
-	--child-silent-after-fork=yes --error-exitcode=99 "--suppressions=$KT_ROOT/tests/valgrind.supp"
-	"--log-file=$KT_TMP/memcheck.%p")
+	--child-silent-after-fork=yes --error-exitcode=99 "--log-file=$KT_TMP/memcheck.%p")
 
 # reports WHAT: of the processes that have ended since it was last asked: none has one
 COUNT=0

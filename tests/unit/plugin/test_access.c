@@ -537,6 +537,23 @@ static void a_device_has_its_site_topics(void **state)
 }
 
 /* "%d/#" is a usual pattern, and a hub may have any name. */
+static void without_a_group_no_line_with_one_stands_for_a_device(void **state)
+{
+	struct world *w = *state;
+	struct kt_session s = session_of(w, KT_SESSION_DEVICE);
+
+	s.device = kt_registry_find_device(w->registry, "hub-18");
+	s.credential = s.device->current;
+	add_rule(w, KT_ACL_READWRITE, "groups/%g/news");
+	add_rule(w, KT_ACL_READWRITE, "%g#");
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups//news");
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups/west/news");
+	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "#");
+	s.device = kt_registry_find_device(w->registry, "hub-17");
+	s.credential = s.device->current;
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "groups/west/news");
+}
+
 static void a_device_called_keyturn_gets_nothing_by_its_name(void **state)
 {
 	struct world *w = *state;
@@ -666,6 +683,9 @@ static void operators_command_and_read(void **state)
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "$share/g/keyturn/v1/events/#");
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "$CONTROL/#");
 	ASSERT_RIGHT(DEFER, &s, WRITE, "site/x");
+	s.gone = true; /* what is left to say is a will */
+	ASSERT_RIGHT(DENY, &s, WRITE, KT_TOPIC_CONTROL);
+	s.gone = false;
 	s.role = KT_ROLE_NONE;
 	ASSERT_RIGHT(DENY, &s, WRITE, KT_TOPIC_CONTROL);
 	ASSERT_RIGHT(DENY, &s, SUBSCRIBE, "keyturn/v1/events/#");
@@ -802,6 +822,7 @@ int main(void)
 		T(a_release_gives_nothing_back_before_it_is_durable),
 		T(a_superseded_credential_keeps_its_topics_while_it_drains),
 		T(operators_command_and_read),
+		T(without_a_group_no_line_with_one_stands_for_a_device),
 		T(a_device_called_keyturn_gets_nothing_by_its_name),
 		T(others_are_left_alone_outside_keyturns_namespace),
 		T(a_will_of_the_agent_or_a_claimant_is_denied),

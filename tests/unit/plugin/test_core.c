@@ -670,6 +670,26 @@ static void a_bad_signature_is_told_to_who_said_hello(void **state)
 	assert_rejected(f, "hub-17:agent", "jws.sig");
 }
 
+static void what_a_superseded_credential_says_is_not_heard(void **state)
+{
+	struct fake *f = *state;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	fake_raw(f, AGENT, "in work");
+	rotate_to_next(f, 5);
+	fake_raw(f, AGENT, "{}");
+	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_SUPERSEDED), 1);
+	assert_int_equal(f->waiting_count, 1);
+	{ /* nor what was in work */
+		struct kt_job *job = fake_take_job(f, KT_JOB_OPEN);
+
+		job->message = fake_message(f, AGENT, KT_MESSAGE_FAILED);
+		job->err = KT_ERR_OK;
+		kt_core_job_done(f->core, f->now, job);
+	}
+	assert_int_equal(kt_core_count(f->core, KT_REASON_CERT_SUPERSEDED), 2);
+}
+
 static void a_message_must_be_of_its_session(void **state)
 {
 	struct fake *f = *state;
@@ -1084,6 +1104,7 @@ int main(void)
 		T(a_flood_costs_no_signature),
 		T(a_flood_of_what_is_too_large_costs_no_signature_of_ours),
 		T(a_bad_signature_is_told_to_who_said_hello),
+		T(what_a_superseded_credential_says_is_not_heard),
 		T(a_message_must_be_of_its_session),
 		T(a_message_must_be_of_this_connection),
 		T(a_welcome_brings_the_nonce_that_this_connection_must_show),

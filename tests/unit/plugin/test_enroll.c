@@ -206,6 +206,24 @@ static void an_enrolment_whose_certificate_failed_can_be_tried_again(void **stat
 	assert_non_null(fake_sent(f, CID, "enrolled"));
 }
 
+static void a_clock_that_jumped_pauses_enrolments_with_an_end(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	f->config.certificate_lifetime_ms = INT64_C(86400000);
+	f->now.wall_us -= INT64_C(7200000000);
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_string_equal(fake_sent(f, CID, "reject"),
+			    "reject reason=clock.jump retry=3600 op=0");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_int_equal(kt_clock_confirm(f->core, "op:test").reason, KT_REASON_NONE);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	fake_issue(f, NEW);
+	assert_non_null(fake_sent(f, CID, "enrolled"));
+}
+
 static void refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device(void **state)
 {
 	struct fake *f = *state;
@@ -815,6 +833,7 @@ int main(void)
 		T(two_keys_race_for_one_ticket_and_one_wins),
 		T(one_ticket_is_one_signature),
 		T(an_enrolment_whose_certificate_failed_can_be_tried_again),
+		T(a_clock_that_jumped_pauses_enrolments_with_an_end),
 		T(refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device),
 		T(a_ticket_that_expires_while_the_worker_works_is_not_used),
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),

@@ -483,6 +483,23 @@ static void refuses_a_csr_with_the_precise_reason(void **state)
 		struct kt_job *job = fake_take_job(f, KT_JOB_OPEN);
 
 		job->message = m;
+		job->csr.key.alg = KT_ALG_NONE; /* ordered was another one */
+		job->csr.key_id = fleet_key("new key");
+		kt_csr_binding(FLEET_TD, "hub-17", op, &hub(f)->op_nonce,
+			       job->csr.challenge_password);
+		job->err = KT_ERR_OK;
+		kt_core_job_done(f->core, f->now, job);
+		fake_seal_all(f);
+	}
+	assert_rejected(f, "hub-17:agent", "csr.key");
+	m = fake_message(f, AGENT, KT_MESSAGE_CSR);
+	m->u.csr.op = op;
+	m->u.csr.nonce = hub(f)->op_nonce;
+	fake_raw(f, AGENT, "{}");
+	{
+		struct kt_job *job = fake_take_job(f, KT_JOB_OPEN);
+
+		job->message = m;
 		job->csr.key.alg = KT_ALG_ES256;
 		job->csr.key_id = fleet_key("new key");
 		kt_csr_binding(FLEET_TD, "hub-18", op, &hub(f)->op_nonce,
@@ -559,6 +576,21 @@ static void a_finite_lifetime_pauses_when_the_clock_jumps(void **state)
 }
 
 /* --- confirm --- */
+
+static void a_clock_that_went_back_pauses_it_too(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	f->config.certificate_lifetime_ms = INT64_C(86400000);
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	f->now.wall_us = kt_registry_time_us(f->registry) - INT64_C(3600000001);
+	op = order(f);
+	say_csr(f, op, "new key");
+	assert_rejected(f, "hub-17:agent", "clock.jump");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+	assert_int_equal(f->logged[KT_EVENT_CLOCK_JUMPED], 1);
+}
 
 static void confirm_counts_over_the_new_credential_alone(void **state)
 {
@@ -1160,6 +1192,7 @@ int main(void)
 		T(a_csr_may_come_over_a_trial_of_the_current_credential_alone),
 		T(a_certificate_that_comes_too_late_is_not_recorded),
 		T(a_finite_lifetime_pauses_when_the_clock_jumps),
+		T(a_clock_that_went_back_pauses_it_too),
 		T(confirm_counts_over_the_new_credential_alone),
 		T(refuses_a_confirm_with_a_wrong_op_nonce_or_fingerprint),
 		T(a_repeated_confirm_is_committed_again),
