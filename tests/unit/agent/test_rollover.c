@@ -110,6 +110,8 @@ static void a_rotate_with_an_older_op_is_bad(void **state)
 	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
 	rotate.op = 0;
 	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
+	record.op = 0; /* a certificate that was there before: no op yet, and none is 0 */
+	assert_int_equal(kt_rollover_rotate_event(&record, &session, &rotate), KT_EV_ROTATE_BAD);
 }
 
 static void a_rotate_for_another_key_than_the_sessions_is_bad(void **state)

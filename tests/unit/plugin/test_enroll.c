@@ -815,12 +815,19 @@ static void a_claimant_that_left_uses_up_nothing(void **state)
 
 static void a_claimant_may_say_nothing_but_enroll(void **state)
 {
+	static const enum kt_message_type types[] = {
+		KT_MESSAGE_HELLO,    KT_MESSAGE_ANSWER, KT_MESSAGE_CSR,	    KT_MESSAGE_CONFIRM,
+		KT_MESSAGE_PROMOTED, KT_MESSAGE_FAILED, KT_MESSAGE_WELCOME, KT_MESSAGE_REVOKED};
 	struct fake *f = *state;
 
 	(void)fake_connect(f, CLAIMANT, CID, NULL, CLAIM);
 	enroll(f, CLAIMANT, "", NULL, "key");
-	fake_say(f, CLAIMANT, fake_message(f, CLAIMANT, KT_MESSAGE_HELLO), NULL);
-	assert_non_null(fake_sent(f, CID, "reject reason=msg.type"));
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		fake_later(f, 1000);
+		fake_forget(f);
+		fake_say(f, CLAIMANT, fake_message(f, CLAIMANT, types[i]), NULL);
+		assert_non_null(fake_sent(f, CID, "reject reason=msg.type"));
+	}
 }
 
 int main(void)
