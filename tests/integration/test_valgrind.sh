@@ -14,8 +14,8 @@ make_tmp
 [ "${#BROKER_BEFORE[@]}" -eq 0 ] || fatal 'memcheck and the sanitizers cannot be in one process'
 
 # Debug information outlives dlclose: a report of the plugin names its lines.
-MEMCHECK=(valgrind --quiet --tool=memcheck --leak-check=full --show-leak-kinds=definite,indirect
-	--errors-for-leak-kinds=definite,indirect --track-fds=no --keep-debuginfo=yes --num-callers=30
+MEMCHECK=(valgrind --quiet --tool=memcheck --leak-check=full "--show-leak-kinds=definite,indirect"
+	"--errors-for-leak-kinds=definite,indirect" --track-fds=no --keep-debuginfo=yes --num-callers=30
 	--child-silent-after-fork=yes --error-exitcode=99 "--log-file=$KT_TMP/memcheck.%p")
 
 # reports WHAT: of the processes that have ended since it was last asked: none has one

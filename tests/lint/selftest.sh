@@ -51,7 +51,7 @@ clean() { # SCRIPT: accepts the tree as it is
 
 # --- sources
 fresh
-for script in boundaries banned format scripts tidy; do
+for script in boundaries banned format scripts suppressions tidy cppcheck analyzer; do
 	clean "$script"
 done
 
@@ -135,6 +135,62 @@ expect tidy common/a.c:5 'Bad'
 fresh
 printf 'int kt_y;\n' >agent/stray.c
 expect tidy agent/stray.c:1 'in no target'
+
+
+# --- suppressions, and what they suppress
+for text in '/* NOLINT */' '/* NOLINT(bugprone-x) */' '/* NOLINTNEXTLINE: it is fine */' \
+	'/* cppcheck-suppress nullPointer */' '/* analyzer-suppress -Wanalyzer-malloc-leak */' \
+	'#pragma GCC diagnostic ignored "-Wshadow"'; do
+	fresh
+	printf 'int kt_x;\n%s\n' "$text" >common/b.c
+	expect suppressions common/b.c:2 'without saying what and why'
+done
+fresh
+printf 'add_compile_options(-Wno-shadow)\n' >CMakeLists.txt
+expect suppressions CMakeLists.txt:1 'puts a warning out'
+leak() { # BEFORE: a function that leaks where it returns
+	printf '#include "a.h"\n\n#include <stdlib.h>\n\nint kt_a(int x)\n{\n\tchar *p = malloc(4);\n%s\treturn x + (p == NULL);\n}\n' \
+		"${1-}" >common/a.c
+}
+fresh
+leak
+expect analyzer common/a.c:8 'Wanalyzer-malloc-leak'
+expect cppcheck common/a.c:8 'memleak'
+fresh
+leak $'\t/* analyzer-suppress -Wanalyzer-malloc-leak ; this is a test */\n'
+clean analyzer
+fresh
+printf '#include "a.h"\n\n/* analyzer-suppress -Wanalyzer-malloc-leak ; not there */\nint kt_a(int x)\n{\n\treturn x;\n}\n' >common/a.c
+expect analyzer common/a.c:3 'suppresses nothing'
+fresh
+printf '#include "a.h"\n\n/* cppcheck-suppress nullPointer ; not there */\nint kt_a(int x)\n{\n\treturn x;\n}\n' >common/a.c
+expect cppcheck common/a.c:4 'unmatchedSuppression'
+
+# --- threats
+page() { # a page of 24 threats, all the same
+	fresh
+	mkdir -p tests/unit tests/mutants
+	: >tests/mutants/m.patch
+	printf 'static void t(void **state)\n{\n}\n' >tests/unit/test_a.c
+	for i in {1..24}; do
+		# shellcheck disable=SC2016 # it is the page's mark
+		printf '## %d. X\n\nRule: r.\n\nCode: `common/a.c:kt_a`\n\nTests: `tests/t.sh`, `tests/unit/test_a.c:t`,\n`mutant m`\n\n' "$i"
+	done >docs/THREATS.md
+}
+page
+clean threats
+page && sed -i '5s/kt_a/kt_b/' docs/THREATS.md
+expect threats docs/THREATS.md:5 'no such function in common/a.c: kt_b'
+page && sed -i '7s/c:t/c:u/' docs/THREATS.md
+expect threats docs/THREATS.md:7 'no such test in tests/unit/test_a.c: u'
+page && sed -i '7s/t\.sh/u.sh/' docs/THREATS.md
+expect threats docs/THREATS.md:7 'no such file: tests/u.sh'
+page && rm tests/mutants/m.patch
+expect threats docs/THREATS.md:8 'no such mutant: m'
+page && sed -i '5d' docs/THREATS.md
+expect threats docs/THREATS.md:0 'threat 1 has no Code'
+page && sed -i '$d;/^## 24/,$d' docs/THREATS.md
+expect threats docs/THREATS.md:0 'has not 24 threats'
 
 # --- built files
 HARD='-O2 -fPIC -fvisibility=hidden -fstack-protector-strong -fcf-protection=full -D_FORTIFY_SOURCE=2'

@@ -386,10 +386,14 @@ static void nobodys_signature_is_refused_without_an_alarm(void **state)
 	rotate(f, 5, NEXT);
 	fleet_open(f->registry, "hub-17", 6);
 	fleet_issue(f->registry, "hub-17", LOST);
+	fleet_open(f->registry, "hub-18", 5);
+	fleet_issue(f->registry, "hub-18",
+		    "spiffe://" FLEET_TD "/device/hub-18|1600000000|253402300799|g2");
+	fleet_commit(f->registry, "hub-18");
 	fake_durable(f);
 	(void)fake_hello(f, AGENT, "hub-17:agent", NEXT);
 	misspeak(f, AGENT, "nobody", "else");
-	misspeak(f, AGENT, NEAR, "else"); /* of another device */
+	misspeak(f, AGENT, NEAR, "else"); /* an older one, but of another device */
 	misspeak(f, AGENT, NEXT, LOST);	  /* current, pending: no old ones */
 	assert_int_equal(f->logged[KT_EVENT_CLONE_ALARMED], 0);
 	assert_int_equal(kt_core_count(f->core, KT_REASON_JWS_SIG), 3);
