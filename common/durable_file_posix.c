@@ -135,9 +135,7 @@ static int posix_list(void *ctx, const char *path, bool (*each)(void *arg, const
 		return -1;
 	for (;;) {
 		errno = 0;
-		/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own, readdir(3)
-		 */
-		entry = readdir(dir);
+		entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe): this call's own stream */
 		if (entry == NULL)
 			break;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
