@@ -3,6 +3,7 @@
 #include "encoding.h"
 #include "secmem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -270,9 +271,13 @@ static enum kt_err parse_tree(const char *text, size_t len, struct kt_json **out
 	if (json == NULL)
 		return KT_ERR_NOMEM;
 	/* The NUL is counted in: cJSON 1.7.15 reads one byte past a text cut after a comma. */
+	errno = 0; /* cJSON says no more than that it failed; the allocator says why */
 	json->root = cJSON_ParseWithLengthOpts(text, len + 1, &end, 0);
-	if (json->root == NULL || end == NULL)
+	if (json->root == NULL || end == NULL) {
+		if (errno == ENOMEM)
+			err = KT_ERR_NOMEM;
 		goto out;
+	}
 	if (!is_all_space(end, text + len) || !cJSON_IsObject(json->root))
 		goto out;
 	err = refuse_repeated_members(json->root, len);

@@ -38,9 +38,14 @@ struct kt_broker {
 struct kt_journal {
 	void *ctx;
 	/*
-	 * Queues @record, which was applied to @registry just now (its changed rows are collected
-	 * for the index). Records become durable in this order; kt_core_durable tells how far.
-	 * KT_ERR_STATE after a failed write, KT_ERR_NOMEM.
+	 * Keeps room for @record, which is as it will be appended: what is applied can always be
+	 * written. In place of what was reserved before. KT_ERR_NOMEM: nothing has changed.
+	 */
+	enum kt_err (*reserve)(void *ctx, const struct kt_record *record);
+	/*
+	 * Queues @record, for which room is reserved, and which was applied to @registry just now
+	 * (its changed rows are collected for the index). Records become durable in this order;
+	 * kt_core_durable tells how far. KT_ERR_STATE after a failed write.
 	 */
 	enum kt_err (*append)(void *ctx, const struct kt_record *record,
 			      struct kt_registry *registry);

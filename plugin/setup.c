@@ -203,6 +203,7 @@ static enum kt_err check_authorities(const struct kt_config *config, const struc
 	const struct kt_cert *root = &c->cert[CERT_ROOT];
 	const struct kt_cert *issuer = &c->cert[CERT_ISSUER];
 	enum kt_dates dates;
+	enum kt_err err;
 
 	if (!root->is_ca || !root->may_sign_certs) {
 		explain(why, "root_cert: %s is not a CA certificate", config->root_cert);
@@ -220,7 +221,10 @@ static enum kt_err check_authorities(const struct kt_config *config, const struc
 			config->issuer_cert);
 		return KT_ERR_VERIFY;
 	}
-	if (kt_chain_verify(c->der[CERT_ROOT], &c->der[CERT_ISSUER], 1, -1, &dates) != KT_ERR_OK) {
+	err = kt_chain_verify(c->der[CERT_ROOT], &c->der[CERT_ISSUER], 1, -1, &dates);
+	if (err == KT_ERR_NOMEM)
+		return err;
+	if (err != KT_ERR_OK) {
 		explain(why, "issuer_cert: %s was not issued by root_cert %s", config->issuer_cert,
 			config->root_cert);
 		return KT_ERR_VERIFY;
@@ -239,9 +243,12 @@ static enum kt_err check_controller(const struct kt_config *config, const struct
 	const char *path = config->controller_cert;
 	const char *number;
 	enum kt_dates dates;
+	enum kt_err err;
 
-	if (kt_chain_verify(c->der[CERT_ROOT], &c->der[CERT_CONTROLLER], 1, -1, &dates) !=
-	    KT_ERR_OK) {
+	err = kt_chain_verify(c->der[CERT_ROOT], &c->der[CERT_CONTROLLER], 1, -1, &dates);
+	if (err == KT_ERR_NOMEM)
+		return err;
+	if (err != KT_ERR_OK) {
 		explain(why, "controller_cert: %s was not issued by root_cert %s itself", path,
 			config->root_cert);
 		return KT_ERR_VERIFY;

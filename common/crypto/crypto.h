@@ -50,7 +50,10 @@ const struct kt_public_key *kt_key_public(const struct kt_key *key);
 KT_MUST_CHECK enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key,
 				      const uint8_t *msg, size_t len,
 				      uint8_t sig[static KT_SIGNATURE_MAX]);
-/* KT_ERR_VERIFY unless @sig (exactly 64 bytes, 0 < r, s < n) is @key's over @msg. */
+/*
+ * KT_ERR_VERIFY unless @sig (exactly 64 bytes, 0 < r, s < n) is @key's over @msg. KT_ERR_NOMEM: it
+ * could not be told.
+ */
 KT_MUST_CHECK enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_t len,
 				    const uint8_t *sig, size_t sig_len);
 enum { KT_RECOVERED_MAX = 2 };

@@ -134,20 +134,23 @@ bool kt_cert_serial(struct kt_bytes der, uint8_t out[static KT_SERIAL_LEN])
 
 /* --- chains --- */
 
-/* One step: @cert was signed by @issuer. @below: certificates of ours under @issuer that sign. */
-static bool is_issued_by(const struct kt_cert_parts *cert, const struct kt_cert_parts *issuer,
-			 size_t below)
+/*
+ * One step: @cert was signed by @issuer. @below: certificates of ours under @issuer that sign.
+ * KT_ERR_VERIFY, KT_ERR_NOMEM.
+ */
+static enum kt_err check_issued_by(const struct kt_cert_parts *cert,
+				   const struct kt_cert_parts *issuer, size_t below)
 {
 	if (!kt_cert_is_issuer(issuer) || issuer->key.alg == KT_ALG_NONE)
-		return false;
+		return KT_ERR_VERIFY;
 	if (issuer->extensions.has_path_len && below > issuer->extensions.path_len)
-		return false;
+		return KT_ERR_VERIFY;
 	if (!kt_bytes_are(cert->issuer, issuer->subject.p, issuer->subject.len))
-		return false;
+		return KT_ERR_VERIFY;
 	if (!kt_bytes_are(cert->signature.algorithm, cert->inner_algorithm.p,
 			  cert->inner_algorithm.len))
-		return false;
-	return kt_signed_verify(&cert->signature, &issuer->key) == KT_ERR_OK;
+		return KT_ERR_VERIFY;
+	return kt_signed_verify(&cert->signature, &issuer->key);
 }
 
 /* What we do not understand and must not ignore (RFC 5280 section 4.2). */
@@ -183,15 +186,18 @@ enum kt_err kt_chain_verify(struct kt_bytes root, const struct kt_bytes *certs, 
 	for (size_t i = 0; i <= cert_count; i++) {
 		struct kt_bytes der = i == 0 ? root : certs[cert_count - i];
 
-		if (kt_cert_take_apart(der, &parts[i]) != KT_ERR_OK || !is_understood(&parts[i]))
+		err = kt_cert_take_apart(der, &parts[i]);
+		if (err == KT_ERR_OK && !is_understood(&parts[i]))
+			err = KT_ERR_VERIFY;
+		if (err == KT_ERR_OK && i > 0)
+			err = check_issued_by(&parts[i], &parts[i - 1], cert_count - i);
+		if (err != KT_ERR_OK)
 			goto out;
 		judge_dates(&parts[i], time_s, &found);
-		if (i > 0 && !is_issued_by(&parts[i], &parts[i - 1], cert_count - i))
-			goto out;
 	}
 	*dates = found;
 	err = found == KT_DATES_GOOD ? KT_ERR_OK : KT_ERR_DATES;
 out:
 	free(parts);
-	return err;
+	return err == KT_ERR_OK || err == KT_ERR_DATES || err == KT_ERR_NOMEM ? err : KT_ERR_VERIFY;
 }

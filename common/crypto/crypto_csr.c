@@ -104,6 +104,8 @@ static enum kt_err refuse(struct kt_csr *out, enum kt_reason why, enum kt_reason
 {
 	memset(out, 0, sizeof(*out));
 	*reason = why;
+	if (why == KT_REASON_BUSY)
+		return KT_ERR_NOMEM;
 	return why == KT_REASON_CSR_SIG ? KT_ERR_VERIFY : KT_ERR_INVALID;
 }
 
@@ -116,7 +118,7 @@ enum kt_err kt_csr_decode(const uint8_t *der, size_t len, struct kt_csr *out,
 	struct kt_signed s;
 	struct kt_der body;
 	struct kt_der d;
-	enum kt_err key_err;
+	enum kt_err err;
 
 	memset(out, 0, sizeof(*out));
 	*reason = KT_REASON_NONE;
@@ -133,11 +135,14 @@ enum kt_err kt_csr_decode(const uint8_t *der, size_t len, struct kt_csr *out,
 	read_attributes(&d, out, &asked);
 	if (!kt_der_is_done(&d))
 		return refuse(out, KT_REASON_CSR_SYNTAX, reason);
-	key_err = kt_public_key_from_spki(spki.p, spki.len, &out->key);
-	if (key_err != KT_ERR_OK)
-		return refuse(out, KT_REASON_CSR_KEY, reason);
-	if (kt_signed_verify(&s, &out->key) != KT_ERR_OK)
-		return refuse(out, KT_REASON_CSR_SIG, reason);
+	err = kt_public_key_from_spki(spki.p, spki.len, &out->key);
+	if (err != KT_ERR_OK)
+		return refuse(out, err == KT_ERR_NOMEM ? KT_REASON_BUSY : KT_REASON_CSR_KEY,
+			      reason);
+	err = kt_signed_verify(&s, &out->key);
+	if (err != KT_ERR_OK)
+		return refuse(out, err == KT_ERR_NOMEM ? KT_REASON_BUSY : KT_REASON_CSR_SIG,
+			      reason);
 	if (asked.is_ca || asked.has_unknown_critical || asked.has_name_constraints ||
 	    (asked.key_usage & (KT_KU_KEY_CERT_SIGN | KT_KU_CRL_SIGN)) != 0)
 		return refuse(out, KT_REASON_CSR_EXTENSION, reason);

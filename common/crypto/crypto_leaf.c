@@ -140,7 +140,7 @@ static enum kt_err check_leaf(struct kt_bytes der, const struct kt_issuer *issue
 	enum kt_err err = kt_cert_take_apart(der, &cert);
 
 	if (err != KT_ERR_OK)
-		return KT_ERR_INTERNAL;
+		return err == KT_ERR_NOMEM ? err : KT_ERR_INTERNAL;
 	if (strcmp(cert.common_name, request->device) != 0 || cert.extensions.is_ca ||
 	    cert.extensions.uri_count != 1 || cert.not_after_s != request->not_after_s ||
 	    cert.key.spki_len != request->key->spki_len ||

@@ -1,7 +1,10 @@
 #include "crypto_wolfssl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <wolfssl/wolfcrypt/error-crypt.h>
 
 #include "crypto_asn1.h"
 
@@ -76,18 +79,35 @@ static bool is_on_curve(ecc_key *key)
 	return is_on;
 }
 
-/* @key is initialised here and, where this succeeds, freed by the caller. */
-static bool import_point(const uint8_t point[static KT_POINT_LEN], ecc_key *key)
+/*
+ * Was it a lack of memory that made wolfSSL fail, since errno was 0? Its own results do not always
+ * say so. What could not be computed must not look like what is wrong.
+ */
+static bool is_for_want_of_memory(int ret)
 {
+	return ret == MEMORY_E || ret == MP_MEM || errno == ENOMEM;
+}
+
+/* @key is initialised here and, where this succeeds, freed by the caller. */
+static enum kt_err import_point(const uint8_t point[static KT_POINT_LEN], ecc_key *key)
+{
+	enum kt_err err = KT_ERR_INVALID;
+	int ret = 0;
+
 	if (point[0] != 0x04 || memcmp(point + 1, p256_prime, KT_SCALAR_LEN) >= 0 ||
 	    memcmp(point + 1 + KT_SCALAR_LEN, p256_prime, KT_SCALAR_LEN) >= 0)
-		return false;
-	if (wc_ecc_init(key) != 0)
-		return false;
-	if (wc_ecc_import_x963_ex(point, KT_POINT_LEN, key, ECC_SECP256R1) == 0 && is_on_curve(key))
-		return true;
+		return KT_ERR_INVALID;
+	errno = 0;
+	ret = wc_ecc_init(key);
+	if (ret != 0)
+		return is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_INVALID;
+	ret = wc_ecc_import_x963_ex(point, KT_POINT_LEN, key, ECC_SECP256R1);
+	if (ret == 0 && is_on_curve(key))
+		return KT_ERR_OK;
+	if (is_for_want_of_memory(ret))
+		err = KT_ERR_NOMEM;
 	(void)wc_ecc_free(key);
-	return false;
+	return err;
 }
 
 static void put_point(const uint8_t point[static KT_POINT_LEN], struct kt_public_key *out)
@@ -103,10 +123,12 @@ enum kt_err kt_public_key_from_point(const uint8_t point[static KT_POINT_LEN],
 				     struct kt_public_key *out)
 {
 	ecc_key key;
+	enum kt_err err;
 
 	memset(out, 0, sizeof(*out));
-	if (!import_point(point, &key))
-		return KT_ERR_INVALID;
+	err = import_point(point, &key);
+	if (err != KT_ERR_OK)
+		return err;
 	(void)wc_ecc_free(&key);
 	put_point(point, out);
 	return KT_ERR_OK;
@@ -459,21 +481,27 @@ enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_
 	uint8_t der[KT_ECDSA_DER_MAX];
 	word32 der_len = sizeof(der);
 	ecc_key ec;
+	enum kt_err err;
 	int is_good = 0;
 	int ret;
 
 	if (key->alg != KT_ALG_ES256 || key->spki_len != P256_SPKI_LEN ||
 	    sig_len != KT_SIGNATURE_MAX || !kt_is_es256_range(sig))
 		return KT_ERR_VERIFY;
-	if (wc_ecc_rs_raw_to_sig(sig, KT_SCALAR_LEN, sig + KT_SCALAR_LEN, KT_SCALAR_LEN, der,
-				 &der_len) != 0)
-		return KT_ERR_VERIFY;
-	if (!import_point(kt_public_key_point(key), &ec))
-		return KT_ERR_VERIFY;
+	errno = 0;
+	ret = wc_ecc_rs_raw_to_sig(sig, KT_SCALAR_LEN, sig + KT_SCALAR_LEN, KT_SCALAR_LEN, der,
+				   &der_len);
+	if (ret != 0)
+		return is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
+	err = import_point(kt_public_key_point(key), &ec);
+	if (err != KT_ERR_OK)
+		return err == KT_ERR_NOMEM ? err : KT_ERR_VERIFY;
 	kt_sha256(msg, len, hash);
+	errno = 0;
 	/* 0 means that it was computed, not that it is good. */
 	ret = wc_ecc_verify_hash(der, der_len, hash, sizeof(hash), &is_good, &ec);
+	err = ret != 0 && is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
 	(void)wc_ecc_free(&ec);
 	kt_wolfssl_drop_tables();
-	return ret == 0 && is_good == 1 ? KT_ERR_OK : KT_ERR_VERIFY;
+	return ret == 0 && is_good == 1 ? KT_ERR_OK : err;
 }

@@ -345,17 +345,18 @@ enum kt_err kt_jws_decode(const uint8_t *text, size_t len, enum kt_jws_from from
 enum kt_err kt_jws_verify(const struct kt_jws *jws, const struct kt_public_key *key,
 			  enum kt_reason *reason)
 {
+	enum kt_err err;
+
 	*reason = KT_REASON_NONE;
 	if (jws->alg != key->alg || jws->alg == KT_ALG_NONE) {
 		*reason = KT_REASON_JWS_ALG;
 		return KT_ERR_VERIFY;
 	}
-	if (kt_verify(key, jws->signing_input, jws->signing_input_len, jws->signature,
-		      sizeof(jws->signature)) != KT_ERR_OK) {
-		*reason = KT_REASON_JWS_SIG;
-		return KT_ERR_VERIFY;
-	}
-	return KT_ERR_OK;
+	err = kt_verify(key, jws->signing_input, jws->signing_input_len, jws->signature,
+			sizeof(jws->signature));
+	if (err != KT_ERR_OK)
+		*reason = err == KT_ERR_NOMEM ? KT_REASON_BUSY : KT_REASON_JWS_SIG;
+	return err;
 }
 
 void kt_jws_clear(struct kt_jws *jws)

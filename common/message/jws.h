@@ -54,7 +54,7 @@ struct kt_jws { /* a parsed, not yet verified JWS; free with kt_jws_clear */
  */
 KT_MUST_CHECK enum kt_err kt_jws_decode(const uint8_t *text, size_t len, enum kt_jws_from from,
 					struct kt_jws *out, enum kt_reason *reason);
-/* KT_ERR_VERIFY and *reason: JWS_ALG (not the key's), JWS_SIG. */
+/* KT_ERR_VERIFY and *reason: JWS_ALG (not the key's), JWS_SIG. KT_ERR_NOMEM: BUSY. */
 KT_MUST_CHECK enum kt_err kt_jws_verify(const struct kt_jws *jws, const struct kt_public_key *key,
 					enum kt_reason *reason);
 void kt_jws_clear(struct kt_jws *jws);

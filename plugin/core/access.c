@@ -410,9 +410,11 @@ static void connect_stranger(const struct kt_access *access, const struct kt_con
 	const char *uri_name;
 	enum kt_uri_kind uri_kind;
 	struct kt_cert cert;
+	enum kt_err err = kt_cert_decode(connect->cert.p, connect->cert.len, &cert);
 
-	if (kt_cert_decode(connect->cert.p, connect->cert.len, &cert) != KT_ERR_OK) {
-		refuse(out, KT_ANSWER_DENY, KT_REASON_CERT_UNKNOWN);
+	if (err != KT_ERR_OK) {
+		refuse(out, err == KT_ERR_NOMEM ? KT_ANSWER_NO_ANSWER : KT_ANSWER_DENY,
+		       err == KT_ERR_NOMEM ? KT_REASON_BUSY : KT_REASON_CERT_UNKNOWN);
 		return;
 	}
 	out->not_after_s = cert.not_after_s;

@@ -70,7 +70,10 @@ enum kt_err kt_core_change(struct kt_core *core, struct kt_record *record, const
 	record->seq = kt_registry_seq(core->registry) + 1;
 	record->time_us = core->now.wall_us;
 	(void)snprintf(record->actor, sizeof(record->actor), "%s", actor);
-	err = kt_registry_apply(core->registry, record);
+	err = core->journal_failed ? KT_ERR_OK
+				   : core->ports.journal->reserve(core->ports.journal->ctx, record);
+	if (err == KT_ERR_OK)
+		err = kt_registry_apply(core->registry, record);
 	if (err != KT_ERR_OK) {
 		*reason = err == KT_ERR_STATE ? KT_REASON_STATE : KT_REASON_BUSY;
 		return err;

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "encoding.h"
 #include "store_start.h"
 #include "store_writer.h"
+
+enum { NOMEM_PAUSE_MS = 50, NOMEM_TRIES_MAX = 60 /* of a broker that ends: three seconds */ };
 
 struct kt_store {
 	struct kt_journal journal;
@@ -22,8 +25,9 @@ struct kt_store {
 	bool has_thread;
 	bool has_lock;
 	pthread_t thread;
-	bool has_told_failed;	    /* broker's thread: logged once */
-	bool has_told_index_failed; /* broker's thread */
+	bool has_told_failed;		/* broker's thread: logged once */
+	bool has_told_index_failed;	/* broker's thread */
+	struct kt_store_item *reserved; /* broker's thread: room for the next record */
 
 	struct kt_store_writer writer; /* the ledger thread's own, once it runs */
 
@@ -37,6 +41,14 @@ struct kt_store {
 
 /* --- the broker's side ------------------------------------------------------------------------ */
 
+static enum kt_err reserve(void *ctx, const struct kt_record *record)
+{
+	struct kt_store *store = ctx;
+
+	kt_store_items_free(store->reserved);
+	return kt_store_item_new(record, &store->reserved);
+}
+
 /*
  * A record that is lost here leaves a gap that no later record may jump: the ledger counts as
  * failed then. Lost images are harmless: the index stays where it is until the next start.
@@ -45,10 +57,12 @@ static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_r
 {
 	struct kt_store *store = ctx;
 	struct kt_index_batch *batch = NULL;
-	struct kt_store_item *item = NULL;
-	enum kt_err err = kt_store_item_new(record, &item);
+	struct kt_store_item *item = store->reserved;
+	bool is_reserved = item != NULL && item->record.seq == record->seq;
+	enum kt_err err = is_reserved ? KT_ERR_OK : KT_ERR_INTERNAL;
 	bool has_images = kt_index_collect(registry, &batch) == KT_ERR_OK;
 
+	store->reserved = NULL; /* moved */
 	(void)pthread_mutex_lock(&store->mutex);
 	if (err != KT_ERR_OK)
 		store->status.failed = true;
@@ -137,19 +151,51 @@ static struct kt_store_item *take_group(struct kt_store *store, size_t *count)
 	return first;
 }
 
-static void commit_group(struct kt_store *store, struct kt_store_item *group, size_t count)
+static bool store_is_stopping(struct kt_store *store)
 {
-	struct kt_ledger_state state;
-	enum kt_err err = kt_store_writer_append(&store->writer, group, count, &state);
+	bool is_stopping = false;
 
 	(void)pthread_mutex_lock(&store->mutex);
-	store->status.durable_seq = state.seq;
-	memcpy(store->status.head, state.head, sizeof(store->status.head));
-	if (err != KT_ERR_OK)
+	is_stopping = store->is_stopping;
+	(void)pthread_mutex_unlock(&store->mutex);
+	return is_stopping;
+}
+
+/* What has become durable is told; false: it has to be tried again, for there was no memory. */
+static bool commit_some(struct kt_store *store, struct kt_store_item *group, size_t count,
+			bool is_last_try, struct kt_ledger_state *state)
+{
+	enum kt_err err = kt_store_writer_append(&store->writer, group, count, state);
+	bool is_done = err != KT_ERR_NOMEM || (is_last_try && store_is_stopping(store));
+
+	(void)pthread_mutex_lock(&store->mutex);
+	store->status.durable_seq = state->seq;
+	memcpy(store->status.head, state->head, sizeof(store->status.head));
+	if (err != KT_ERR_OK && is_done)
 		store->status.failed = true;
 	(void)pthread_mutex_unlock(&store->mutex);
 	if (store->wake != NULL)
 		store->wake(store->wake_ctx);
+	return is_done;
+}
+
+/*
+ * A group that there is no memory for waits, and what rests on it with it: nothing of it was
+ * written, so unlike after a failed write the disk is as it was. A broker that ends does not wait
+ * for ever.
+ */
+static void commit_group(struct kt_store *store, struct kt_store_item *group, size_t count)
+{
+	const struct timespec pause = {.tv_nsec = NOMEM_PAUSE_MS * 1000000};
+	struct kt_ledger_state state;
+	unsigned tries = 1;
+
+	while (!commit_some(store, group, count, tries >= NOMEM_TRIES_MAX, &state)) {
+		for (; group != NULL && group->record.seq <= state.seq; group = group->next)
+			count--;
+		tries++;
+		(void)nanosleep(&pause, NULL);
+	}
 }
 
 /*
@@ -223,6 +269,7 @@ static enum kt_err store_new(const struct kt_store_config *config, struct kt_log
 	store->wake = config->wake;
 	store->wake_ctx = config->wake_ctx;
 	store->journal.ctx = store;
+	store->journal.reserve = reserve;
 	store->journal.append = append;
 	if (pthread_mutex_init(&store->mutex, NULL) != 0)
 		goto out;
@@ -299,6 +346,7 @@ void kt_store_close(struct kt_store *store)
 		(void)pthread_join(store->thread, NULL);
 	}
 	kt_store_items_free(store->first);
+	kt_store_items_free(store->reserved);
 	kt_store_writer_close(&store->writer);
 	if (store->ledger_lock_fd >= 0)
 		(void)close(store->ledger_lock_fd); /* the locks go with them */

@@ -12,6 +12,10 @@
  *   KT_CRASH_SLOW  milliseconds that a disk takes for each write and each sync: who does not wait
  * for it is seen to be early
  *
+ *   KT_CRASH_SHORT  set: a write to a file takes half of what it is given, as one on a signal may
+ *
+ *   KT_CRASH_READ  part of a path: reading from such a file fails with EIO
+ *
  *   KT_CRASH_LOG   a file that gets a struct entry with its bytes for every call that was made
  *
  * Counted: write, pwrite, writev, send, sendto, sendmsg to regular files and sockets, open with
@@ -87,6 +91,8 @@ static struct page *page = &own_page;
 static uint64_t crash_at;
 static long slow_ms;
 static int crash_errno; /* 0: kill */
+static bool is_short;
+static const char *unreadable;
 static long own_pid;
 static int log_fd = -1;
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -142,6 +148,8 @@ static void begin(void)
 		crash_errno = EIO;
 	else if (how != NULL && strcmp(how, "ENOSPC") == 0)
 		crash_errno = ENOSPC;
+	is_short = getenv("KT_CRASH_SHORT") != NULL;
+	unreadable = getenv("KT_CRASH_READ");
 	if (log_fd >= 0)
 		put(&(struct entry){.kind = KIND_START}, &(struct parts){0});
 	(void)unsetenv("LD_PRELOAD"); /* no program that this one starts is meant */
@@ -289,12 +297,70 @@ static ssize_t write_file(int fd, const void *buf, size_t len, off_t offset)
 	is_locked = lock();
 	if (is_locked && offset < 0)
 		at = where(fd);
+	if (is_short && len > 1)
+		len /= 2;
 	result = offset < 0 ? syscall(SYS_write, fd, buf, len)
 			    : syscall(SYS_pwrite64, fd, buf, len, offset);
 	if (is_locked)
 		note_write(result, fd, at, buf);
 	unlock(is_locked);
 	return result;
+}
+
+/* --- reading: never counted --- */
+
+static bool may_be_read(int fd)
+{
+	char link[64] = "/proc/self/fd/";
+	char path[4096];
+	char *at = link + strlen(link);
+	long len = 0;
+
+	if (!is_ours() || unreadable == NULL)
+		return true;
+	for (int scale = 1000000; scale > 0; scale /= 10) {
+		if (fd >= scale || scale == 1)
+			*at++ = (char)('0' + fd / scale % 10);
+	}
+	*at = '\0';
+	len = syscall(SYS_readlink, link, path, sizeof(path) - 1);
+	if (len <= 0)
+		return true;
+	path[len] = '\0';
+	if (strstr(path, unreadable) == NULL)
+		return true;
+	errno = EIO;
+	return false;
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+	return may_be_read(fd) ? syscall(SYS_read, fd, buf, len) : -1;
+}
+
+ssize_t pread(int fd, void *buf, size_t len, off_t offset)
+{
+	return may_be_read(fd) ? syscall(SYS_pread64, fd, buf, len, offset) : -1;
+}
+
+ssize_t pread64(int fd, void *buf, size_t len, off64_t offset)
+{
+	return pread(fd, buf, len, offset);
+}
+
+/* What the headers make of the same calls where they know how large the buffer is. */
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t size);
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t size)
+{
+	(void)size;
+	return read(fd, buf, len);
+}
+
+ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t offset, size_t size);
+ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t offset, size_t size)
+{
+	(void)size;
+	return pread(fd, buf, len, offset);
 }
 
 /* Before it is sent: who hears it may act at once. */

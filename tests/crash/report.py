@@ -54,7 +54,8 @@ class Report:
         for name, value in figures.items():
             if name not in ("mode", "passed", "failed"):
                 self.say(f"{self.mode}: {name.replace('_', ' ')}: {value}")
-        self.say(f"{self.mode}: the longest recovery: {self.longest_at}")
+        if self.longest_at:
+            self.say(f"{self.mode}: the longest recovery: {self.longest_at}")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         raise SystemExit(0 if self.failed == 0 and self.passed > 0 else 1)
 

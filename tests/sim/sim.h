@@ -275,6 +275,7 @@ struct sim_server {
 	struct kt_log log;
 	struct kt_store_item *first; /* records on their way to the disk */
 	struct kt_store_item *last;
+	struct kt_store_item *reserved; /* for the next one */
 	bool is_ledger_due;
 	bool is_index_due;
 	bool has_failed; /* the ledger: nothing becomes durable any more */

@@ -106,20 +106,27 @@ static void keep_record(struct sim *sim, const struct kt_record *record)
 	}
 }
 
+static enum kt_err port_reserve(void *ctx, const struct kt_record *record)
+{
+	struct sim *sim = ctx;
+
+	kt_store_items_free(sim->server.reserved);
+	return kt_store_item_new(record, &sim->server.reserved);
+}
+
 static enum kt_err port_append(void *ctx, const struct kt_record *record,
 			       struct kt_registry *registry)
 {
 	struct sim *sim = ctx;
 	struct sim_server *s = &sim->server;
 	struct kt_index_batch *batch = NULL;
-	struct kt_store_item *item = NULL;
+	struct kt_store_item *item = s->reserved;
 	enum kt_err err = gate(sim, "append") != 0 ? KT_ERR_NOMEM : KT_ERR_OK;
 
 	if (record->kind == KT_RECORD_PROMOTED && sim_fault(sim, SIM_PROMOTED_REFUSED))
 		err = KT_ERR_NOMEM;
+	s->reserved = NULL; /* moved */
 	sim_check_change(sim, record);
-	if (err == KT_ERR_OK)
-		err = kt_store_item_new(record, &item);
 	if (kt_index_collect(registry, &batch) != KT_ERR_OK)
 		s->index_failed = true;
 	if (err != KT_ERR_OK)
@@ -276,8 +283,10 @@ static void free_process(struct sim *sim)
 	kt_registry_free(s->registry);
 	s->registry = NULL;
 	kt_store_items_free(s->first);
+	kt_store_items_free(s->reserved);
 	s->first = NULL;
 	s->last = NULL;
+	s->reserved = NULL;
 	sim_vfs_use(&s->disk);
 	kt_store_writer_close(&s->writer);
 	memset(&s->writer, 0, sizeof(s->writer));
@@ -1080,7 +1089,8 @@ void sim_server_init(struct sim *sim)
 	s->store_config = (struct kt_store_config){
 		.state_dir = STATE_DIR, .ledger_dir = LEDGER_DIR, .trust_domain = SIM_TD};
 	s->broker = (struct kt_broker){.ctx = sim, .publish = port_publish, .kick = port_kick};
-	s->journal = (struct kt_journal){.ctx = sim, .append = port_append};
+	s->journal =
+		(struct kt_journal){.ctx = sim, .reserve = port_reserve, .append = port_append};
 	s->jobs = (struct kt_jobs){.ctx = sim, .submit = port_submit};
 	s->entropy = (struct kt_entropy){.ctx = sim, .bytes = port_bytes};
 	kt_log_init(&s->log, sink, sim, KT_LOG_DEBUG);

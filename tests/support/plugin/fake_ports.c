@@ -38,6 +38,14 @@ static enum kt_err do_kick(void *ctx, const char *client_id)
 	return KT_ERR_OK;
 }
 
+static enum kt_err do_reserve(void *ctx, const struct kt_record *record)
+{
+	const struct fake *f = ctx;
+
+	(void)record;
+	return f->journal_has_no_room ? KT_ERR_NOMEM : KT_ERR_OK;
+}
+
 static enum kt_err do_append(void *ctx, const struct kt_record *record,
 			     struct kt_registry *registry)
 {
@@ -126,7 +134,7 @@ struct fake *fake_new(struct kt_registry *registry)
 		abort();
 	f->registry = registry;
 	f->broker = (struct kt_broker){f, do_publish, do_kick};
-	f->journal = (struct kt_journal){f, do_append};
+	f->journal = (struct kt_journal){f, do_reserve, do_append};
 	f->jobs = (struct kt_jobs){f, do_submit};
 	f->entropy = (struct kt_entropy){f, do_entropy};
 	kt_log_init(&f->log, do_log, f, KT_LOG_DEBUG);

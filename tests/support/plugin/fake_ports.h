@@ -46,6 +46,7 @@ struct fake {
 	unsigned logged[KT_EVENT_COUNT];
 	/* what shall happen */
 	bool journal_fails;
+	bool journal_has_no_room;
 	bool jobs_are_full;
 	bool kick_fails;
 	const char *address; /* of who connects; NULL: 127.0.0.1 */

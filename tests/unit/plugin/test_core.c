@@ -1071,6 +1071,23 @@ static void an_event_is_json_with_name_time_and_device(void **state)
 	assert_false(f->published[0].retain);
 }
 
+/* For want of memory nothing is done, and nothing is broken: the next try goes through. */
+static void a_record_that_there_is_no_room_for_is_not_applied(void **state)
+{
+	struct fake *f = *state;
+	uint64_t seq = kt_registry_seq(f->registry);
+
+	f->journal_has_no_room = true;
+	assert_int_equal(kt_rotation_order(f->core, hub(f), "op:test", NULL).reason,
+			 KT_REASON_BUSY);
+	assert_int_equal(kt_registry_seq(f->registry), seq);
+	assert_int_equal(f->logged[KT_EVENT_LEDGER_FAILED], 0);
+	f->journal_has_no_room = false;
+	assert_int_equal(kt_rotation_order(f->core, hub(f), "op:test", NULL).reason,
+			 KT_REASON_NONE);
+	assert_int_equal(kt_registry_seq(f->registry), seq + 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1081,6 +1098,7 @@ int main(void)
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(also_where_the_ledger_does_not_take_promoted),
+		T(a_record_that_there_is_no_room_for_is_not_applied),
 		T(an_older_key_has_no_grace_by_a_newer_promoted),
 		T(a_key_that_was_skipped_has_the_grace_of_the_promoted_that_counts),
 		T(a_kick_that_the_broker_could_not_take_is_made_again),

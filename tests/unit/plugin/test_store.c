@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "encoding.h"
+#include "failing_alloc.h"
 #include "index.h"
 #include "ledger.h"
 #include "records.h"
@@ -136,6 +137,7 @@ static enum kt_err append(struct world *w, const struct kt_record *record)
 {
 	const struct kt_journal *journal = kt_store_journal(w->store);
 
+	assert_int_equal(journal->reserve(journal->ctx, record), KT_ERR_OK);
 	take(w->registry, record);
 	return journal->append(journal->ctx, record, w->registry);
 }
@@ -821,6 +823,67 @@ static void after_a_failed_write_nothing_becomes_durable(void **state)
 	assert_non_null(strstr(w->lines, "event=ledger.cut bytes=10"));
 }
 
+/* Room for a record comes first: without it nothing is applied, and the ledger is as good as ever.
+ */
+static void a_record_without_memory_does_not_fail_the_ledger(void **state)
+{
+	struct world *w = *state;
+	const struct kt_journal *journal;
+	struct kt_store_status status;
+	struct kt_record rec;
+	size_t n = 0;
+	bool has_failed;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	journal = kt_store_journal(w->store);
+	(void)wait_durable(w);
+	rec = record_for(w->registry, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
+	do {
+		enum kt_err err;
+
+		failing_alloc_set(++n);
+		err = journal->reserve(journal->ctx, &rec);
+		has_failed = failing_alloc_end();
+		assert_int_equal(err, has_failed ? KT_ERR_NOMEM : KT_ERR_OK);
+	} while (has_failed);
+	assert_true(n > 1);
+	take(w->registry, &rec);
+	assert_int_equal(journal->append(journal->ctx, &rec, w->registry), KT_ERR_OK);
+	status = wait_durable(w);
+	assert_false(status.failed);
+	assert_int_equal(status.durable_seq, 2);
+}
+
+/* What was taken waits for memory, and becomes durable: nothing of it had been written. */
+static void a_record_waits_for_memory(void **state)
+{
+	struct world *w = *state;
+	const struct kt_journal *journal;
+	unsigned failures = 0;
+	char *dump;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	journal = kt_store_journal(w->store);
+	(void)wait_durable(w);
+	for (uint32_t n = 1; n <= 40; n++) {
+		char name[16];
+		struct kt_record rec;
+
+		(void)snprintf(name, sizeof(name), "hub-%u", n);
+		rec = record_for(w->registry, KT_RECORD_DEVICE_CREATE, name, n);
+		assert_int_equal(journal->reserve(journal->ctx, &rec), KT_ERR_OK);
+		take(w->registry, &rec);
+		failing_alloc_set(n); /* here, or in the ledger's thread */
+		assert_int_equal(journal->append(journal->ctx, &rec, w->registry), KT_ERR_OK);
+		assert_false(wait_durable(w).failed);
+		failures += failing_alloc_end() ? 1 : 0;
+	}
+	assert_true(failures > 3);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	reopens_as(w, dump);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -850,6 +913,8 @@ int main(void)
 		T(directories_open_to_others_are_refused),
 		T(a_missing_parent_directory_is_named),
 		T(after_a_failed_write_nothing_becomes_durable),
+		T(a_record_without_memory_does_not_fail_the_ledger),
+		T(a_record_waits_for_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
