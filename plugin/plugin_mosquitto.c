@@ -206,7 +206,9 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 	unsigned char *der = NULL;
 
 	(void)event;
-	if (!certificate_of(ed->client, &der, &connect.cert.len))
+	/* asked again at SIGHUP, it is not looked at, and a lack of memory must throw nobody out */
+	if (!kt_core_is_reloading(plugin->core) &&
+	    !certificate_of(ed->client, &der, &connect.cert.len))
 		return CLOSE_WITHOUT_CONNACK; /* never as if it had shown none */
 	connect.cert.p = der;
 	kt_core_connect(plugin->core, now, &connect, &answer);

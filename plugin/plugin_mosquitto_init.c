@@ -152,8 +152,11 @@ KT_EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **us
 	enum kt_err err;
 
 	*userdata = NULL;
-	if (plugin == NULL)
+	if (plugin == NULL) {
+		mosquitto_log_printf(MOSQ_LOG_ERR, "%s",
+				     "event=plugin.refused err=nomem why=\"out of memory\"");
 		return MOSQ_ERR_NOMEM;
+	}
 	if (is_loaded)
 		return refuse(plugin, KT_ERR_EXISTS,
 			      "the plugin is loaded twice: one plugin line, and "

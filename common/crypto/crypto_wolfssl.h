@@ -34,7 +34,15 @@ struct kt_key {
 
 /* Frees the thread's tables of base points: after every operation on a curve. */
 void kt_wolfssl_drop_tables(void);
-/* Keeps the library's number for kt_crypto_last; KT_ERR_NOMEM or KT_ERR_CRYPTO. */
+/*
+ * Was it a lack of memory that made the library fail with @ret, since errno was set to 0? Its own
+ * results do not always say so. What could not be computed must not look like what is wrong.
+ */
+bool kt_wolfssl_is_nomem(int ret);
+/*
+ * Keeps the library's number for kt_crypto_last; KT_ERR_NOMEM or KT_ERR_CRYPTO. errno was 0 before
+ * the call that failed.
+ */
 enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret);
 
 #endif

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <wolfssl/wolfcrypt/error-crypt.h>
-
 #include "crypto_asn1.h"
 
 /* FIPS 186-4 D.1.2.3: order n and prime p of P-256, big endian. */
@@ -79,15 +77,6 @@ static bool is_on_curve(ecc_key *key)
 	return is_on;
 }
 
-/*
- * Was it a lack of memory that made wolfSSL fail, since errno was 0? Its own results do not always
- * say so. What could not be computed must not look like what is wrong.
- */
-static bool is_for_want_of_memory(int ret)
-{
-	return ret == MEMORY_E || ret == MP_MEM || errno == ENOMEM;
-}
-
 /* @key is initialised here and, where this succeeds, freed by the caller. */
 static enum kt_err import_point(const uint8_t point[static KT_POINT_LEN], ecc_key *key)
 {
@@ -100,11 +89,11 @@ static enum kt_err import_point(const uint8_t point[static KT_POINT_LEN], ecc_ke
 	errno = 0;
 	ret = wc_ecc_init(key);
 	if (ret != 0)
-		return is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_INVALID;
+		return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_INVALID;
 	ret = wc_ecc_import_x963_ex(point, KT_POINT_LEN, key, ECC_SECP256R1);
 	if (ret == 0 && is_on_curve(key))
 		return KT_ERR_OK;
-	if (is_for_want_of_memory(ret))
+	if (kt_wolfssl_is_nomem(ret))
 		err = KT_ERR_NOMEM;
 	(void)wc_ecc_free(key);
 	return err;
@@ -180,12 +169,12 @@ static enum kt_err key_alloc(struct kt_crypto *c, struct kt_key **out)
 		free(key);
 		return KT_ERR_NOMEM;
 	}
+	errno = 0;
 	ret = wc_ecc_init(key->ec);
 	if (ret != 0) {
 		free(key->ec);
 		free(key);
-		(void)kt_wolfssl_note(c, ret);
-		return KT_ERR_CRYPTO;
+		return kt_wolfssl_note(c, ret);
 	}
 	*out = key;
 	return KT_ERR_OK;
@@ -205,8 +194,10 @@ static enum kt_err note_public(struct kt_crypto *c, struct kt_key *key)
 {
 	uint8_t point[KT_POINT_LEN];
 	word32 len = sizeof(point);
-	int ret = wc_ecc_export_x963(key->ec, point, &len);
+	int ret;
 
+	errno = 0;
+	ret = wc_ecc_export_x963(key->ec, point, &len);
 	if (ret != 0)
 		return kt_wolfssl_note(c, ret);
 	if (len != sizeof(point))
@@ -226,6 +217,7 @@ enum kt_err kt_key_new(struct kt_crypto *c, enum kt_alg alg, struct kt_key **out
 	err = key_alloc(c, &key);
 	if (err != KT_ERR_OK)
 		return err;
+	errno = 0;
 	ret = wc_ecc_make_key_ex(&c->rng, KT_SCALAR_LEN, key->ec, ECC_SECP256R1);
 	if (ret != 0) {
 		err = kt_wolfssl_note(c, ret);
@@ -380,6 +372,7 @@ static enum kt_err import_private(struct kt_crypto *c, const struct private_part
 
 	if (parts->scalar.len != KT_SCALAR_LEN || !kt_is_p256_scalar(parts->scalar.p))
 		return KT_ERR_INVALID;
+	errno = 0;
 	ret = wc_ecc_import_private_key_ex(parts->scalar.p, KT_SCALAR_LEN, NULL, 0, key->ec,
 					   ECC_SECP256R1);
 	if (ret == 0)
@@ -462,6 +455,7 @@ enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key, const uin
 
 	memset(sig, 0, KT_SIGNATURE_MAX);
 	kt_sha256(msg, len, hash);
+	errno = 0;
 	ret = wc_ecc_sign_hash(hash, sizeof(hash), der, &der_len, &c->rng, key->ec);
 	if (ret == 0)
 		ret = wc_ecc_sig_to_rs(der, der_len, r, &r_len, s, &s_len);
@@ -492,7 +486,7 @@ enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_
 	ret = wc_ecc_rs_raw_to_sig(sig, KT_SCALAR_LEN, sig + KT_SCALAR_LEN, KT_SCALAR_LEN, der,
 				   &der_len);
 	if (ret != 0)
-		return is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
+		return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
 	err = import_point(kt_public_key_point(key), &ec);
 	if (err != KT_ERR_OK)
 		return err == KT_ERR_NOMEM ? err : KT_ERR_VERIFY;
@@ -500,7 +494,7 @@ enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_
 	errno = 0;
 	/* 0 means that it was computed, not that it is good. */
 	ret = wc_ecc_verify_hash(der, der_len, hash, sizeof(hash), &is_good, &ec);
-	err = ret != 0 && is_for_want_of_memory(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
+	err = ret != 0 && kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
 	(void)wc_ecc_free(&ec);
 	kt_wolfssl_drop_tables();
 	return ret == 0 && is_good == 1 ? KT_ERR_OK : err;

@@ -1,5 +1,6 @@
 #include "crypto_wolfssl.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,15 @@ void kt_wolfssl_drop_tables(void)
 #endif
 }
 
+bool kt_wolfssl_is_nomem(int ret)
+{
+	return ret == MEMORY_E || ret == MP_MEM || errno == ENOMEM;
+}
+
 enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret)
 {
 	c->last = ret;
-	return ret == MEMORY_E ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
+	return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
 }
 
 enum kt_err kt_crypto_new(struct kt_crypto **out)
@@ -37,6 +43,7 @@ enum kt_err kt_crypto_new(struct kt_crypto **out)
 	if (c == NULL)
 		return KT_ERR_NOMEM;
 	(void)pthread_mutex_lock(&library_lock);
+	errno = 0;
 	ret = wolfCrypt_Init();
 	if (ret == 0) {
 		ret = wc_InitRng(&c->rng);
@@ -45,8 +52,10 @@ enum kt_err kt_crypto_new(struct kt_crypto **out)
 	}
 	(void)pthread_mutex_unlock(&library_lock);
 	if (ret != 0) {
+		enum kt_err err = kt_wolfssl_note(c, ret);
+
 		free(c);
-		return ret == MEMORY_E ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
+		return err;
 	}
 	*out = c;
 	return KT_ERR_OK;
@@ -75,7 +84,10 @@ enum kt_err kt_random(struct kt_crypto *c, uint8_t *out, size_t len)
 	memset(out, 0, len);
 	while (len > 0) {
 		word32 part = len > RNG_MAX_BLOCK_LEN ? RNG_MAX_BLOCK_LEN : (word32)len;
-		int ret = wc_RNG_GenerateBlock(&c->rng, out, part);
+		int ret;
+
+		errno = 0;
+		ret = wc_RNG_GenerateBlock(&c->rng, out, part);
 
 		if (ret != 0)
 			return kt_wolfssl_note(c, ret);

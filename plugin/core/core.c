@@ -220,6 +220,11 @@ static void connect_again(struct kt_core *core, const struct kt_connect *connect
 	out->answer = is_deferred ? KT_ANSWER_DEFER : KT_ANSWER_ACCEPT;
 }
 
+bool kt_core_is_reloading(const struct kt_core *core)
+{
+	return core->reloading;
+}
+
 void kt_core_connect(struct kt_core *core, struct kt_now now, const struct kt_connect *connect,
 		     struct kt_connect_answer *out)
 {

@@ -76,6 +76,8 @@ void kt_core_device_message(struct kt_core *core, struct kt_now now, uintptr_t c
 void kt_core_disconnect(struct kt_core *core, struct kt_now now, uintptr_t client);
 /* SIGHUP: until the next tick BASIC_AUTH answers from the table and promotes nothing. */
 void kt_core_reload(struct kt_core *core, struct kt_now now);
+/* No certificate is looked at then: kt_core_connect can do without. */
+bool kt_core_is_reloading(const struct kt_core *core);
 /*
  * The site's topics from now on, instead of those of the setup or of the last call: whole, from the
  * next question on. Copied; cannot fail. Sessions and subscriptions stay: what is delivered is

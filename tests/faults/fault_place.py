@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -69,7 +70,7 @@ class FaultPlace(Place):
     def _write(self):
         super()._write()
         path = self.tmp + "/keyturn.conf"
-        lines = open(path).read() + "message_rate = 1000\nmessage_burst = 10000\nchallenge_timeout = 5m\n"
+        lines = open(path).read() + "message_rate = 1000\nmessage_burst = 10000\nchallenge_timeout = 2s\n"
         if self.crl:
             os.makedirs(self.tmp + "/world/crl", mode=0o700, exist_ok=True)
             lines += f"certificate_lifetime = 90d\ncrl_file = {self.tmp}/world/crl/crl.pem\n"
@@ -122,6 +123,7 @@ class FaultPlace(Place):
                     return responses
                 need(self.page.failed() > 0, f"{answer}, and nothing failed")
                 self.page.disarm()
+                time.sleep(0.1)  # it says so because it is so
             except (Lost, Closed, Timeout, socket.timeout, OSError) as error:
                 self.need_alive()
                 need(self.page.failed() > 0 or isinstance(error, Lost), f"{commands}: {type(error).__name__} {error}, and nothing failed")
