@@ -89,10 +89,12 @@ static enum kt_err port_save_cert(void *ctx, const struct kt_cert_request *reque
 	for (size_t i = 0; i < chain->count; i++)
 		certs[i] = (struct kt_bytes){chain->cert[i].der, chain->cert[i].len};
 	err = kt_trust_chain(&trust, certs, chain->count, &out->verdict);
-	if (err != KT_ERR_OK)
-		return err;
-	return kt_identity_save_cert(ports->store, request->dir, request->record, chain, &out->leaf,
-				     &out->reason);
+	if (err == KT_ERR_OK)
+		err = kt_identity_save_cert(ports->store, request->dir, request->record, chain,
+					    &out->leaf, &out->reason);
+	if (err == KT_ERR_NOMEM)
+		out->reason = KT_REASON_BUSY; /* nothing is wrong with it */
+	return err;
 }
 
 static enum kt_err port_link(void *ctx, uint64_t dir)

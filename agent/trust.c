@@ -149,6 +149,8 @@ enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_i
 	if (err == KT_ERR_OK)
 		out->verdict.controller_n = number;
 out:
+	if (err == KT_ERR_NOMEM)
+		out->reason = KT_REASON_BUSY; /* nothing is wrong with it */
 	kt_jws_clear(&jws);
 	return err;
 }

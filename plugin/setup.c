@@ -426,6 +426,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		.controller_key_pem = c->controller_key,
 		.crl_file = config->crl_file,
 	};
+	char buf[128];
 	enum kt_err err;
 
 	err = kt_worker_pool_new(&signing, config->workers,
@@ -439,7 +440,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		explain(why, "%s or %s is not an unencrypted P-256 key in PEM", config->issuer_key,
 			config->controller_key);
 	else if (err != KT_ERR_OK)
-		explain(why, "the workers cannot start: %s", kt_err_text(err));
+		explain(why, "the workers cannot start: %s", cause(err, buf));
 	return err;
 }
 

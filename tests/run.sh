@@ -6,20 +6,20 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz static tsan crash mutants'
+STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz static tsan crash faults mutants'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--without NAME]... [--broker PATH] [--long]
 
 --only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, static,
-               tsan, crash, mutants), or,
+               tsan, crash, faults, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --without NAME not this stage, or not this lint script
 --broker PATH  the mosquitto that the stories run (default: the one in PATH)
 --long         a minute of libFuzzer per target instead of the corpora alone, the long form of stories that have one,
-               those under valgrind and the thread sanitizer, gcc -fanalyzer and cppcheck, every crash point and every
-               mutant
+               those under valgrind and the thread sanitizer, gcc -fanalyzer and cppcheck, every crash point, many faults and
+               every mutant
 USAGE
 }
 
@@ -384,6 +384,27 @@ stage_crash() {
 		timeout -k 10 1800 bash "$KT_ROOT/tests/crash.sh" "$mode" --every "$every" >"$log" 2>&1 || code=$?
 		grep -vE '^ok ' "$log"
 		add_counts "crash $mode" "$log" "$code"
+	done
+}
+
+# A larger sample with --long; a small one with --only faults; else none: they take minutes.
+stage_faults() {
+	local mode log code every=4
+	if [ "${KT_LONG-}" != 1 ]; then
+		[ "$only" = faults ] || return 0
+		every=40
+	fi
+	[ -z "$filter" ] || return 0
+	need_build dev || return
+	for mode in malloc disk fds; do
+		if [ "$mode" = disk ] && [ "$(id -u)" -ne 0 ]; then
+			say 'faults disk: not without root'
+			continue
+		fi
+		log=$KT_TMP/faults.$mode code=0
+		timeout -k 10 3600 bash "$KT_ROOT/tests/faults.sh" "$mode" --every "$every" >"$log" 2>&1 || code=$?
+		grep -vE '^ok ' "$log" | sed '$d'
+		add_counts "faults $mode" "$log" "$code"
 	done
 }
 

@@ -70,7 +70,7 @@ class FaultPlace(Place):
     def _write(self):
         super()._write()
         path = self.tmp + "/keyturn.conf"
-        lines = open(path).read() + "message_rate = 1000\nmessage_burst = 10000\nchallenge_timeout = 2s\n"
+        lines = open(path).read() + "message_rate = 1000\nmessage_burst = 10000\nchallenge_timeout = 2s\nclaim_idle = 5s\n"
         if self.crl:
             os.makedirs(self.tmp + "/world/crl", mode=0o700, exist_ok=True)
             lines += f"certificate_lifetime = 90d\ncrl_file = {self.tmp}/world/crl/crl.pem\n"

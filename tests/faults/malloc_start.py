@@ -47,7 +47,8 @@ class Start:
         code = broker.wait()
         log = self.place.log_from(begin)
         need(code > 0, f"crash: the broker's start ends with {code}")
-        need("memory" in log, "the start is refused, and the log does not say for want of memory: " + log[-600:])
+        # a thread that there is no memory for is EAGAIN
+        need("memory" in log or "Resource temporarily unavailable" in log, "the start is refused, and the log does not say for want of memory: " + log[-600:])
         return False
 
     def look(self):
