@@ -3,6 +3,7 @@
  */
 #include "worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -179,14 +180,16 @@ static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_co
 	enum kt_err err = KT_ERR_OK;
 	sigset_t all;
 	sigset_t old;
+	int rc = 0;
 
 	sigfillset(&all);
 	if (pthread_sigmask(SIG_BLOCK, &all, &old) != 0)
 		return KT_ERR_SYS;
 	while (pool->thread_count < thread_count + (has_lists ? 1 : 0)) {
-		if (pthread_create(&pool->threads[pool->thread_count], NULL,
-				   pool->thread_count < thread_count ? run_worker : run_lists,
-				   pool) != 0) {
+		rc = pthread_create(&pool->threads[pool->thread_count], NULL,
+				    pool->thread_count < thread_count ? run_worker : run_lists,
+				    pool);
+		if (rc != 0) {
 			err = KT_ERR_SYS;
 			break;
 		}
@@ -201,6 +204,8 @@ static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_co
 		err = pool->start_err;
 	pool->signing = NULL; /* used up */
 	pthread_mutex_unlock(&pool->lock);
+	if (rc != 0)
+		errno = rc; /* pthread_create says it there alone */
 	return err;
 }
 
