@@ -76,7 +76,8 @@ struct kt_paho {
 	struct kt_paho_link link[KT_LINK_COUNT];
 	struct kt_paho_event *first;
 	struct kt_paho_event **last;
-	size_t messages; /* among them */
+	size_t messages;  /* among them */
+	bool is_quitting; /* under the lock */
 	int event_fd;
 	uint64_t connections;
 	int64_t floor_s;
@@ -84,7 +85,7 @@ struct kt_paho {
 };
 
 /*
- * Takes @event over; out of memory loses it, as the network may. So does a message that finds
+ * Takes @event over; out of memory loses a message, as the network may. So does one that finds
  * KT_PAHO_MESSAGES_MAX others: a broker that floods must not eat the hub's memory, and what an
  * honest one sent is asked for again. Any thread.
  */

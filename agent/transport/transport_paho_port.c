@@ -27,10 +27,34 @@ static void append(struct kt_paho *paho, struct kt_paho_event *queued)
 	paho->last = &queued->next;
 }
 
+/*
+ * A message may be lost, it is asked for again. That a link came up or went down may not: the core
+ * would wait for it for ever, and the hub would be out for good. So that waits for memory, on the
+ * link's own thread, unless all of it ends.
+ */
+static struct kt_paho_event *event_new(struct kt_paho *paho, bool may_be_lost)
+{
+	const struct timespec pause = {.tv_nsec = 50000000};
+	struct kt_paho_event *event = calloc(1, sizeof(*event));
+
+	while (event == NULL && !may_be_lost) {
+		bool is_quitting = false;
+
+		pthread_mutex_lock(&paho->lock);
+		is_quitting = paho->is_quitting;
+		pthread_mutex_unlock(&paho->lock);
+		if (is_quitting)
+			return NULL;
+		(void)nanosleep(&pause, NULL);
+		event = calloc(1, sizeof(*event));
+	}
+	return event;
+}
+
 void kt_paho_push_event(struct kt_paho *paho, struct kt_link_event *event)
 {
-	struct kt_paho_event *queued = calloc(1, sizeof(*queued));
 	const bool is_message = event->kind == KT_LINK_MESSAGE;
+	struct kt_paho_event *queued = event_new(paho, is_message);
 	const uint64_t one = 1;
 	bool has_room = false;
 
@@ -237,6 +261,7 @@ static void tell_to_quit(struct kt_paho_link *link)
 	const struct kt_paho_command quit = {.kind = KT_PAHO_QUIT};
 
 	pthread_mutex_lock(&link->paho->lock);
+	link->paho->is_quitting = true;
 	for (size_t i = 0; i < link->queue_len; i++)
 		kt_paho_free_text(&link->queue[i]);
 	link->queue_len = 0;

@@ -3,7 +3,8 @@
  *
  * Owns the ledger thread, the group commit (one fdatasync for all that waits) and the start-up:
  * open, lock, check, replay or rebuild. Durable means: in the ledger, synced. After a failed write
- * nothing is retried until restart; what there is no memory for waits for it. Broker's thread calls everything here; results are polled.
+ * nothing is retried until restart; what there is no memory for waits for it. Broker's thread calls
+ * everything here; results are polled.
  */
 #ifndef KT_STORE_H
 #define KT_STORE_H
