@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "failing_alloc.h"
 #include "transport_paho_internal.h"
 
 enum { FLOOD = 10000, MESSAGE_LEN = 100 };
@@ -92,6 +93,24 @@ static void messages_pass_again_when_those_before_were_taken(void **state)
 	assert_false(kt_paho_take(paho, &event));
 }
 
+/* The core opens a link again when it has heard that it is down, and not before. */
+static void without_memory_a_message_is_lost_but_not_that_a_link_is_down(void **state)
+{
+	struct kt_paho *paho = *state;
+	struct kt_link_event event = {.kind = KT_LINK_MESSAGE, .link = KT_LINK_AGENT};
+
+	failing_alloc_set(1);
+	kt_paho_push_event(paho, &event);
+	assert_true(failing_alloc_end());
+	assert_false(kt_paho_take(paho, &event));
+	event = (struct kt_link_event){.kind = KT_LINK_DOWN, .link = KT_LINK_AGENT};
+	failing_alloc_set(1);
+	kt_paho_push_event(paho, &event);
+	assert_true(failing_alloc_end());
+	assert_true(kt_paho_take(paho, &event));
+	assert_int_equal(event.kind, KT_LINK_DOWN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +118,9 @@ int main(void)
 			a_flood_of_messages_takes_bounded_memory_and_hides_no_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(messages_pass_again_when_those_before_were_taken,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			without_memory_a_message_is_lost_but_not_that_a_link_is_down, setup,
+			teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
