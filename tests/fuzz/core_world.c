@@ -193,6 +193,17 @@ static void check_issue(const struct core_world *w, const struct kt_record *reco
 	}
 }
 
+static enum kt_err port_reserve(void *ctx, const struct kt_record *record)
+{
+	struct core_world *w = ctx;
+
+	FUZZ_REQUIRE(record->seq == kt_registry_seq(w->registry) + 1);
+	if (w->record_count == WORLD_RECORDS)
+		return KT_ERR_NOMEM;
+	w->reserved_seq = record->seq;
+	return KT_ERR_OK;
+}
+
 static enum kt_err port_append(void *ctx, const struct kt_record *record,
 			       struct kt_registry *registry)
 {
@@ -200,12 +211,9 @@ static enum kt_err port_append(void *ctx, const struct kt_record *record,
 	struct kt_record *copy;
 
 	FUZZ_REQUIRE(registry == w->registry && record->seq == kt_registry_seq(registry));
+	FUZZ_REQUIRE(record->seq == w->reserved_seq);
 	if (w->has_failed)
 		return KT_ERR_STATE;
-	if (w->record_count == WORLD_RECORDS) {
-		w->has_failed = true;
-		return KT_ERR_NOMEM;
-	}
 	FUZZ_REQUIRE(record->seq == w->fixture_seq + w->record_count + 1);
 	if (record->kind == KT_RECORD_ISSUE)
 		check_issue(w, record);
@@ -383,7 +391,7 @@ struct core_world *core_world_new(unsigned variant)
 	w->variant = variant;
 	w->is_traced = getenv("KT_FUZZ_TRACE") != NULL;
 	w->broker = (struct kt_broker){w, port_publish, port_kick};
-	w->journal = (struct kt_journal){w, port_append};
+	w->journal = (struct kt_journal){w, port_reserve, port_append};
 	w->jobs = (struct kt_jobs){w, port_submit};
 	w->entropy = (struct kt_entropy){w, port_entropy};
 	kt_log_init(&w->log, port_log, w, KT_LOG_DEBUG);

@@ -82,6 +82,7 @@ struct core_world {
 	size_t record_count;
 	size_t durable_count;
 	uint64_t fixture_seq;
+	uint64_t reserved_seq;
 	bool has_failed;
 	bool told_failed;
 	/* who is there, and with what */
