@@ -272,7 +272,10 @@ class Challenge(Scene):
         challenge = hub.hear(agent, "challenge")
         agent.send("answer", nonce=challenge["nonce"], fp=hub.identity.fingerprint, report={
             "agent": "probe", "store": "file", "generation": str(hub.identity.generation), "phase": "stable"})
-        self.page.wait("challenge.answered", lambda: self.place.lines_since(begin, "event=challenge.answered"))
+        self.page.wait("challenge.answered", lambda: self.place.lines_since(
+            begin, r"event=challenge\.answered|event=challenge\.missed|reason=nonce\.wrong"))
+        if not self.place.lines_since(begin, r"event=challenge\.answered"):
+            raise Lost("too late")
         return True
 
     def settle(self):

@@ -16,7 +16,7 @@ from alloc_page import PLUGIN, Lost, Page
 from device import Identity, unb64u, write_identity
 from ledger_fold import Fold
 from mqtt5 import Client, Closed, Timeout
-from place import PKI, Failed, Place, need
+from place import PKI, Failed, Place, need, wait_until
 from scene import CONTROL
 from walker import Walker
 
@@ -172,8 +172,14 @@ class FaultPlace(Place):
 
     def need_same(self, *names):
         """Registry and ledger tell the same of these devices; the ledger verifies; all is well with the store."""
-        status = self.told("status")
-        need(status["ledgerOk"] and status["seq"] == status["durableSeq"], f"store: the ledger is not well: {status}")
+        status = {}
+
+        def is_written():
+            status.update(self.told("status"))
+            return not status["ledgerOk"] or status["seq"] == status["durableSeq"]
+
+        wait_until("the last record to be durable", is_written)
+        need(status["ledgerOk"], f"store: the ledger is not well: {status}")
         self.fold.read()
         need(self.fold.seq == int(status["seq"]), f"half: the ledger has {self.fold.seq} records, the registry {status['seq']}")
         for name in names:
