@@ -13,7 +13,7 @@
 #include "store_start.h"
 #include "store_writer.h"
 
-enum { NOMEM_PAUSE_MS = 50, NOMEM_TRIES_MAX = 60 /* of a broker that ends: three seconds */ };
+enum { NOMEM_PAUSE_NS = 50000000, NOMEM_TRIES_MAX = 60 /* of a broker that ends: three seconds */ };
 
 struct kt_store {
 	struct kt_journal journal;
@@ -186,7 +186,7 @@ static bool commit_some(struct kt_store *store, struct kt_store_item *group, siz
  */
 static void commit_group(struct kt_store *store, struct kt_store_item *group, size_t count)
 {
-	const struct timespec pause = {.tv_nsec = NOMEM_PAUSE_MS * 1000000};
+	const struct timespec pause = {.tv_nsec = NOMEM_PAUSE_NS};
 	struct kt_ledger_state state;
 	unsigned tries = 1;
 
