@@ -174,7 +174,8 @@ static enum kt_err key_alloc(struct kt_crypto *c, struct kt_key **out)
 	if (ret != 0) {
 		free(key->ec);
 		free(key);
-		return kt_wolfssl_note(c, ret);
+		(void)kt_wolfssl_note(c, ret);
+		return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
 	}
 	*out = key;
 	return KT_ERR_OK;
