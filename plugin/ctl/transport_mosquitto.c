@@ -168,6 +168,13 @@ static bool is_hung_up(struct connection *c)
 	return c->hang_ups > 1;
 }
 
+/* What OpenSSL itself objects to is in the library's log, and so is c->why before this is asked. */
+static const char *text_of(int rc)
+{
+	return rc == MOSQ_ERR_TLS ? "the connection was ended before TLS was up"
+				  : mosquitto_strerror(rc);
+}
+
 /* Lets the network happen, for a moment or until @until_ms. */
 static enum kt_err step(struct connection *c, int64_t until_ms)
 {
@@ -190,14 +197,10 @@ static enum kt_err step(struct connection *c, int64_t until_ms)
 	}
 	if (c->why[0] == '\0' && c->state == STATE_UP)
 		explain(c, "the broker closed the connection");
-	else if (c->why[0] == '\0' && rc == MOSQ_ERR_TLS)
-		/* newer libraries: what OpenSSL itself has to say is in their log, and is why then
-		 */
-		explain(c, "the connection was ended before TLS was up");
 	else if (c->why[0] == '\0')
 		explain(c, rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_SUCCESS
 				   ? "the broker hung up without a word"
-				   : mosquitto_strerror(rc));
+				   : text_of(rc));
 	return KT_ERR_CLOSED;
 }
 
@@ -290,7 +293,7 @@ static enum kt_err port_connect(void *ctx, int64_t until_ms)
 	if (rc != MOSQ_ERR_SUCCESS) {
 		if (c->why[0] == '\0')
 			explain(c, rc == MOSQ_ERR_ERRNO ? strerror_r(errno, reason, sizeof(reason))
-							: mosquitto_strerror(rc));
+							: text_of(rc));
 		return rc == MOSQ_ERR_NOMEM ? KT_ERR_NOMEM : KT_ERR_CLOSED;
 	}
 	while (err == KT_ERR_OK && c->state == STATE_CONNECTING)
