@@ -39,7 +39,7 @@ enum {
 
 struct identity {
 	SSL_CTX *ctx;
-	char client_id[32];
+	char client_id[40];
 };
 
 struct attempt {

@@ -731,6 +731,28 @@ static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **s
 	assert_int_equal(h->disk.record.phase, KT_AGENT_CERT);
 }
 
+/* No `rotate` was heard during the claim, and the request may go unanswered, or its key be gone. */
+static void its_op_is_asked_about_after_the_claim_is_given_up(void **state)
+{
+	struct hub *h = hub_new();
+
+	replace(state, h);
+	(void)snprintf(h->ticket.device, sizeof(h->ticket.device), "hub-17");
+	h->setup.ticket = &h->ticket;
+	hub_start(h);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
+	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
+	hub_restart(h);
+	refuse_claim_in_session(h);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_KEY);
+	h->trace.count = 0;
+	hub_pass(h, 10000);
+	TRACE_EXPECT(&h->trace, "send agent csr", "send agent hello");
+}
+
 /* Not that of an op which a later enrolment has closed: the hub is in session without it. */
 static void what_is_closed_goes_when_the_claim_is_given_up(void **state)
 {
@@ -900,6 +922,7 @@ int main(void)
 		T(what_was_put_aside_is_tried_beside_a_key_of_an_op_too),
 		T(a_trial_goes_on_after_the_claim_is_given_up),
 		T(a_rotation_goes_on_with_its_key_after_the_claim_is_given_up),
+		T(its_op_is_asked_about_after_the_claim_is_given_up),
 		T(what_is_closed_goes_when_the_claim_is_given_up),
 		T(what_was_put_aside_has_its_turn_in_the_new_ones_trial),
 		T(a_newer_rotate_ends_what_was_put_aside),
