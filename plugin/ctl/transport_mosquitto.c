@@ -168,11 +168,15 @@ static bool is_hung_up(struct connection *c)
 	return c->hang_ups > 1;
 }
 
-/* What OpenSSL itself objects to is in the library's log, and so is c->why before this is asked. */
+/*
+ * What OpenSSL itself objects to is in the library's log, and so is c->why before this is asked.
+ * Who breaks off in the handshake is MOSQ_ERR_TLS to a newer library, or EPROTO, as the moment is.
+ */
 static const char *text_of(int rc)
 {
-	return rc == MOSQ_ERR_TLS ? "the connection was ended before TLS was up"
-				  : mosquitto_strerror(rc);
+	return rc == MOSQ_ERR_TLS || (rc == MOSQ_ERR_ERRNO && errno == EPROTO)
+		       ? "the connection was ended before TLS was up"
+		       : mosquitto_strerror(rc);
 }
 
 /* Lets the network happen, for a moment or until @until_ms. */
@@ -292,8 +296,9 @@ static enum kt_err port_connect(void *ctx, int64_t until_ms)
 		return KT_ERR_AGAIN;
 	if (rc != MOSQ_ERR_SUCCESS) {
 		if (c->why[0] == '\0')
-			explain(c, rc == MOSQ_ERR_ERRNO ? strerror_r(errno, reason, sizeof(reason))
-							: text_of(rc));
+			explain(c, rc == MOSQ_ERR_ERRNO && errno != EPROTO
+					   ? strerror_r(errno, reason, sizeof(reason))
+					   : text_of(rc));
 		return rc == MOSQ_ERR_NOMEM ? KT_ERR_NOMEM : KT_ERR_CLOSED;
 	}
 	while (err == KT_ERR_OK && c->state == STATE_CONNECTING)
