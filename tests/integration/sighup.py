@@ -128,7 +128,7 @@ knockers = [threading.Thread(target=knock, args=a, kwargs=k) for a, k in (
 for knocker in knockers:
     knocker.start()
 TRIES = 20
-end = time.monotonic() + 60
+end = time.monotonic() + 120
 hangups = 0
 while (hangups < TRIES or len(codes) < len(knockers) or min(len(got) for got in codes.values()) < TRIES) and time.monotonic() < end:
     hang_up()
