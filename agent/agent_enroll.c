@@ -198,9 +198,9 @@ static void give_claim_up(struct kt_agent *agent)
 		if (unnamed[i] != 0)
 			(void)disk->wipe(disk->ctx, unnamed[i]);
 	}
-	if (next.phase == KT_AGENT_KEY) {
+	if (next.phase == KT_AGENT_KEY) { /* no `rotate` was heard meanwhile: is its op open yet? */
 		kt_agent_send_csr(agent);
-		kt_agent_ask_again(agent); /* no `rotate` was heard meanwhile: is its op open yet? */
+		kt_agent_ask_again(agent);
 	}
 	kt_agent_steps_drive(agent);
 }
