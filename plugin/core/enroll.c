@@ -233,12 +233,10 @@ static void submit_issue(struct kt_core *core, struct kt_session *session,
 	if (core->ports.entropy->bytes(core->ports.entropy->ctx, job->nonce.b,
 				       sizeof(job->nonce.b)) != KT_ERR_OK)
 		goto busy;
-	kt_issues_add(core->issues, job); /* first: it is the workers' afterwards */
-	if (core->ports.jobs->submit(core->ports.jobs->ctx, job) == KT_ERR_OK) {
+	if (kt_issues_submit(core->issues, core->ports.jobs, job) == KT_ERR_OK) {
 		session->in_work = true; /* one enroll in work: until the certificate is there */
 		return;
 	}
-	(void)kt_issues_take(core->issues, job);
 busy:
 	kt_job_free(job);
 	kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);

@@ -32,7 +32,7 @@ struct kt_issue *kt_issues_find(struct kt_issues *issues, const struct kt_device
 	return NULL;
 }
 
-void kt_issues_add(struct kt_issues *issues, const struct kt_job *job)
+static void add(struct kt_issues *issues, const struct kt_job *job)
 {
 	if (issues->count >= KT_JOBS_MAX)
 		return;
@@ -53,4 +53,16 @@ uint64_t kt_issues_take(struct kt_issues *issues, const struct kt_job *job)
 	session = issue->session;
 	*issue = issues->issue[--issues->count];
 	return session;
+}
+
+enum kt_err kt_issues_submit(struct kt_issues *issues, const struct kt_jobs *jobs,
+			     struct kt_job *job)
+{
+	enum kt_err err;
+
+	add(issues, job); /* first: it is the workers' afterwards */
+	err = jobs->submit(jobs->ctx, job);
+	if (err != KT_ERR_OK)
+		(void)kt_issues_take(issues, job);
+	return err;
 }

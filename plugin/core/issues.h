@@ -27,12 +27,13 @@ struct kt_issues; /* owned, opaque */
 
 KT_MUST_CHECK enum kt_err kt_issues_new(struct kt_issues **out);
 void kt_issues_free(struct kt_issues *issues);
-/* A rotation's @op of @device, or (@op 0) its enrolment. NULL: none is in work. Until the next add
- * or take. */
+/* A rotation's @op of @device, or (@op 0) its enrolment. NULL: none is in work. Until the next
+ * submit or take. */
 struct kt_issue *kt_issues_find(struct kt_issues *issues, const struct kt_device_id *device,
 				uint64_t op);
-/* @job was taken by the workers. There is room for as many as they take. */
-void kt_issues_add(struct kt_issues *issues, const struct kt_job *job);
+/* Hands @job to @jobs and notes it; with an error, jobs->submit's, it stays the caller's. */
+KT_MUST_CHECK enum kt_err kt_issues_submit(struct kt_issues *issues, const struct kt_jobs *jobs,
+					   struct kt_job *job);
 /* @job came back. The number of the session that is to be told. */
 uint64_t kt_issues_take(struct kt_issues *issues, const struct kt_job *job);
 

@@ -298,11 +298,7 @@ static void submit_issue(struct kt_core *core, struct kt_session *session, const
 		job->key_id = csr->key_id;
 		job->not_after_s = kt_core_not_after(core);
 	}
-	if (job != NULL)
-		kt_issues_add(core->issues, job); /* first: it is the workers' afterwards */
-	if (job == NULL || core->ports.jobs->submit(core->ports.jobs->ctx, job) != KT_ERR_OK) {
-		if (job != NULL)
-			(void)kt_issues_take(core->issues, job);
+	if (job == NULL || kt_issues_submit(core->issues, core->ports.jobs, job) != KT_ERR_OK) {
 		kt_job_free(job);
 		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, device->op);
 	}
