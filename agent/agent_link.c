@@ -18,31 +18,34 @@ static const char *const cause_names[] = {
 	[KT_CAUSE_KICKED] = "kicked",
 };
 
+/* 0 to @most_ms; without a random number the most. */
+static int64_t jitter_ms(struct kt_agent *agent, int64_t most_ms)
+{
+	uint32_t random = 0;
+
+	if (agent->setup.entropy->bytes(agent->setup.entropy->ctx, (uint8_t *)&random,
+					sizeof(random)) != KT_ERR_OK)
+		return most_ms;
+	return (int64_t)random % (most_ms + 1);
+}
+
 int64_t kt_agent_backoff_ms(struct kt_agent *agent, uint32_t tries)
 {
-	int64_t cap = agent->setup.timers.backoff_min;
-	uint32_t random = 0;
+	const int64_t min = agent->setup.timers.backoff_min;
+	int64_t cap = min;
 
 	while (tries-- > 0 && cap < agent->setup.timers.backoff_max)
 		cap *= 2;
 	if (cap > agent->setup.timers.backoff_max)
 		cap = agent->setup.timers.backoff_max;
-	if (agent->setup.entropy->bytes(agent->setup.entropy->ctx, (uint8_t *)&random,
-					sizeof(random)) != KT_ERR_OK)
-		return cap;
-	return agent->setup.timers.backoff_min +
-	       (int64_t)random % (cap - agent->setup.timers.backoff_min + 1);
+	return min + jitter_ms(agent, cap - min);
 }
 
 int64_t kt_agent_told_ms(struct kt_agent *agent, uint32_t retry_s)
 {
 	const int64_t told_ms = (int64_t)retry_s * 1000;
-	uint32_t random = 0;
 
-	if (agent->setup.entropy->bytes(agent->setup.entropy->ctx, (uint8_t *)&random,
-					sizeof(random)) != KT_ERR_OK)
-		return told_ms + told_ms / 2;
-	return told_ms + (int64_t)random % (told_ms / 2 + 1);
+	return told_ms + jitter_ms(agent, told_ms / 2);
 }
 
 void kt_agent_link_retry_in(struct kt_agent *agent, enum kt_link link, int64_t delay_ms)

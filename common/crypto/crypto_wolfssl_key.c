@@ -172,10 +172,11 @@ static enum kt_err key_alloc(struct kt_crypto *c, struct kt_key **out)
 	errno = 0;
 	ret = wc_ecc_init(key->ec);
 	if (ret != 0) {
+		enum kt_err err = kt_wolfssl_note(c, ret);
+
 		free(key->ec);
 		free(key);
-		(void)kt_wolfssl_note(c, ret);
-		return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
+		return err;
 	}
 	*out = key;
 	return KT_ERR_OK;
