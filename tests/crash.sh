@@ -12,6 +12,8 @@
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/crash/places.sh
+. "$(dirname "$0")/crash/places.sh"
 
 usage() {
 	sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
@@ -35,20 +37,5 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$mode" ] || usage
 
-install_packages >&2 || fatal 'packages are missing'
-build_preset dev >&2 || fatal 'it does not build'
-# Files by the ten thousand, of which none has to last: in memory, where there is room.
-[ -n "${TMPDIR-}" ] || [ ! -w /dev/shm ] || TMPDIR=/dev/shm
-make_tmp
-{
-	"$KT_PKI" init "$KT_TMP/pki" --trust-domain crash.example &&
-		"$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1
-} >"$KT_TMP/pki.log" 2>&1 || fatal "no PKI: $(tail -n 3 "$KT_TMP/pki.log")"
-export KT_BUILD KT_BROKER KT_PKI_DIR=$KT_TMP/pki
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/crash:$KT_ROOT/tests/integration/probe
-run_child() {
-	/usr/bin/python3 -B "$KT_ROOT/tests/crash/crash_$mode.py" "$KT_TMP" "$every" "${KT_JOBS:-$jobs}" "$format" </dev/null &
-	KT_PIDS+=("$!")
-	wait "$!"
-}
-run_child
+prepare_places
+run_places /usr/bin/python3 -B "$KT_ROOT/tests/crash/crash_$mode.py" "$KT_TMP" "$every" "${KT_JOBS:-$jobs}" "$format"

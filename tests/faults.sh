@@ -12,6 +12,8 @@
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/crash/places.sh
+. "$(dirname "$0")/crash/places.sh"
 
 usage() {
 	sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
@@ -39,25 +41,11 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$mode" ] || usage
 
-install_packages >&2 || fatal 'packages are missing'
-build_preset dev >&2 || fatal 'it does not build'
-# Files by the thousand, of which none has to last: in memory, where there is room.
-[ -n "${TMPDIR-}" ] || [ ! -w /dev/shm ] || TMPDIR=/dev/shm
-make_tmp
-{
-	"$KT_PKI" init "$KT_TMP/pki" --trust-domain crash.example &&
-		"$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1
-} >"$KT_TMP/pki.log" 2>&1 || fatal "no PKI: $(tail -n 3 "$KT_TMP/pki.log")"
-export KT_BUILD KT_BROKER KT_PKI_DIR=$KT_TMP/pki
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/faults:$KT_ROOT/tests/crash:$KT_ROOT/tests/integration/probe
+prepare_places
+PYTHONPATH=$KT_ROOT/tests/faults:$PYTHONPATH
 run=(/usr/bin/python3 -B "$KT_ROOT/tests/faults/faults_$mode.py" "$KT_TMP" "$every" "${KT_JOBS:-4}" "$format" "$only")
 if [ "$mode" = disk ]; then # mounts of its own, which end with it
 	[ "$(id -u)" -eq 0 ] || fatal 'a small disk takes root'
 	run=(unshare --mount --propagation private "${run[@]}")
 fi
-run_child() {
-	"${run[@]}" </dev/null &
-	KT_PIDS+=("$!")
-	wait "$!"
-}
-run_child
+run_places "${run[@]}"

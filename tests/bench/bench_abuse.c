@@ -22,16 +22,6 @@
 
 enum { DEVICES_MAX = 64, JSON_LEN = 12000, BATCH_LEN = 8192 };
 
-static size_t number(const char *text, size_t max)
-{
-	char *end = NULL;
-	const unsigned long value = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end != '\0' || value > max)
-		bench_fail(text, "not a number that is known here");
-	return value;
-}
-
 /* --- pace --- */
 
 struct pace {
@@ -43,9 +33,9 @@ struct pace {
 
 static struct pace new_pace(const char *rate, const char *seconds)
 {
-	struct pace pace = {.start_us = bench_mono_us(), .rate = number(rate, 100000)};
+	struct pace pace = {.start_us = bench_mono_us(), .rate = bench_number(rate, 100000)};
 
-	pace.total = pace.rate * number(seconds, 86400);
+	pace.total = pace.rate * bench_number(seconds, 86400);
 	return pace;
 }
 
@@ -108,7 +98,7 @@ static void run_pair_at(struct bench_client *publisher, struct bench_client *sub
 
 static int run_pair(char **args)
 {
-	const uint16_t port = (uint16_t)number(args[0], UINT16_MAX);
+	const uint16_t port = (uint16_t)bench_number(args[0], UINT16_MAX);
 	struct bench_client *subscriber = bench_tls(port, args[1]);
 	struct bench_client *publisher = bench_tls(port, args[1]);
 	struct bench_figure figure = {.name = "pair"};
@@ -207,15 +197,15 @@ static int run_devices(int argc, char **args)
 {
 	static struct rogue rogues[DEVICES_MAX];
 	const bool is_plain = argc == 8;
-	const size_t first = number(args[3], 100000);
-	const size_t count = number(args[4], DEVICES_MAX);
+	const size_t first = bench_number(args[3], 100000);
+	const size_t count = bench_number(args[4], DEVICES_MAX);
 	struct bench_hubs hubs;
 	struct pace pace;
 	size_t told = 0;
 
 	if (count == 0 || (is_plain && strcmp(args[7], "plain") != 0))
 		bench_fail("devices", "see the head of bench_abuse.c");
-	bench_hubs_init(&hubs, (uint16_t)number(args[0], UINT16_MAX), args[1], args[2]);
+	bench_hubs_init(&hubs, (uint16_t)bench_number(args[0], UINT16_MAX), args[1], args[2]);
 	for (size_t i = 0; i < count; i++) {
 		bench_identity_load(&hubs, first + i, &rogues[i].identity);
 		enter(&hubs, &rogues[i], is_plain);

@@ -44,6 +44,16 @@ static int64_t clock_us(clockid_t clock)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+size_t bench_number(const char *text, size_t max)
+{
+	char *end = NULL;
+	const unsigned long value = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || value > max)
+		bench_fail(text, "not a number that is known here");
+	return value;
+}
+
 int64_t bench_mono_us(void)
 {
 	return clock_us(CLOCK_MONOTONIC);

@@ -33,6 +33,8 @@ struct bench_packet { /* views into the client's buffer, valid until its next be
 };
 
 _Noreturn void bench_fail(const char *what, const char *detail);
+/* Of an argument; ends the benchmark if @text is none, or more than @max. */
+size_t bench_number(const char *text, size_t max);
 int64_t bench_mono_us(void);
 int64_t bench_wall_us(void);
 

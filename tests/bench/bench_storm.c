@@ -69,16 +69,6 @@ struct storm {
 	int64_t latest_us; /* how far behind its pace a connect began, at most */
 };
 
-static size_t number(const char *text, size_t max)
-{
-	char *end = NULL;
-	const unsigned long value = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end != '\0' || value > max)
-		bench_fail(text, "not a number that is known here");
-	return value;
-}
-
 static int connect_tcp(uint16_t port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -268,12 +258,12 @@ static int run_connects(char **args)
 		storm->attempt[i - 1].next = storm->free;
 		storm->free = &storm->attempt[i - 1];
 	}
-	storm->port = (uint16_t)number(args[0], UINT16_MAX);
-	load_identities(storm, args[1], number(args[2], IDENTITIES_MAX));
+	storm->port = (uint16_t)bench_number(args[0], UINT16_MAX);
+	load_identities(storm, args[1], bench_number(args[2], IDENTITIES_MAX));
 	storm->epoll = epoll_create1(0);
 	if (storm->identity_count == 0 || storm->epoll < 0)
 		bench_fail("connects", "cannot begin");
-	connects(storm, number(args[3], 100000), number(args[4], 86400));
+	connects(storm, bench_number(args[3], 100000), bench_number(args[4], 86400));
 	for (size_t i = 0; i < storm->identity_count; i++)
 		SSL_CTX_free(storm->identity[i].ctx);
 	(void)close(storm->epoll);
@@ -357,9 +347,9 @@ static size_t connected(const int *fds, size_t count)
 static int run_stand(char **args)
 {
 	static int fds[STANDING_MAX];
-	const uint16_t port = (uint16_t)number(args[0], UINT16_MAX);
-	const size_t idle = number(args[1], STANDING_MAX / 2);
-	const size_t half = number(args[2], STANDING_MAX / 2);
+	const uint16_t port = (uint16_t)bench_number(args[0], UINT16_MAX);
+	const size_t idle = bench_number(args[1], STANDING_MAX / 2);
+	const size_t half = bench_number(args[2], STANDING_MAX / 2);
 	uint8_t hello[4096];
 	const size_t hello_len = client_hello(hello, sizeof(hello));
 

@@ -707,7 +707,8 @@ static void a_trial_goes_on_after_the_claim_is_given_up(void **state)
 	assert_int_equal(hub_sent(h)->u.confirm.op, 200);
 }
 
-static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **state)
+/* A rotation is ordered, its key made, the link lost; a ticket is there for the next start. */
+static struct hub *with_a_key_and_a_ticket(void **state)
 {
 	struct hub *h = hub_new();
 
@@ -719,6 +720,13 @@ static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **s
 	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
 	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
 	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
+	return h;
+}
+
+static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **state)
+{
+	struct hub *h = with_a_key_and_a_ticket(state);
+
 	h->disk.record.seq = 60;
 	h->trace.count = 0;
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
@@ -734,16 +742,8 @@ static void a_rotation_goes_on_with_its_key_after_the_claim_is_given_up(void **s
 /* No `rotate` was heard during the claim, and the request may go unanswered, or its key be gone. */
 static void its_op_is_asked_about_after_the_claim_is_given_up(void **state)
 {
-	struct hub *h = hub_new();
+	struct hub *h = with_a_key_and_a_ticket(state);
 
-	replace(state, h);
-	(void)snprintf(h->ticket.device, sizeof(h->ticket.device), "hub-17");
-	h->setup.ticket = &h->ticket;
-	hub_start(h);
-	hub_up(h, KT_LINK_AGENT);
-	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_NONE);
-	hub_rotate(h, KT_LINK_AGENT, 200, HUB_OLD);
-	hub_down(h, KT_LINK_AGENT, KT_CAUSE_LOST);
 	assert_int_equal(kt_agent_enroll_again(h->agent, ticket_hash), KT_ERR_OK);
 	hub_restart(h);
 	refuse_claim_in_session(h);
