@@ -248,7 +248,6 @@ static void seal_message(struct kt_core *core, uint64_t session, struct kt_messa
 	job->is_claim = to->kind == KT_SESSION_CLAIM;
 	*seals->last = seal;
 	seals->last = &seal->next;
-	/* analyzer-suppress -Wanalyzer-malloc-leak ; the queue of the outbox has it */
 	seals->count++;
 	submit_seals(core, seals);
 }
@@ -282,6 +281,7 @@ static void run(struct kt_core *core, struct effect *effect)
 	switch (effect->kind) {
 	case EFFECT_SEND:
 		seal_message(core, effect->session, effect->message);
+		/* analyzer-suppress -Wanalyzer-malloc-leak ; the queue of the outbox has it */
 		effect->message = NULL; /* moved */
 		break;
 	case EFFECT_REPLY:
