@@ -41,8 +41,12 @@ void kt_wolfssl_drop_tables(void);
 bool kt_wolfssl_is_nomem(int ret);
 /*
  * Keeps the library's number for kt_crypto_last; KT_ERR_NOMEM or KT_ERR_CRYPTO. errno was 0 before
- * the call that failed.
+ * the call that failed. Here, so that every caller's analysis sees that it is never KT_ERR_OK.
  */
-enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret);
+static inline enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret)
+{
+	c->last = ret;
+	return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
+}
 
 #endif

@@ -27,12 +27,6 @@ bool kt_wolfssl_is_nomem(int ret)
 	return ret == MEMORY_E || ret == MP_MEM || errno == ENOMEM;
 }
 
-enum kt_err kt_wolfssl_note(struct kt_crypto *c, int ret)
-{
-	c->last = ret;
-	return kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_CRYPTO;
-}
-
 enum kt_err kt_crypto_new(struct kt_crypto **out)
 {
 	struct kt_crypto *c;
