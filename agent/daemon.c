@@ -335,11 +335,14 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	struct daemon *d = calloc(1, sizeof(*d));
 	uint64_t watchdog_us = 0;
 	enum kt_err err = KT_ERR_NOMEM;
+	char text[128];
 
 	memset(result, 0, sizeof(*result));
 	result->is_clean = true;
-	if (d == NULL)
+	if (d == NULL) {
+		(void)snprintf(result->why, sizeof(result->why), "%s", kt_err_text(err));
 		return err;
+	}
 	d->request = request;
 	d->hub = request->hub;
 	d->signal_fd = -1;
@@ -359,7 +362,9 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	if (err == KT_ERR_OK && d->agent != NULL)
 		loop(d);
 	if (err != KT_ERR_OK && result->why[0] == '\0')
-		(void)snprintf(result->why, sizeof(result->why), "%s", kt_err_text(err));
+		(void)snprintf(result->why, sizeof(result->why), "%s",
+			       err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
+						 : kt_err_text(err));
 	result->end = how_it_ended(d);
 	(void)sd_notify(0, "STOPPING=1");
 	log_life(d, KT_EVENT_AGENT_STOPPED);

@@ -1,5 +1,7 @@
 #include "transport_paho_internal.h"
 
+#include <errno.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -218,6 +220,8 @@ static enum kt_err start_link(struct kt_paho_link *link)
 	rc = pthread_create(&link->thread, NULL, kt_paho_run_link, link);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	link->has_thread = rc == 0;
+	if (rc != 0)
+		errno = rc; /* pthread_create says it there alone */
 	return rc == 0 ? KT_ERR_OK : KT_ERR_SYS;
 }
 

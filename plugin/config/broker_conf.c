@@ -457,7 +457,7 @@ static enum kt_err read_lines(struct reading *r, const char *path, line_reader *
 		r->line++;
 		err = read_line(r, line, (size_t)len, on_line);
 	}
-	if (err == KT_ERR_OK && ferror(file)) {
+	if (err == KT_ERR_OK && !feof(file)) { /* or there was no memory for a line */
 		err = cannot_read(r, path);
 	}
 	free(line);

@@ -295,7 +295,9 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 				       .now_us = now_us,
 				       .registry = registry,
 				       .why = why};
+	char text[128];
 	enum kt_err err;
+	int saved;
 
 	*out = NULL;
 	start.lock_fd = -1;
@@ -325,9 +327,12 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 	*out = store;
 	store = NULL; /* moved */
 out:
+	saved = errno;
 	kt_store_release_locks(&start);
 	if (err != KT_ERR_OK && why[0] == '\0')
-		(void)snprintf(why, 512, "the store could not be opened: %s", kt_err_text(err));
+		(void)snprintf(why, 512, "the store could not be opened: %s",
+			       err == KT_ERR_SYS ? strerror_r(saved, text, sizeof(text))
+						 : kt_err_text(err));
 	kt_store_close(store);
 	return err;
 }

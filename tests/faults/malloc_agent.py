@@ -2,15 +2,27 @@
 
 import os
 import signal
+import subprocess
 import time
 
 from alloc_page import PROGRAM, Lost, Page
 from fault_place import FaultPlace
 from malloc_broker import ERRORS, choose
-from place import Failed, Hub, need, wait_until
+from place import AGENT, Failed, Hub, need, wait_until
 
 BACK_S = 150  # by itself, or started again as systemd does it
 PATIENT_EVERY = 50  # points: that many wait for the plugin to repeat its order, which it does after 60 s
+
+
+def is_in_getaddrinfo(address):
+    """Is that where our own code calls the C library's resolver?"""
+    said = subprocess.run(["addr2line", "-e", AGENT, f"{address:#x}"], capture_output=True, text=True, check=False).stdout
+    try:
+        path, line = said.split()[0].rsplit(":", 1)
+        with open(path) as source:
+            return "getaddrinfo(" in source.readlines()[int(line) - 1]
+    except (IndexError, OSError, ValueError):
+        return False
 
 
 class AgentScene:
@@ -29,12 +41,16 @@ class AgentScene:
 
     def need_ended_well(self):
         """It has ended, with a word."""
-        code = self.hub.agent.wait()
+        code, words = self.hub.agent.wait(), self.hub.last_lines()
         self.ended += 1
-        if code == -signal.SIGABRT and "nss_database.c" in self.hub.last_lines():
+        if code == -signal.SIGABRT and "nss_database.c" in words:
             return  # getaddrinfo's own: the C library gives up there, whoever calls it
+        if code == -signal.SIGSEGV and is_in_getaddrinfo(self.page.first()):
+            return  # the same, where it does not even notice
         need(code > 0, f"crash: the agent ends with {code}")
-        need("memory" in self.hub.last_lines(), "the agent ends, and does not say for want of memory: " + self.hub.last_lines())
+        # a thread that there is no memory for is EAGAIN
+        need("memory" in words or "Resource temporarily unavailable" in words,
+             "the agent ends, and does not say for want of memory: " + words)
 
     def wait(self, what, condition):
         """Until it holds, or the agent has ended, or an allocation failed and nothing comes of it."""
@@ -192,6 +208,7 @@ def run_agent(path, name, share, every, put):
                             log=scene.hub.last_lines() if scene.hub.agent else "")
                 scene.close()
             scene = None
+            place.drop_operator()  # the broker may have ended a connection that was silent so long
         if not todo:
             item["ended"] = ended
         put(item)
