@@ -1,7 +1,6 @@
 #include "transport_paho_internal.h"
 
 #include <errno.h>
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
