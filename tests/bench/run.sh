@@ -23,11 +23,16 @@ set -u
 . "$(dirname "$0")/ends.sh"
 # shellcheck source=tests/bench/abuse.sh
 . "$(dirname "$0")/abuse.sh"
+# shellcheck source=tests/bench/play.sh
+. "$(dirname "$0")/play.sh"
+# shellcheck source=tests/bench/cost.sh
+. "$(dirname "$0")/cost.sh"
 
 JSON=0
 WHAT=
 COUNT=1000
 SESSIONS=(1 1000 5000)
+SIZES=() # options of the benchmarks in Python
 
 usage() {
 	sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
@@ -54,7 +59,12 @@ while [ $# -gt 0 ]; do
 		COUNT=$2
 		shift
 		;;
-	connect | revoke | supersede | expire | abuse) WHAT=$1 ;;
+	--devices | --clients | --rounds | --commands | --groups | --connects | --revoked | --idle | --rotations)
+		[[ ${2-} =~ ^[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*$ ]] || usage
+		SIZES+=("$1" "$2")
+		shift
+		;;
+	connect | revoke | supersede | expire | abuse | registry | agent) WHAT=$1 ;;
 	*) usage ;;
 	esac
 	shift
