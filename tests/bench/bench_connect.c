@@ -210,6 +210,10 @@ static bool is_accepted(struct load *load, size_t i)
 		while (SSL_read(ssl, buf, sizeof(buf)) > 0)
 			;
 	}
+	if (ssl != NULL) { /* without a word, but so that OpenSSL lets its tickets be used again */
+		SSL_set_quiet_shutdown(ssl, 1);
+		(void)SSL_shutdown(ssl);
+	}
 	SSL_free(ssl);
 	(void)close(fd);
 	return accepted;

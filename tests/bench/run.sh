@@ -17,8 +17,6 @@
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/bench/connect.sh
-. "$(dirname "$0")/connect.sh"
 # shellcheck source=tests/bench/ends.sh
 . "$(dirname "$0")/ends.sh"
 # shellcheck source=tests/bench/abuse.sh
@@ -59,7 +57,7 @@ while [ $# -gt 0 ]; do
 		COUNT=$2
 		shift
 		;;
-	--devices | --clients | --rounds | --commands | --groups | --connects | --revoked | --idle | --rotations)
+	--devices | --clients | --rounds | --commands | --groups | --connects | --revoked | --cpu-connects | --idle | --rotations)
 		[[ ${2-} =~ ^[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*$ ]] || usage
 		SIZES+=("$1" "$2")
 		shift
@@ -80,7 +78,7 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.4f", a / b }'; }
 
 make_pki() {
 	"$KT_PKI" init "$KT_TMP/pki" --trust-domain bench.test >"$KT_TMP/pki.log" 2>&1 &&
-		"$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1 >>"$KT_TMP/pki.log" 2>&1
+		"$KT_PKI" broker "$KT_TMP/pki" --name localhost,127.0.0.1,198.18.0.1 >>"$KT_TMP/pki.log" 2>&1
 }
 
 # make_fleet NAME DEVICES REAL [FORM...]: $KT_TMP/NAME/{ledger,state,identities}
