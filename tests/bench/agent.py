@@ -16,7 +16,7 @@ import threading
 import time
 
 from figures import rotations_of
-from measure import (DYING, Bench, Failed, cpu_ns, fields_kib, free_port, median, read_text, thread_ns, threads,
+from play import (DYING, Bench, Failed, cpu_ns, fields_kib, free_port, median, read_text, thread_ns, threads,
                      wait_for, wakes)
 
 DIRTY_LIMIT = 1.5     # private dirty, idle, in mosquitto_sub's

@@ -11,7 +11,7 @@ import pathlib
 import random
 import re
 
-from measure import Bench, Failed, dynsec_plugin, median, paired, read_text, write_dynsec
+from play import Bench, Failed, dynsec_plugin, median, paired, read_text, write_dynsec
 
 REAL = 10                 # devices that connect, of how many there are
 WARM = 20

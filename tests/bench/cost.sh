@@ -1,9 +1,14 @@
 # cost.sh - what the parts cost: a connect, a registry, an agent. To be sourced by run.sh.
 # shellcheck shell=bash
-# shellcheck disable=SC2153 # SIZES: run.sh's
+# shellcheck disable=SC2153 # ROUNDS, DEVICES, SIZES: run.sh's
 
-bench_connect() { play connect "${SIZES[@]}"; }
+bench_connect() { cost connect; }
+bench_registry() { cost registry; }
+bench_agent() { cost agent; }
 
-bench_registry() { play registry "${SIZES[@]}"; }
-
-bench_agent() { play agent "${SIZES[@]}"; }
+cost() { # NAME
+	local sizes=()
+	[ -z "$DEVICES" ] || sizes+=(--devices "$DEVICES")
+	[ -z "$ROUNDS" ] || sizes+=(--rounds "$ROUNDS")
+	play "$1" "${sizes[@]}" "${SIZES[@]}"
+}

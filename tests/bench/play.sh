@@ -1,4 +1,4 @@
-# play.sh - a benchmark whose part is in Python: bench/NAME.py with bench/measure.py. To be sourced by run.sh.
+# play.sh - a benchmark whose part is in Python: bench/NAME.py with bench/play.py. To be sourced by run.sh.
 # shellcheck shell=bash
 # shellcheck disable=SC2153 # TALK, JSON: run.sh's
 

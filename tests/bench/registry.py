@@ -6,7 +6,7 @@ Beside it: a bare read of the index's rows, fdatasync and SQLite alone, and dyna
 import os
 import pathlib
 
-from measure import Bench, cpu_ns, dynsec_plugin, median, paired, rss_kib, size_of, write_dynsec
+from play import Bench, cpu_ns, dynsec_plugin, median, paired, rss_kib, size_of, write_dynsec
 
 START_LIMIT = 1.5          # of the bare read, ready from the index
 BYTES_LIMIT = 128          # resident, for each device

@@ -1,18 +1,28 @@
 #!/usr/bin/env bash
 # Benchmarks, each against a baseline in the same run.
 #
-#   tests/bench/run.sh connect [--json] [--broker PATH]
+#   tests/bench/run.sh connect [--devices N,N...] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh registry [--devices N,N...] [--clients N,N...] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh agent [--idle S] [--rotations N] [--rounds N] [--json] [--broker PATH]
 #   tests/bench/run.sh revoke|supersede|expire [--sessions N] [--count N] [--json] [--broker PATH]
 #   tests/bench/run.sh abuse [--json] [--broker PATH]
+#   tests/bench/run.sh all [--only NAME,NAME...] [--quick] [--json] [--broker PATH]
 #
-# connect: the broker's instructions (callgrind) per mTLS connect, TLS 1.3 full handshake, without the
-# plugin and with it at 10 and at 100,000 registered devices. Ratio at most 1.02 at both.
+# connect: the broker's instructions (callgrind) and processor time per mTLS connect, TLS 1.3, full and resumed,
+# with N registered devices (10, 1,000, 100,000, 1,000,000), against no plugin, dynamic-security with 10,000
+# clients, and a crlfile of 1,000; and the shipped settings against a stock broker.
+# registry: start, memory, size, and what a command costs, with N devices (1,000 to 1,000,000), against a bare
+# read of the same rows, fdatasync and SQLite alone, and dynamic-security with N clients (1,000 to 50,000).
+# agent: size, memory, wake-ups over S idle seconds (60), and what a rotation costs, against mosquitto_sub and
+# certmonger. Needs root.
 # revoke, supersede, expire: how long a session outlives its right, with N sessions live (one after the
 # other 1, 1,000 and 5,000), over COUNT devices (1,000), against a bare kick, one fdatasync and the
 # broker's own tick.
 # abuse: 300 refused connects a second, 900 idle and 500 half-handshaken connections, and floods of requests
 # and JSON, while 100 hubs rotate: none of them fails, and uninvolved clients, the broker's CPU and memory
 # against a bare broker under the same load.
+# all: one after the other, each result also as build/bench/NAME.json, for docs/performance.sh. --quick: so small
+# that its figures say nothing, to see whether all of them work.
 # Ends with "N passed, N failed": failed counts ratios, never milliseconds. tests/README.md says more.
 set -u
 # shellcheck source=tests/lib.sh
@@ -25,19 +35,29 @@ set -u
 . "$(dirname "$0")/play.sh"
 # shellcheck source=tests/bench/cost.sh
 . "$(dirname "$0")/cost.sh"
+# shellcheck source=tests/bench/all.sh
+. "$(dirname "$0")/all.sh"
 
 JSON=0
 WHAT=
 COUNT=1000
 SESSIONS=(1 1000 5000)
-SIZES=() # options of the benchmarks in Python
+ROUNDS='' DEVICES='' # empty: the benchmark's own
+SIZES=()             # other options of those in cost.sh
+QUICK=0
+ONLY=
+# What there is, in the order of "all".
+BENCHMARKS=(connect registry agent revoke supersede expire abuse)
 
 usage() {
-	sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
 is_number() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
+
+is_numbers() { [[ $1 =~ ^[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*$ ]]; }
+is_benchmark() { [[ " ${BENCHMARKS[*]} " == *" $1 "* ]]; }
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -57,17 +77,40 @@ while [ $# -gt 0 ]; do
 		COUNT=$2
 		shift
 		;;
-	--devices | --clients | --rounds | --commands | --groups | --connects | --revoked | --cpu-connects | --idle | --rotations)
-		[[ ${2-} =~ ^[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*$ ]] || usage
+	--devices)
+		is_numbers "${2-}" || usage
+		DEVICES=$2
+		shift
+		;;
+	--rounds)
+		is_number "${2-}" || usage
+		ROUNDS=$2
+		shift
+		;;
+	--clients | --commands | --groups | --connects | --cpu-connects | --revoked | --idle | --rotations)
+		is_numbers "${2-}" || usage
 		SIZES+=("$1" "$2")
 		shift
 		;;
-	connect | revoke | supersede | expire | abuse | registry | agent) WHAT=$1 ;;
+	--only)
+		[ $# -ge 2 ] || usage
+		ONLY=$2
+		shift
+		;;
+	--quick) QUICK=1 ;;
+	all) WHAT=all ;;
+	[a-z]*)
+		is_benchmark "$1" || usage
+		WHAT=$1
+		;;
 	*) usage ;;
 	esac
 	shift
 done
 [ -n "$WHAT" ] || usage
+if [ "$QUICK" = 1 ] && [ "$WHAT" != all ]; then
+	quick_sizes "$WHAT"
+fi
 
 # With --json stdout has two lines, the document and the counts; the story goes to stderr then.
 TALK=1

@@ -1,6 +1,6 @@
 """What the benchmarks in Python share: brokers, what the kernel says of a process, checks, targets.
 
-A benchmark is started by play (play.sh), which made the PKI. Its story goes to stdout; the document and the counts
+A benchmark is started by play.sh, which made the PKI. Its story goes to stdout; the document and the counts
 go into files. What a check is about is told in words; figures stand behind it.
 """
 
