@@ -29,14 +29,19 @@ static void push_down(struct kt_paho_link *link, enum kt_link_cause cause, int c
 
 /* --- Paho's callbacks: on its thread; they queue and return --- */
 
-static void gone(struct kt_paho_link *link, int code)
+/*
+ * Of this connection, not of the link's present one: the broker may kick a hub's old connection
+ * while the hub itself opens the next, and whoever took that kick for the new one's would give a
+ * connection up that lives, be thrown out by it at the next connect, and so on for ever.
+ */
+static void gone(const struct kt_paho_client *client, int code)
 {
-	struct kt_paho_command command = {.kind = KT_PAHO_GONE, .code = code};
+	const struct kt_paho_command command = {
+		.kind = KT_PAHO_GONE, .connection = client->connection, .code = code};
 
-	pthread_mutex_lock(&link->paho->lock);
-	command.connection = link->connection;
-	(void)kt_paho_push_command(link, &command);
-	pthread_mutex_unlock(&link->paho->lock);
+	pthread_mutex_lock(&client->link->paho->lock);
+	(void)kt_paho_push_command(client->link, &command);
+	pthread_mutex_unlock(&client->link->paho->lock);
 }
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): Paho's signature */
@@ -54,7 +59,8 @@ static void on_disconnected(void *context, MQTTProperties *properties, enum MQTT
 
 static int on_message(void *context, char *topic, int topic_len, MQTTClient_message *message)
 {
-	struct kt_paho_link *link = context;
+	const struct kt_paho_client *client = context;
+	struct kt_paho_link *link = client->link;
 	struct kt_link_event event = {.kind = KT_LINK_MESSAGE, .link = link->name};
 
 	(void)topic_len;
@@ -79,10 +85,18 @@ static int on_message(void *context, char *topic, int topic_len, MQTTClient_mess
  * later connect. (A second one, because the thread that Paho starts for on_disconnected reads the
  * handle, too.) Under the door.
  */
-static void part(struct kt_paho *paho, void *client)
+static void part(struct kt_paho *paho, struct kt_paho_client *client)
 {
 	if (paho->parted_count < KT_PAHO_PARTED_MAX) /* else lost: better than freed too early */
 		paho->parted[paho->parted_count++] = (struct kt_paho_parted){.client = client};
+}
+
+/* Under the door. NULL is fine. */
+static void destroy(struct kt_paho_client *client)
+{
+	if (client != NULL && client->handle != NULL)
+		MQTTClient_destroy(&client->handle);
+	free(client);
 }
 
 /* After a connect that succeeded, under the door. */
@@ -96,7 +110,7 @@ static void free_parted(struct kt_paho *paho)
 		if (++parted->connects < CONNECTS_TO_FREE)
 			paho->parted[kept++] = *parted;
 		else
-			MQTTClient_destroy(&parted->client);
+			destroy(parted->client);
 	}
 	paho->parted_count = kept;
 }
@@ -107,22 +121,20 @@ static void drop_client(struct kt_paho_link *link, bool say_goodbye)
 		return;
 	pthread_mutex_lock(&link->paho->door);
 	if (say_goodbye)
-		(void)MQTTClient_disconnect5(link->client, DISCONNECT_TIMEOUT_MS,
+		(void)MQTTClient_disconnect5(link->client->handle, DISCONNECT_TIMEOUT_MS,
 					     MQTTREASONCODE_SUCCESS, NULL);
 	part(link->paho, link->client);
 	pthread_mutex_unlock(&link->paho->door);
 	link->client = NULL;
-	link->connected = 0;
 }
 
 /* A handle that never was connected: nothing was delivered for it. */
 static void discard_client(struct kt_paho_link *link)
 {
 	pthread_mutex_lock(&link->paho->door);
-	MQTTClient_destroy(&link->client);
+	destroy(link->client);
 	pthread_mutex_unlock(&link->paho->door);
 	link->client = NULL;
-	link->connected = 0;
 }
 
 /*
@@ -151,6 +163,7 @@ static enum kt_link_cause cause_of_loss(int code)
 
 static int create_client(struct kt_paho_link *link)
 {
+	struct kt_paho_client *client = link->client;
 	const struct kt_paho_config *config = &link->paho->config;
 	const struct kt_paho_address *to =
 		link->name == KT_LINK_CLAIM ? &config->claim : &config->broker;
@@ -161,14 +174,14 @@ static int create_client(struct kt_paho_link *link)
 
 	options.MQTTVersion = MQTTVERSION_5;
 	snprintf(uri, sizeof(uri), is_ipv6 ? "ssl://[%s]:%s" : "ssl://%s:%s", to->host, to->port);
-	rc = MQTTClient_createWithOptions(&link->client, uri, link->client_id,
+	rc = MQTTClient_createWithOptions(&client->handle, uri, link->client_id,
 					  MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
 	if (rc != MQTTCLIENT_SUCCESS)
 		return rc;
-	rc = MQTTClient_setCallbacks(link->client, link, on_connection_lost, on_message, NULL);
+	rc = MQTTClient_setCallbacks(client->handle, client, on_connection_lost, on_message, NULL);
 	if (rc != MQTTCLIENT_SUCCESS)
 		return rc;
-	return MQTTClient_setDisconnected(link->client, link, on_disconnected);
+	return MQTTClient_setDisconnected(client->handle, client, on_disconnected);
 }
 
 static int connect_client(struct kt_paho_link *link)
@@ -189,7 +202,7 @@ static int connect_client(struct kt_paho_link *link)
 	options.keepAliveInterval = config->keep_alive_s;
 	options.connectTimeout = config->connect_timeout_s;
 	kt_tls_watch_next(&link->watch);
-	response = MQTTClient_connect5(link->client, &options, NULL, NULL);
+	response = MQTTClient_connect5(link->client->handle, &options, NULL, NULL);
 	kt_tls_watch_next(NULL);
 	rc = (int)response.reasonCode;
 	MQTTResponse_free(response);
@@ -199,7 +212,8 @@ static int connect_client(struct kt_paho_link *link)
 /* The plugin publishes to the client id, subscribed or not; the subscription is for the books. */
 static void subscribe(struct kt_paho_link *link)
 {
-	MQTTResponse response = MQTTClient_subscribe5(link->client, link->topic, 1, NULL, NULL);
+	MQTTResponse response =
+		MQTTClient_subscribe5(link->client->handle, link->topic, 1, NULL, NULL);
 
 	MQTTResponse_free(response);
 }
@@ -219,15 +233,20 @@ static void run_open(struct kt_paho_link *link)
 {
 	struct kt_link_event up = {.kind = KT_LINK_UP, .link = link->name};
 	char detail[64];
-	int rc = 0;
+	int rc = MQTTCLIENT_FAILURE;
 
+	link->client = calloc(1, sizeof(*link->client));
 	pthread_mutex_lock(&link->paho->lock);
-	link->connected = link->connection;
+	if (link->client != NULL) {
+		link->client->link = link;
+		link->client->connection = link->connection;
+	}
 	link->watch.min_version = link->paho->config.min_tls;
 	link->watch.trust = link->trust;
 	pthread_mutex_unlock(&link->paho->lock);
 	pthread_mutex_lock(&link->paho->door);
-	rc = create_client(link);
+	if (link->client != NULL)
+		rc = create_client(link);
 	if (rc == MQTTCLIENT_SUCCESS)
 		rc = connect_client(link);
 	if (rc == MQTTCLIENT_SUCCESS)
@@ -251,9 +270,9 @@ static void run_send(struct kt_paho_link *link, const struct kt_paho_command *co
 {
 	MQTTResponse response = MQTTResponse_initializer;
 
-	if (link->client == NULL || command->connection != link->connected)
+	if (link->client == NULL || command->connection != link->client->connection)
 		return;
-	response = MQTTClient_publish5(link->client, KT_TOPIC_DEVICE_IN, (int)command->len,
+	response = MQTTClient_publish5(link->client->handle, KT_TOPIC_DEVICE_IN, (int)command->len,
 				       command->text, 1, 0, NULL, NULL);
 	MQTTResponse_free(response); /* a failure shows as a lost connection, and repeats heal it */
 }
@@ -262,7 +281,7 @@ static void run_gone(struct kt_paho_link *link, const struct kt_paho_command *co
 {
 	enum kt_link_cause cause = cause_of_loss(command->code);
 
-	if (link->client == NULL || command->connection != link->connected)
+	if (link->client == NULL || command->connection != link->client->connection)
 		return;
 	if (command->code == 0 && kt_tls_is_refusal(&link->watch))
 		cause = KT_CAUSE_REFUSED; /* TLS 1.3: the broker's no can come after our handshake

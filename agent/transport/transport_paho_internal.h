@@ -29,6 +29,18 @@ struct kt_paho_command {
 	size_t len;
 };
 
+struct kt_paho_link;
+
+/*
+ * One connection. Paho's callbacks get it: what they say of an older one may come when the link has
+ * its next.
+ */
+struct kt_paho_client {
+	struct kt_paho_link *link;
+	uint64_t connection;
+	void *handle; /* Paho's; NULL: not created */
+};
+
 struct kt_paho_link {
 	struct kt_paho *paho;
 	enum kt_link name;
@@ -44,15 +56,14 @@ struct kt_paho_link {
 	char topic[KT_TOPIC_MAX];
 	struct kt_trust trust;
 	/* --- the link's thread alone --- */
-	void *client;	    /* Paho's handle */
-	uint64_t connected; /* the connection that client is, 0: none */
+	struct kt_paho_client *client; /* owned; NULL: none */
 	struct kt_tls_watch watch;
 };
 
-/* A handle whose connection is over, but which Paho's own threads may still be using. */
+/* One that is over, but which Paho's own threads may still be using. */
 struct kt_paho_parted {
-	void *client;
-	unsigned connects; /* that succeeded since */
+	struct kt_paho_client *client; /* owned */
+	unsigned connects;	       /* that succeeded since */
 };
 
 struct kt_paho_event {
