@@ -9,7 +9,7 @@ quick_sizes() {
 	SESSIONS=(1 50) COUNT=100 ROUNDS=1 ABUSE_ROUNDS=1 ABUSE_SECONDS=6
 	case $1 in
 	connect) DEVICES=10,1000 SIZES=(--clients 100 --revoked 10 --connects 10 --cpu-connects 20) ;;
-	registry) DEVICES=1000,2000 SIZES=(--clients 200,400 --commands 20 --groups 20) ;;
+	registry) DEVICES=1000,2000 SIZES=(--clients '200,400' --commands 20 --groups 20) ;;
 	agent) SIZES=(--idle 3 --rotations 2) ;;
 	esac
 }

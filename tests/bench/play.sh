@@ -8,7 +8,7 @@ play() {
 	shift
 	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/bench:$KT_ROOT/tests/fleet setpriv --pdeathsig KILL /usr/bin/python3 -B \
 		"$KT_ROOT/tests/bench/$name.py" --top "$KT_TMP" --build "$KT_BUILD" --broker "$KT_BROKER" "$@" \
-		</dev/null >&"$TALK" 2>"$KT_TMP/$name.err" &
+		</dev/null 1>&"$TALK" 2>"$KT_TMP/$name.err" &
 	KT_PIDS+=($!)
 	wait $!
 	code=$?
