@@ -22,6 +22,10 @@ def number(value):
     return f"{value:.3g}"
 
 
+def whole(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def text(x, y, words, anchor="start", extra=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {FONT} fill="#222" {extra}>{escape(words)}</text>'
 
@@ -65,20 +69,24 @@ class Axis:
 
 
 def legend(names, y):
-    parts, x = [], LEFT
+    """Its parts, and how much lower all else begins if it needs more than one line."""
+    parts, x, first = [], LEFT, y
     for i, name in enumerate(names):
+        width = 32 + 7 * len(str(name))
+        if x > LEFT and x + width > WIDTH:
+            x, y = LEFT, y + 18
         parts.append(f'<rect x="{x}" y="{y - 10}" width="12" height="12" fill="{COLOURS[i % len(COLOURS)]}"/>')
         parts.append(text(x + 17, y, name))
-        x += 32 + 7 * len(str(name))
-    return parts
+        x += width
+    return parts, y - first
 
 
 def lines(title, series, x_name, y_name, log_x=True, log_y=True):
     """series: name: [(x, y), ...]."""
-    height, bottom = 360, 310
+    parts, lower = legend(series, 42)
+    top, bottom, height = TOP + lower, 310 + lower, 360 + lower
     x_axis = Axis([x for points in series.values() for x, _ in points], LEFT, WIDTH - RIGHT, log_x, from_zero=False)
-    y_axis = Axis([y for points in series.values() for _, y in points], bottom, TOP, log_y)
-    parts = legend(series, 42)
+    y_axis = Axis([y for points in series.values() for _, y in points], bottom, top, log_y)
     for mark in y_axis.marks:
         parts += [line(LEFT, y_axis.place(mark), WIDTH - RIGHT, y_axis.place(mark)),
                   text(LEFT - 6, y_axis.place(mark) + 4, number(mark), "end")]
@@ -86,7 +94,7 @@ def lines(title, series, x_name, y_name, log_x=True, log_y=True):
         parts += [line(x_axis.place(mark), bottom, x_axis.place(mark), bottom + 4, "#666"),
                   text(x_axis.place(mark), bottom + 18, number(mark), "middle")]
     parts += [text((LEFT + WIDTH - RIGHT) / 2, height - 12, x_name, "middle"),
-              text(16, (TOP + bottom) / 2, y_name, "middle", f'transform="rotate(-90 16 {(TOP + bottom) / 2:.1f})"')]
+              text(16, (top + bottom) / 2, y_name, "middle", f'transform="rotate(-90 16 {(top + bottom) / 2:.1f})"')]
     for i, points in enumerate(series.values()):
         places = [(x_axis.place(x), y_axis.place(y)) for x, y in points if y > 0 or not log_y]
         colour = COLOURS[i % len(COLOURS)]
@@ -100,7 +108,8 @@ def bars(title, rows, unit, log=False):
     """rows: [(label, {name: value}), ...], one bar for each name; lying, so that labels have room."""
     names = list(dict.fromkeys(name for _, values in rows for name in values))
     left, thick = LEFT + 190, 16
-    parts, y = legend(names, 42) if len(names) > 1 else [], TOP
+    parts, lower = legend(names, 42) if len(names) > 1 else ([], 0)
+    top = y = TOP + lower
     axis = Axis([value for _, values in rows for value in values.values()], left, WIDTH - 90, log)
     bars_parts = []
     for label, values in rows:
@@ -110,9 +119,9 @@ def bars(title, rows, unit, log=False):
             end = axis.place(value) if value > 0 or not log else axis.start
             bars_parts.append(f'<rect x="{min(least, end):.1f}" y="{y}" width="{max(abs(end - least), 1):.1f}" height="{thick - 2}" '
                               f'fill="{COLOURS[names.index(name) % len(COLOURS)]}"/>')
-            bars_parts.append(text(max(least, end) + 5, y + thick - 5, f"{number(value)} {unit}".strip()))
+            bars_parts.append(text(max(least, end) + 5, y + thick - 5, f"{whole(value)} {unit}".strip()))
             y += thick
         y += 8
-    parts += [line(axis.place(mark), TOP - 4, axis.place(mark), y) for mark in axis.marks] + bars_parts
+    parts += [line(axis.place(mark), top - 4, axis.place(mark), y) for mark in axis.marks] + bars_parts
     parts += [text(axis.place(mark), y + 16, number(mark), "middle") for mark in axis.marks]
     return page(y + 30, title, parts)
