@@ -313,7 +313,8 @@ stage_integration() {
 	run_stories '' "${names[@]}"
 }
 
-# A hundred hubs that hold, and that rotate. A thousand with --long.
+# A hundred hubs that hold, and that rotate; a thousand with --long. Before them, whether the figures of fleet and
+# benchmarks say what they are called.
 stage_fleet() {
 	local scenario log=$KT_TMP/fleet code=0 hubs=100
 	matches fleet || return
@@ -322,6 +323,11 @@ stage_fleet() {
 	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/fleet/test_figures.py" >"$log" 2>&1 || code=$?
 	grep -v '^ok ' "$log" | sed '$d'
 	add_counts 'fleet figures' "$log" "$code"
+	code=0
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/bench:$KT_ROOT/tests/fleet /usr/bin/python3 -B \
+		"$KT_ROOT/tests/bench/test_bench.py" >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'bench figures' "$log" "$code"
 	for scenario in enrol hold rotate; do
 		code=0
 		timeout -k 10 3600 bash "$KT_ROOT/tests/fleet.sh" --hubs "$hubs" --scenario "$scenario" --seconds 1 >"$log" 2>&1 ||

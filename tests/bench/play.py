@@ -135,7 +135,7 @@ class Broker:
         self.fleet = pathlib.Path(fleet or self.dir)
         self.socket = f"{self.dir}/op.sock" if socket else None
         self.environment = dict(os.environ, **(environment or {}))
-        self.process, self.log = None, self.dir / "broker.log"
+        self.process, self.began, self.log = None, 0, self.dir / "broker.log"
         lines = list(lines)
         if plugin:
             self.write_keyturn(keyturn)
@@ -166,15 +166,14 @@ class Broker:
         path.chmod(0o600)
 
     def start(self, *before, wait=True):
-        """before: what stands in front of the broker's command line. The moment of the start."""
+        """before: what stands in front of the broker's command line. began: the moment of the start."""
         pathlib.Path(f"{self.dir}/op.sock").unlink(missing_ok=True)
-        began = time.time()
+        self.began = time.time()
         with open(self.log, "a") as log:
             self.process = subprocess.Popen([*DYING, *before, self.bench.broker, "-c", f"{self.dir}/mosquitto.conf"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
         if wait:
             self.wait_up()
-        return began
 
     def is_up(self):
         if self.process.poll() is not None:

@@ -5,6 +5,7 @@ Beside it: a bare read of the index's rows, fdatasync and SQLite alone, and dyna
 
 import os
 import pathlib
+import time
 
 from play import Bench, cpu_ns, dynsec_plugin, median, paired, rss_kib, size_of, write_dynsec
 
@@ -29,10 +30,19 @@ class Registry(Bench):
 
     def ready(self, broker, identities):
         """A start until the first connect of a device was accepted: wall and processor's seconds."""
-        began = broker.start(wait=False)
+        broker.start(wait=False)
         out = self.run([self.program("bench_connect"), broker.port, identities, 1, 1, "await"], timeout=self.patience)
         cpu = cpu_ns(broker.pid) / 1e9
-        return int(out) / 1e6 - began, cpu
+        return int(out) / 1e6 - broker.began, cpu
+
+    def whole(self, broker, size):
+        """Until all devices are there, if the first connects were served before."""
+        end = time.monotonic() + self.patience
+        while True:
+            counts = broker.ctl("status")["counts"]
+            if counts["devices"] >= size or time.monotonic() > end:
+                return counts
+            time.sleep(0.05)
 
     def start(self, size, source, figures):
         broker, place = self.keyturn[size], self.place(size)
@@ -43,9 +53,10 @@ class Registry(Bench):
         wall, cpu = self.ready(broker, place / "identities")
         figures[source].append(wall)
         figures[source + "_cpu"].append(cpu)
+        counts = self.whole(broker, size)
+        figures[source + "_whole"].append(time.time() - broker.began)
         figures[source + "_rss"].append(rss_kib(broker.pid))
         figures[source + "_peak"].append(rss_kib(broker.pid, "VmHWM"))
-        counts = broker.ctl("status")["counts"]
         good = (counts["devices"], counts["active"]) == (size, size)
         stopped = broker.stop()
         if not (good and stopped and broker.has_line("event=index.rebuilt") == (source == "ledger")):
@@ -67,7 +78,7 @@ class Registry(Bench):
         empty = self.add_broker("ten", plugin=True, fleet=self.make_fleet("fleet-ten", 10, 10), socket=True)
         first = self.place(self.sizes[0]) / "identities"
         names = ("index", "ledger", "read")
-        figures = {size: {name + more: [] for name in names for more in ("", "_cpu", "_rss", "_peak")}
+        figures = {size: {name + more: [] for name in names for more in ("", "_cpu", "_rss", "_peak", "_whole")}
                    for size in self.sizes}
         others = {"bare": [], "ten": []}
         for _ in range(self.args.rounds):
@@ -91,6 +102,7 @@ class Registry(Bench):
         for source in ("index", "ledger"):
             row[source + "_ratio"] = paired(figures, source, "read")
             row[source + "_bytes_each"] = (median(figures[source + "_rss"]) - self.base_kib) * 1024 / size
+            row[source + "_whole_s"] = median(figures[source + "_whole"])
             row[source + "_peak_kib"] = median(figures[source + "_peak"])
         row["rss_kib"] = median(figures["index_rss"])
         row["ledger_bytes"] = size_of(place / "ledger")
