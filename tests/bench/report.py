@@ -30,8 +30,20 @@ def figure(value):
     if isinstance(value, (int, float)):
         if isinstance(value, int) or abs(value) >= 1000:
             return f"{value:,.0f}"
-        return f"{value:.4g}"
+        return f"{value:.5g}" if 0.9 < value < 1.1 else f"{value:.4g}"
     return str(value).replace("|", "\\|")
+
+
+def shown(detail):
+    """Of a check that failed: not a whole trace, and nothing of where it ran."""
+    detail = re.sub(r"(?<![\w/])/[\w.+-]+(?:/[\w.+-]*)+", "...", detail)
+    return detail if len(detail) <= 200 else "... " + detail[-200:]
+
+
+def split(check):
+    """What it says, and the figure in brackets behind it."""
+    match = re.fullmatch(r"(.*) \(([^()]*)\)", check["what"])
+    return (match[1], match[2]) if match else (check["what"], shown(check["detail"]))
 
 
 def table(columns, rows):
@@ -140,7 +152,7 @@ class Page:
         self.add("Start, until the first connect of a device is accepted, and what is kept:", "", *table(
             ["devices", "from the index, s", "all of it there, s", "from the ledger, s", "bare read of the rows, s", "index to bare read",
              "CPU, s: index", "ledger", "read", "resident each, bytes", "ledger each, bytes", "index each, bytes"],
-            [[row["devices"], row["index_s"], row["index_whole_s"], row["ledger_s"], row["read_s"], row["index_ratio"], row["index_cpu_s"],
+            [[row["devices"], row["index_s"], row.get("index_whole_s", ""), row["ledger_s"], row["read_s"], row["index_ratio"], row["index_cpu_s"],
               row["ledger_cpu_s"], row["read_cpu_s"], row["index_bytes_each"], row["ledger_bytes"] / row["devices"],
               row["index_bytes"] / row["devices"]] for row in sizes]))
         self.plot("registry-start", "Start to the first accepted connect", {
@@ -221,7 +233,7 @@ class Page:
                         plots.setdefault(title, []).append((run["sessions"], value["p99"] / 1000))
         rows.sort(key=lambda row: row[0])
         self.add("Milliseconds, with so many sessions live meanwhile:", "", *table(["", "sessions", "p50", "p99", "max"], rows))
-        self.plot(document["benchmark"], "p99", plots, "live sessions", "milliseconds")
+        self.plot(document["benchmark"], f"{TITLES[document['benchmark']]}: p99", plots, "live sessions", "milliseconds")
 
     revoke = supersede = expire = ends
 
@@ -256,7 +268,7 @@ class Page:
         told = [target["what"] for target in (document or {}).get("targets", [])]  # stand in the table of all targets
         failed = [check for check in result["checks"] if not check["ok"] and not check["what"].startswith(tuple(told) or "\n")]
         if failed:
-            self.add("What failed:", "", *[f"- {check['what']}" + (f" ({check['detail']})" if check["detail"] else "") for check in failed], "")
+            self.add("What failed:", "", *[f"- {check['what']}" + (f" ({shown(check['detail'])})" if check["detail"] else "") for check in failed], "")
 
     def targets(self, results):
         rows = []
@@ -267,7 +279,7 @@ class Page:
                           f"{'≥' if target.get('at_least') else '≤'} {figure(target['limit'])}", "met" if target["met"] else "**missed**"]
                          for target in document["targets"]]
             else:
-                rows += [[result["name"], check["what"], check["detail"], "", "met" if check["ok"] else "**missed**"]
+                rows += [[result["name"], *split(check), "", "met" if check["ok"] else "**missed**"]
                          for check in result["checks"] if LIMIT_WORDS.search(check["what"])]
         missed = sum(row[-1] != "met" for row in rows)
         self.add("## Targets", "", f"{len(rows) - missed} of {len(rows)} are met. All are ratios within one run, or counts; what is a time "

@@ -102,14 +102,14 @@ def pages():
                             {"what": "rate", "value": 4, "limit": 3, "at_least": True, "met": True}],
                 "plots": [{"title": "P", "x": "hubs", "y": "s", "series": {"a": [[1, 2], [10, 3]]}}]}
     result = {"name": "foo", "seconds": 3, "passed": 4, "failed": 2, "document": document,
-              "checks": [{"ok": False, "what": "the thing: at most 1.5 (2)", "detail": ""}, {"ok": False, "what": "a hub is lost", "detail": "hub-3"}]}
+              "checks": [{"ok": False, "what": "the thing: at most 1.5 (2)", "detail": ""}, {"ok": False, "what": "a hub is lost", "detail": "hub-3 in /tmp/x.1/y and 1/2"}]}
     other = {"name": "bar", "seconds": 3, "passed": 1, "failed": 0, "document": None,
              "checks": [{"ok": True, "what": "bar at most 2 x foo (0.5 of it)", "detail": ""}]}
     text, pictures = page([result, other])
     for name, want in (("a missed target", "| foo | the thing | 2 | ≤ 1.5 | **missed** |"), ("a target that is met", "| foo | rate | 4 | ≥ 3 | met |"),
-                       ("how many", "2 of 3 are met."), ("a check that speaks of a limit", "| bar | bar at most 2 x foo (0.5 of it) |  |  | met |"),
+                       ("how many", "2 of 3 are met."), ("a check that speaks of a limit", "| bar | bar at most 2 x foo | 0.5 of it |  | met |"),
                        ("a table of what is alike", "| loud | 1,234 | 1 |"), ("its head", "|  | p50, us | cpu, s |"),
-                       ("what stands alone", "| hubs | 5 |"), ("a failure that is no target", "- a hub is lost (hub-3)"),
+                       ("what stands alone", "| hubs | 5 |"), ("a failure that is no target", "- a hub is lost (hub-3 in ... and 1/2)"),
                        ("words", "Because."), ("counts", "`tests/bench/run.sh foo`: 4 checks passed, 2 failed.")):
         equal(f"the page has {name}", want in text, True)
     equal("a missed target is told once", text.count("the thing"), 1)
