@@ -5,7 +5,6 @@
 # and refuses the CONNECT. bench/abuse.py makes the load, in rounds, at one after the other.
 # shellcheck shell=bash
 
-ABUSE_LOG=('log_type error' 'log_type warning' 'log_type notice' 'log_type information')
 ABUSE_HUBS=100
 ABUSE_ROGUES=4 # beside them, and one device more, of which two clients mind their own business
 ABUSE_STRANGERS=10
@@ -42,18 +41,18 @@ bench_abuse() {
 
 	keyturn_port=$(free_port) PORT=$keyturn_port
 	plugin_conf "$KT_TMP/keyturn" 'acl = readwrite devices/%d/#' 'pending_give_up = 1h'
-	broker_conf "$KT_TMP/keyturn" "$PORT" false "${ABUSE_LOG[@]}" 'max_connections -1' \
+	broker_conf "$KT_TMP/keyturn" "$PORT" false "${CONNECT_LOG[@]}" 'log_type information' 'max_connections -1' \
 		"plugin $KT_BUILD/mosquitto_keyturn.so" "plugin_opt_config $KT_TMP/keyturn/keyturn.conf"
 	abuse_broker keyturn
 	keyturn_pid=$BG_PID
 	mkdir -p "$KT_TMP/tls" "$KT_TMP/connect"
 	tls_port=$(free_port) PORT=$tls_port
-	broker_conf "$KT_TMP/tls" "$PORT" true "${ABUSE_LOG[@]}"
+	broker_conf "$KT_TMP/tls" "$PORT" true "${CONNECT_LOG[@]}" 'log_type information'
 	sed -i "s#$KT_TMP/pki/clients#$KT_TMP/pki2/clients#" "$KT_TMP/tls/mosquitto.conf"
 	abuse_broker tls
 	tls_pid=$BG_PID
 	connect_port=$(free_port) PORT=$connect_port
-	broker_conf "$KT_TMP/connect" "$PORT" true "${ABUSE_LOG[@]}" \
+	broker_conf "$KT_TMP/connect" "$PORT" true "${CONNECT_LOG[@]}" 'log_type information' \
 		"clientid_prefixes bench-${ABUSE_HUBS%?}" # bench-10: of the device behind the hubs, and of the rogues
 	abuse_broker connect
 	connect_pid=$BG_PID

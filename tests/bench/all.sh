@@ -10,6 +10,8 @@ quick_sizes() {
 	case $1 in
 	connect) DEVICES=10,1000 SIZES=(--clients 100 --revoked 10 --connects 10 --cpu-connects 20) ;;
 	registry) DEVICES=1000,2000 SIZES=(--clients '200,400' --commands 20 --groups 20) ;;
+	rotation | scale) HUBS=20 ;;
+	stall) HUBS=20 DEVICES=200 ;;
 	agent) SIZES=(--idle 3 --rotations 2) ;;
 	esac
 }

@@ -133,6 +133,9 @@ make_fleet() {
 			"$KT_TMP/pki/issuing.key" "$dir/identities" "$devices" "$real" "$@" >"$dir/fleet.log"
 }
 
+# What a broker writes down that many connect to.
+CONNECT_LOG=('log_type error' 'log_type warning' 'log_type notice')
+
 # broker_conf DIR PORT ALLOW_ANONYMOUS [LINE...]: LINEs stand before the listener
 broker_conf() {
 	local dir=$1 port=$2 anonymous=$3
