@@ -33,6 +33,7 @@ struct hold {
 	uint64_t calls;
 	uint64_t total_ns;
 	uint64_t longest_ns;
+	uint64_t longest_cpu_ns;  /* without what was waited for */
 	uint64_t longest_wall_ns; /* with what others did meanwhile */
 	uint64_t long_count;	  /* over LONG_NS */
 };
@@ -76,7 +77,7 @@ static long waits(void)
 	return usage.ru_nvcsw;
 }
 
-static void note(int event, uint64_t wall_ns, uint64_t held_ns)
+static void note(int event, uint64_t wall_ns, uint64_t cpu_ns, uint64_t held_ns)
 {
 	struct hold *hold = &audit.hold[event >= 0 && event < EVENTS ? event : 0];
 
@@ -85,6 +86,8 @@ static void note(int event, uint64_t wall_ns, uint64_t held_ns)
 	hold->long_count += held_ns > LONG_NS ? 1 : 0;
 	if (held_ns > hold->longest_ns)
 		hold->longest_ns = held_ns;
+	if (cpu_ns > hold->longest_cpu_ns)
+		hold->longest_cpu_ns = cpu_ns;
 	if (wall_ns > hold->longest_wall_ns)
 		hold->longest_wall_ns = wall_ns;
 }
@@ -99,7 +102,7 @@ static int timed(int event, void *event_data, void *userdata)
 	const uint64_t wall_ns = now_ns(CLOCK_MONOTONIC) - wall_before;
 	const uint64_t cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
 
-	note(entry->event, wall_ns, waits() != waits_before ? wall_ns : cpu_ns);
+	note(entry->event, wall_ns, cpu_ns, waits() != waits_before ? wall_ns : cpu_ns);
 	return rc;
 }
 

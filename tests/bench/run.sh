@@ -5,6 +5,7 @@
 #   tests/bench/run.sh revoke|supersede|expire [--sessions N] [--count N] [--json] [--broker PATH]
 #   tests/bench/run.sh abuse [--json] [--broker PATH]
 #   tests/bench/run.sh rotation [--hubs N] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh stall [--hubs N] [--rounds N] [--devices N] [--count N] [--json] [--broker PATH]
 #
 # connect: the broker's instructions (callgrind) per mTLS connect, TLS 1.3 full handshake, without the
 # plugin and with it at 10 and at 100,000 registered devices. Ratio at most 1.02 at both.
@@ -16,6 +17,8 @@
 # against a bare broker under the same load.
 # rotation: the broker's processor time and instructions for each rotation of N hubs (1,000), in rounds (3), against
 # the floor that the cryptography sets, bare connects, and cfssl with dynamic-security at 10,000 clients.
+# stall: what uninvolved clients notice, and how long the plugin holds the loop, while N hubs (1,000) rotate, COUNT
+# requests come in one moment, a backup is made, the broker starts over N devices (100,000); against as many bare connects.
 # Ends with "N passed, N failed": failed counts ratios, never milliseconds. tests/README.md says more.
 set -u
 # shellcheck source=tests/lib.sh
@@ -30,12 +33,14 @@ set -u
 . "$(dirname "$0")/lead.sh"
 # shellcheck source=tests/bench/rotation.sh
 . "$(dirname "$0")/rotation.sh"
+# shellcheck source=tests/bench/stall.sh
+. "$(dirname "$0")/stall.sh"
 
 JSON=0
 WHAT=
 COUNT=1000
 SESSIONS=(1 1000 5000)
-HUBS='' ROUNDS='' # empty: the benchmark's own
+HUBS='' ROUNDS='' DEVICES='' # empty: the benchmark's own
 
 usage() {
 	sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" >&2
@@ -67,13 +72,18 @@ while [ $# -gt 0 ]; do
 		HUBS=$2
 		shift
 		;;
+	--devices)
+		is_number "${2-}" || usage
+		DEVICES=$2
+		shift
+		;;
 	--rounds)
 		is_number "${2-}" || usage
 		ROUNDS=$2
 		shift
 		;;
 	connect | revoke | supersede | expire | abuse) WHAT=$1 ;;
-	rotation) WHAT=$1 ;;
+	rotation | stall) WHAT=$1 ;;
 	*) usage ;;
 	esac
 	shift
