@@ -91,7 +91,7 @@ class Bench(Drive):
 
     def write(self, document):
         with open(self.args.document, "w") as file:
-            file.write(json.dumps(document) + "\n")
+            file.write(json.dumps(document, separators=(",", ":")) + "\n")
 
 
 def rounded(value, digits=3):

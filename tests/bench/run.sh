@@ -5,6 +5,7 @@
 #   tests/bench/run.sh revoke|supersede|expire [--sessions N] [--count N] [--json] [--broker PATH]
 #   tests/bench/run.sh abuse [--json] [--broker PATH]
 #   tests/bench/run.sh rotation [--hubs N] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh scale [--hubs N] [--rounds N] [--json] [--broker PATH]
 #   tests/bench/run.sh stall [--hubs N] [--rounds N] [--devices N] [--count N] [--json] [--broker PATH]
 #
 # connect: the broker's instructions (callgrind) per mTLS connect, TLS 1.3 full handshake, without the
@@ -19,6 +20,7 @@
 # the floor that the cryptography sets, bare connects, and cfssl with dynamic-security at 10,000 clients.
 # stall: what uninvolved clients notice, and how long the plugin holds the loop, while N hubs (1,000) rotate, COUNT
 # requests come in one moment, a backup is made, the broker starts over N devices (100,000); against as many bare connects.
+# scale: what a hub costs, connecting, idle, challenged and rotated, while a fleet grows to N hubs (10,000).
 # Ends with "N passed, N failed": failed counts ratios, never milliseconds. tests/README.md says more.
 set -u
 # shellcheck source=tests/lib.sh
@@ -35,6 +37,8 @@ set -u
 . "$(dirname "$0")/rotation.sh"
 # shellcheck source=tests/bench/stall.sh
 . "$(dirname "$0")/stall.sh"
+# shellcheck source=tests/bench/scale.sh
+. "$(dirname "$0")/scale.sh"
 
 JSON=0
 WHAT=
@@ -83,7 +87,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	connect | revoke | supersede | expire | abuse) WHAT=$1 ;;
-	rotation | stall) WHAT=$1 ;;
+	rotation | stall | scale) WHAT=$1 ;;
 	*) usage ;;
 	esac
 	shift
