@@ -24,7 +24,7 @@ HANDSHAKES, SIGNATURES, VERIFICATIONS = 2, 7, 6  # of one rotation, see write_fl
 LEGS, RECORDS = 4, 2                             # of the bound
 CPU_LIMIT, THREAD_LIMIT, BOUND_SHARE, PEER_RATE = 1.25, 1.1, 0.8, 10
 AGENT_MS = 1000
-FLOOR_ROUNDS, BARE_RATE, BARE_SECONDS, IDENTITIES = 300, 200, 3, 64
+FLOOR_ROUNDS, BARE_CONNECTS, BARE_AT_A_TIME, IDENTITIES = 300, 600, 16, 64
 LEG_RATE, LEG_SECONDS = 400, 3
 GRIND_HANDSHAKES = 40
 
@@ -93,8 +93,8 @@ class Rotation(measure.Bench):
     def measure_bare(self, _):
         pid, port = self.args.bare
         used = Used(pid)
-        storm = self.result(self.program("bench_storm", "connects", port, self.args.top + "/keyturn/identities",
-                                         min(self.args.hubs, IDENTITIES), BARE_RATE, BARE_SECONDS))
+        storm = self.result(self.program("bench_storm", "flat_out", port, self.args.top + "/keyturn/identities",
+                                         min(self.args.hubs, IDENTITIES), BARE_CONNECTS, BARE_AT_A_TIME))
         if storm["let_in"] != storm["made"] or storm["made"] == 0:
             raise RuntimeError(f"bare connects: {storm}")
         connect = used.total_us() / storm["made"]

@@ -18,7 +18,7 @@ from processes import rss_kib, wait
 STEPS = (0.1, 0.25, 0.5, 1.0)  # of all hubs
 SOME = 500                     # hubs that are challenged and rolled over, at most; in each round
 IDLE_SECONDS = 10
-BARE_RATE, BARE_SECONDS = 200, 3
+BARE_CONNECTS, BARE_AT_A_TIME = 600, 16
 FLAT, FLAT_MEMORY = 1.15, 1.1  # the cost of a hub at the largest size, to that at the smallest
 COSTS = {"connect": "a new hub: connect, hello, welcome", "challenge": "a challenge, answered", "rotation": "a rotation"}
 
@@ -75,8 +75,8 @@ class Scale(measure.Bench):
     def bare_us(self):
         pid, port = self.args.bare
         used = Used(pid)
-        storm = self.result(self.program("bench_storm", "connects", port, self.scene.tmp + "/identities",
-                                         min(len(self.devices), 64), BARE_RATE, BARE_SECONDS))
+        storm = self.result(self.program("bench_storm", "flat_out", port, self.scene.tmp + "/identities",
+                                         min(len(self.devices), 64), BARE_CONNECTS, BARE_AT_A_TIME))
         if storm["let_in"] != storm["made"] or storm["made"] == 0:
             raise RuntimeError(f"bare connects: {storm}")
         return used.total_us() / storm["made"]
