@@ -215,7 +215,10 @@ class Rotation(measure.Bench):
         peer = [sum(parts) for parts in self.rounds["peer"]]
         threads = {name: median([t.get(name, 0.0) for t in self.rounds["rotation"]]) for name in names}
         handshakes = HANDSHAKES * instructions["handshake"]
-        return {"cpu_us": median(totals), "threads_us": threads, "wall_per_s": self.args.hubs / median(self.rounds["seconds"]),
+        split = {"handshakes": median([f["handshakes"] for f in floors]), "crypto": threads.get("keyturn-worker", 0.0),
+                 "store": threads.get("keyturn-ledger", 0.0)}
+        split["rest"] = sum(threads.values()) - sum(split.values())
+        return {"split_us": split, "cpu_us": median(totals), "threads_us": threads, "wall_per_s": self.args.hubs / median(self.rounds["seconds"]),
                 "per_cpu_s": 1e6 / median(totals),
                 "floor_us": {"handshakes": median([f["handshakes"] for f in floors]),
                              "signatures": median([f["signatures"] for f in floors]), "all": median(floor)},
@@ -266,6 +269,9 @@ class Rotation(measure.Bench):
                          sum(row["online"] and row["phase"] == "idle" and row["generation"] == self.generation for row in rows),
                          self.args.hubs)
         self.check_hubs(self.fleet.report())
+        self.scene.check("the plugin's threads have names and worked",
+                         all(t.get(name, 0) > 0 for t in self.rounds["rotation"] for name in
+                             ("broker", "keyturn-worker", "keyturn-ledger")), self.rounds["rotation"])
         if self.peer is not None:
             self.scene.equal("the peer has noted each of its new certificates",
                              self.peer.kept(self.args.top + "/peer/dynamic-security.json"), self.args.peers)
@@ -275,6 +281,8 @@ class Rotation(measure.Bench):
         print(f"rotation: {self.args.hubs} hubs, {self.args.rounds} rounds; microseconds of processor for each rotation")
         print(f"  {'broker process':44} {s['cpu_us']:9.0f}   " +
               ", ".join(f"{name} {us:.0f}" for name, us in threads.items()))
+        print(f"  {'':44} {'':9}   TLS handshakes {s['split_us']['handshakes']:.0f}, our crypto {s['split_us']['crypto']:.0f}, "
+              f"store {s['split_us']['store']:.0f}, the rest {s['split_us']['rest']:.0f}")
         print(f"  {'floor: two handshakes, 7 signatures, 6 checks':44} {floor['all']:9.0f}   handshakes "
               f"{floor['handshakes']:.0f}, wolfCrypt {floor['signatures']:.0f}; ratio {s['to_floor']:.3f}")
         print(f"  {'bound of one core, two connects':44} {s['bound_us']:9.0f}   of it {s['of_bound']:.3f}; with one connect "

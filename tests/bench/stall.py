@@ -259,7 +259,10 @@ class Stall(measure.Bench):
             if name != "bare":
                 calls = sum(calls for found in self.hold[name] for calls, *_ in found.values())
                 self.scene.check(f"{PHASES[name]}: the plugin was called", calls > 0, self.hold[name])
-        self.check_hubs(self.fleet.report())
+        report = self.fleet.report()
+        self.check_hubs(report)
+        self.scene.equal("each hub has lost its connection once for each end of the broker, and never else",
+                         report["counts"].get("failed.agent.lost", 0), self.args.hubs * rounds)
 
     def judge(self):
         ratio = median(self.ratios("rotate"))
