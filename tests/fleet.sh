@@ -92,7 +92,6 @@ scene_pki
 if [ "$SCENARIO" != enrol ]; then
 	make_ledger || fatal "no ledger: $(tail -n 3 "$KT_TMP/ledger.log")"
 fi
-BROKER_LINES+=('max_connections -1')
 [[ " ${HABITS[*]} " != *' --clone '* ]] || KEYTURN_LINES+=("superseded_drain = ${DRAIN_S}s")
 ulimit -n "$(ulimit -Hn)" 2>/dev/null # the broker inherits it: a session is a descriptor
 scene_write

@@ -33,7 +33,7 @@ bench_abuse() {
 
 	keyturn_port=$(free_port) PORT=$keyturn_port
 	plugin_conf "$KT_TMP/keyturn" 'acl = readwrite devices/%d/#' 'pending_give_up = 1h'
-	broker_conf "$KT_TMP/keyturn" "$PORT" false "${CONNECT_LOG[@]}" 'log_type information' 'max_connections -1' \
+	broker_conf "$KT_TMP/keyturn" "$PORT" false "${CONNECT_LOG[@]}" 'log_type information' \
 		"plugin $KT_BUILD/mosquitto_keyturn.so" "plugin_opt_config $KT_TMP/keyturn/keyturn.conf"
 	shipped_broker keyturn
 	keyturn_pid=$BG_PID

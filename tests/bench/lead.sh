@@ -27,7 +27,7 @@ keyturn_place() {
 	shift 3
 	PORT=$(free_port)
 	plugin_conf "$dir" 'acl = readwrite devices/%d/#' "$@"
-	broker_conf "$dir" "$PORT" false "${LEAD_LOG[@]}" 'max_connections -1' "plugin $KT_BUILD/mosquitto_keyturn.so" \
+	broker_conf "$dir" "$PORT" false "${LEAD_LOG[@]}" "plugin $KT_BUILD/mosquitto_keyturn.so" \
 		"plugin_opt_config $dir/keyturn.conf"
 	ln -s ../pki "$dir/pki"
 	ln -s "../$name.log" "$dir/broker.log"
@@ -40,7 +40,7 @@ bare_place() {
 	shift
 	mkdir -p "$KT_TMP/$name"
 	PORT=$(free_port)
-	broker_conf "$KT_TMP/$name" "$PORT" true 'log_type error' 'log_type warning' 'max_connections -1' "$@"
+	broker_conf "$KT_TMP/$name" "$PORT" true 'log_type error' 'log_type warning' "$@"
 }
 
 # lead NAME PLACE PORT [ARG...]: bench/NAME.py at that place; its checks are counted here, its document printed.
