@@ -323,6 +323,11 @@ stage_fleet() {
 	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/fleet/test_figures.py" >"$log" 2>&1 || code=$?
 	grep -v '^ok ' "$log" | sed '$d'
 	add_counts 'fleet figures' "$log" "$code"
+	code=0
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/fleet:$KT_ROOT/tests/integration/probe /usr/bin/python3 -B \
+		"$KT_ROOT/tests/bench/test_measure.py" >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'bench figures' "$log" "$code"
 	for scenario in enrol hold rotate storm misfits; do
 		code=0 options=(--hubs "$hubs" --scenario "$scenario" --seconds 1)
 		[ "$scenario" != misfits ] ||
