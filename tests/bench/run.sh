@@ -7,6 +7,9 @@
 #   tests/bench/run.sh revoke|supersede|expire [--sessions N] [--count N] [--json] [--broker PATH]
 #   tests/bench/run.sh abuse [--json] [--broker PATH]
 #   tests/bench/run.sh all [--only NAME,NAME...] [--quick] [--json] [--broker PATH]
+#   tests/bench/run.sh rotation [--hubs N] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh scale [--hubs N] [--rounds N] [--json] [--broker PATH]
+#   tests/bench/run.sh stall [--hubs N] [--rounds N] [--devices N] [--count N] [--json] [--broker PATH]
 #
 # connect: the broker's instructions (callgrind) and processor time per mTLS connect, TLS 1.3, full and resumed,
 # with N registered devices (10, 1,000, 100,000, 1,000,000), against no plugin, dynamic-security with 10,000
@@ -23,6 +26,11 @@
 # against a bare broker under the same load.
 # all: one after the other, each result also as build/bench/NAME.json, for docs/performance.sh. --quick: so small
 # that its figures say nothing, to see whether all of them work.
+# rotation: the broker's processor time and instructions for each rotation of N hubs (1,000), in rounds (3), against
+# the floor that the cryptography sets, bare connects, and cfssl with dynamic-security at 10,000 clients.
+# stall: what uninvolved clients notice, and how long the plugin holds the loop, while N hubs (1,000) rotate, COUNT
+# requests come in one moment, a backup is made, the broker starts over N devices (100,000); against as many bare connects.
+# scale: what a hub costs, connecting, idle, challenged and rotated, while a fleet grows to N hubs (10,000).
 # Ends with "N passed, N failed": failed counts ratios, never milliseconds. tests/README.md says more.
 set -u
 # shellcheck source=tests/lib.sh
@@ -37,17 +45,25 @@ set -u
 . "$(dirname "$0")/cost.sh"
 # shellcheck source=tests/bench/all.sh
 . "$(dirname "$0")/all.sh"
+# shellcheck source=tests/bench/lead.sh
+. "$(dirname "$0")/lead.sh"
+# shellcheck source=tests/bench/rotation.sh
+. "$(dirname "$0")/rotation.sh"
+# shellcheck source=tests/bench/stall.sh
+. "$(dirname "$0")/stall.sh"
+# shellcheck source=tests/bench/scale.sh
+. "$(dirname "$0")/scale.sh"
 
 JSON=0
 WHAT=
 COUNT=1000
 SESSIONS=(1 1000 5000)
-ROUNDS='' DEVICES='' # empty: the benchmark's own
-SIZES=()             # other options of those in cost.sh
+HUBS='' ROUNDS='' DEVICES='' # empty: the benchmark's own
+SIZES=()                     # other options of those in cost.sh
 QUICK=0
 ONLY=
 # What there is, in the order of "all".
-BENCHMARKS=(connect registry agent revoke supersede expire abuse)
+BENCHMARKS=(connect rotation stall registry agent revoke supersede expire scale abuse)
 
 usage() {
 	sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" >&2
@@ -75,6 +91,11 @@ while [ $# -gt 0 ]; do
 	--count)
 		is_number "${2-}" || usage
 		COUNT=$2
+		shift
+		;;
+	--hubs)
+		is_number "${2-}" || usage
+		HUBS=$2
 		shift
 		;;
 	--devices)
