@@ -15,13 +15,14 @@ import sys
 
 
 def checks_of(story):
-    """The lines "ok WHAT", "not ok WHAT" with what stands indented behind them."""
-    found = []
+    """The lines "ok WHAT", "not ok WHAT" with what stands indented right behind them."""
+    found, is_open = [], False
     for line in story.splitlines():
         match = re.match(r"(not )?ok (.*)", line)
         if match:
             found.append({"ok": match[1] is None, "what": match[2], "detail": ""})
-        elif line.startswith("    ") and found and not found[-1]["ok"]:
+        is_open = match[1] is not None if match else is_open and line.startswith("    ")
+        if is_open and not match:
             found[-1]["detail"] = (found[-1]["detail"] + " " + line.strip()).strip()
     return found
 

@@ -20,6 +20,7 @@ ORDER = ("connect", "rotation", "stall", "revoke", "supersede", "expire", "regis
 TITLES = {"connect": "A connect", "rotation": "A rotation", "stall": "What others notice", "revoke": "A revoke",
           "supersede": "A key that was replaced", "expire": "A certificate that ends", "registry": "The registry",
           "agent": "The agent", "scale": "From a thousand hubs to ten thousand", "abuse": "Abuse"}
+OWN = ("connect", "rotation", "stall", "revoke", "supersede", "expire", "registry", "agent", "scale")  # methods of Page
 LIMIT_WORDS = re.compile(r"\bat (most|least)\b")
 
 
@@ -56,7 +57,7 @@ def table(columns, rows):
 def words_of(name):
     """A name of a document as words."""
     for end, unit in (("_us", ", us"), ("_ms", ", ms"), ("_kib", ", KiB"), ("_bytes", ", bytes"), ("_s", ", s")):
-        if name.endswith(end) and not name.endswith("_per_s"):
+        if name.endswith(end) and not name.endswith("per_s") and not re.search(r"_(us|ms|kib)[_ ]", name):
             name = name[:-len(end)] + unit
             break
     return name.replace("_", " ")
@@ -237,6 +238,25 @@ class Page:
 
     revoke = supersede = expire = ends
 
+    def rotation(self, document):
+        self.any(document)
+        peer, split = document.get("peer_us") or {}, document["split_us"]
+        rows = [("Keyturn, the whole broker", document["cpu_us"]), ("the floor: two handshakes, signatures", document["floor_us"]["all"]),
+                ("one bare mTLS connect", document["bare_connect_us"]), ("cfssl and dynamic-security", sum(peer.values()) if peer else "")]
+        self.bars("rotation", "Processor's time of one rotation", [(label, {"": value}) for label, value in rows], "us")
+        self.bars("rotation-parts", "What a rotation costs the broker", [(words_of(name), {"": value}) for name, value in split.items()], "us")
+
+    def stall(self, document):
+        self.any(document)
+        self.bars("stall", "Publish to delivery of uninvolved clients, ms", [
+            (name, {"p50": phase["p50_us"] / 1000, "p99": phase["p99_us"] / 1000}) for name, phase in document["phases"].items()], "ms")
+
+    def scale(self, document):
+        self.any(document)
+        self.plot("scale", "What a hub costs the broker, in bare connects", {
+            words_of(name): [(row["hubs"], row[name + "_in_bare"]) for row in document["sizes"] if name + "_in_bare" in row]
+            for name in ("connect", "challenge", "rotation")}, "live hubs", "bare connects")
+
     # --- those that bring their own, and all others
 
     def brought(self, document):
@@ -263,7 +283,7 @@ class Page:
         if words.exists():
             self.add(words.read_text().strip(), "")
         if document:
-            getattr(self, name if name in ("connect", "registry", "agent", "revoke", "supersede", "expire") else "any")(document)
+            getattr(self, name if name in OWN else "any")(document)
             self.brought(document)
         told = [target["what"] for target in (document or {}).get("targets", [])]  # stand in the table of all targets
         failed = [check for check in result["checks"] if not check["ok"] and not check["what"].startswith(tuple(told) or "\n")]

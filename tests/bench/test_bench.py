@@ -53,9 +53,9 @@ def traces():
 
 
 def results():
-    story = "connect: words\nok a\nnot ok b: at most 1 (2)\n    why\n  more words\nok c\n    not a detail\n"
+    story = "connect: words\nok a\nnot ok b: at most 1 (2)\n    why\n    it is\n  more words\n    and figures\nok c\n    not a detail\n"
     equal("checks, and the details of those that failed", results_of.checks_of(story),
-          [{"ok": True, "what": "a", "detail": ""}, {"ok": False, "what": "b: at most 1 (2)", "detail": "why"},
+          [{"ok": True, "what": "a", "detail": ""}, {"ok": False, "what": "b: at most 1 (2)", "detail": "why it is"},
            {"ok": True, "what": "c", "detail": ""}])
     got = results_of.result("x", file_of('{"benchmark": "x", "n": 1}\n2 passed, 1 failed\n'), file_of(story), "7")
     equal("counts and document of a result", (got["passed"], got["failed"], got["document"], got["seconds"]),
