@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # A fleet of simulated hubs against a real broker with the plugin: what it takes, and whether all come through.
 #
-#   tests/fleet.sh [--hubs N] [--scenario enrol|hold|rotate] [--seconds S] [--at-a-time N] [--json] [--broker PATH]
+#   tests/fleet.sh [--hubs N] [--scenario enrol|hold|rotate|storm] [--seconds S] [--at-a-time N]
+#                  [--offline SHARE] [--slow SHARE] [--lost SHARE] [--clone SHARE] [--json] [--broker PATH]
 #
 # hold: N hubs (200) that have enrolled long ago connect, stay for S seconds (5), and answer a challenge each.
 # rotate: they connect, an operator orders a rotation of all of them, and they roll over. enrol: they enrol by
-# ticket. As many processes of keyturn-fleet as the limit of descriptors asks for, and one for each processor if
-# there are enough hubs; each has at most N hubs at a time (--at-a-time, 8) in the middle of something. Ends with
+# ticket. storm: they connect, lose all connections in one moment and come back at once. As many processes of
+# keyturn-fleet as the limit of descriptors asks for, and one for each processor if there are enough hubs; each has
+# at most N hubs at a time (--at-a-time, 8) in the middle of something.
+# SHAREs are percent of the hubs: offline until the others are through; slow to think; losing some of what the
+# broker says, with the connection; copied before they roll over (rotate alone), the copies come at the end. Ends with
 # "N passed, N failed": a check counts hubs, alarms and refusals, never milliseconds. With --json stdout has two
 # lines, the document and the counts. KT_KEEP=1 leaves logs and ledger there.
 set -u
@@ -16,9 +20,11 @@ set -u
 . "$(dirname "$0")/integration/scene.sh"
 
 HUBS=200 SCENARIO=hold SECONDS_HELD=5 AT_A_TIME=8 JSON=0
+HABITS=()
+DRAIN_S=1 # of a run with copies: until then a copy could be a program of the hub
 
 usage() {
-	sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -42,9 +48,13 @@ while [ $# -gt 0 ]; do
 	--at-a-time) AT_A_TIME=$(number "${2-}" 1 100000) || exit 2 ;;
 	--scenario)
 		case ${2-} in
-		enrol | hold | rotate) SCENARIO=$2 ;;
+		enrol | hold | rotate | storm) SCENARIO=$2 ;;
 		*) usage ;;
 		esac
+		;;
+	--offline | --slow | --lost | --clone)
+		SHARE=$(number "${2-}" 1 100) || exit 2
+		HABITS+=("$1" "$SHARE")
 		;;
 	--broker)
 		if [ ! -f "${2-}" ] || [ ! -x "$2" ]; then
@@ -57,6 +67,8 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
+
+[[ " ${HABITS[*]} " != *' --clone '* ]] || [ "$SCENARIO" = rotate ] || usage
 
 TALK=1
 [ "$JSON" = 0 ] || TALK=2
@@ -80,13 +92,14 @@ scene_pki
 if [ "$SCENARIO" != enrol ]; then
 	make_ledger || fatal "no ledger: $(tail -n 3 "$KT_TMP/ledger.log")"
 fi
-BROKER_LINES+=('max_connections -1')
+[[ " ${HABITS[*]} " != *' --clone '* ]] || KEYTURN_LINES+=("superseded_drain = ${DRAIN_S}s")
+ulimit -n "$(ulimit -Hn)" 2>/dev/null # the broker inherits it: a session is a descriptor
 scene_write
 sed -i 's/^log_type all$/log_type error\nlog_type warning\nlog_type notice\nlog_type information/' "$KT_TMP/mosquitto.conf"
 scene_start setpriv --pdeathsig KILL
 
 OPTIONS=(--hubs "$HUBS" --scenario "$SCENARIO" --seconds "$SECONDS_HELD" --at-a-time "$AT_A_TIME"
-	--broker-pid "$BROKER" --program "$FLEET" --ctl "$KT_BUILD/keyturnctl")
+	--broker-pid "$BROKER" --program "$FLEET" --ctl "$KT_BUILD/keyturnctl" --drain "$DRAIN_S" "${HABITS[@]}")
 # As a child that is waited for, so that a signal to this script is handled at once.
 PYTHONPATH=$KT_ROOT/tests/integration/probe PYTHONDONTWRITEBYTECODE=1 setpriv --pdeathsig KILL \
 	/usr/bin/python3 -B "$KT_ROOT/tests/fleet/drive.py" "${OPTIONS[@]}" --document "$KT_TMP/document.json" \

@@ -313,19 +313,31 @@ stage_integration() {
 	run_stories '' "${names[@]}"
 }
 
-# A hundred hubs that hold, and that rotate. A thousand with --long.
+# A hundred hubs that enrol, hold, rotate, and lose their connections all at once. A thousand with --long. Then fewer of
+# which some do not do as they should.
 stage_fleet() {
-	local scenario log=$KT_TMP/fleet code=0 hubs=100
+	local scenario options log=$KT_TMP/fleet code=0 hubs=100
 	matches fleet || return
 	[ "${KT_LONG-}" != 1 ] || hubs=1000
 	need_build dev || return
 	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/fleet/test_figures.py" >"$log" 2>&1 || code=$?
 	grep -v '^ok ' "$log" | sed '$d'
 	add_counts 'fleet figures' "$log" "$code"
-	for scenario in enrol hold rotate; do
-		code=0
-		timeout -k 10 3600 bash "$KT_ROOT/tests/fleet.sh" --hubs "$hubs" --scenario "$scenario" --seconds 1 >"$log" 2>&1 ||
-			code=$?
+	code=0
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/bench:$KT_ROOT/tests/fleet /usr/bin/python3 -B \
+		"$KT_ROOT/tests/bench/test_bench.py" >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'bench page' "$log" "$code"
+	code=0
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/fleet:$KT_ROOT/tests/integration/probe /usr/bin/python3 -B \
+		"$KT_ROOT/tests/bench/test_measure.py" >"$log" 2>&1 || code=$?
+	grep -v '^ok ' "$log" | sed '$d'
+	add_counts 'bench figures' "$log" "$code"
+	for scenario in enrol hold rotate storm misfits; do
+		code=0 options=(--hubs "$hubs" --scenario "$scenario" --seconds 1)
+		[ "$scenario" != misfits ] ||
+			options=(--hubs $((hubs * 2 / 5)) --scenario rotate --offline 20 --slow 10 --lost 20 --clone 15)
+		timeout -k 10 3600 bash "$KT_ROOT/tests/fleet.sh" "${options[@]}" >"$log" 2>&1 || code=$?
 		grep -v '^ok ' "$log" | sed '$d'
 		add_counts "fleet $scenario" "$log" "$code"
 	done

@@ -61,7 +61,6 @@ done
 scene_pki
 export KT_SOAK_DRAIN_S=2
 KEYTURN_LINES+=("superseded_drain = ${KT_SOAK_DRAIN_S}s" 'promote_overdue = 10s' 'op_deadline = 60s' 'challenge_timeout = 3s' 'workers = 2')
-BROKER_LINES+=('max_connections -1')
 scene_write
 sed -i 's/^log_type all$/log_type error\nlog_type warning\nlog_type notice\nlog_type information/' "$KT_TMP/mosquitto.conf"
 

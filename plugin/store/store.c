@@ -206,6 +206,7 @@ static void *run(void *arg)
 {
 	struct kt_store *store = arg;
 
+	(void)pthread_setname_np(pthread_self(), "keyturn-ledger");
 	for (;;) {
 		struct kt_store_item *group;
 		size_t count;

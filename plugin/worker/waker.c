@@ -57,6 +57,7 @@ static void *run_waker(void *arg)
 	struct kt_waker *waker = arg;
 	int pause_ms = PAUSE_FIRST_MS;
 
+	(void)pthread_setname_np(pthread_self(), "keyturn-waker");
 	while (!waker->stop) {
 		if (waker->is_wanted) {
 			pthread_kill(waker->target, waker->signal);

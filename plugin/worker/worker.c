@@ -136,12 +136,14 @@ static void run(struct kt_worker_pool *pool, struct kt_job *(*next)(struct kt_wo
 
 static void *run_worker(void *arg)
 {
+	(void)pthread_setname_np(pthread_self(), "keyturn-worker");
 	run(arg, next_job);
 	return NULL;
 }
 
 static void *run_lists(void *arg)
 {
+	(void)pthread_setname_np(pthread_self(), "keyturn-list");
 	run(arg, next_list);
 	return NULL;
 }

@@ -5,14 +5,13 @@ Keyturn broker. The abuse is aimed at one broker a round; figures of a kind of r
 last line is "N passed, N failed".
 """
 
-import argparse
 import json
-import math
 import statistics
-import subprocess
 import time
 
-from drive import Drive
+import measure
+from drive import ALARMS
+from measure import percentile
 from processes import cpu_s, rss_kib, wait
 
 RATE, IDLE, HALF = 300, 900, 500         # what the abuse is
@@ -31,21 +30,13 @@ ROUNDS = {"quiet": ("keyturn", None, "Keyturn, no abuse"),
 
 
 def options():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--top", required=True)
-    parser.add_argument("--build", required=True)
+    parser = measure.base_options()
     for name in ("hubs", "rogues", "strangers", "rounds", "seconds"):
         parser.add_argument("--" + name, type=int, required=True)
     for name in ("keyturn", "tls", "connect"):
-        parser.add_argument("--" + name, type=lambda text: tuple(int(part) for part in text.split(":")), required=True)
+        parser.add_argument("--" + name, type=measure.place, required=True)
     args = parser.parse_args()
-    args.scenario, args.at_a_time, args.document = "rotate", 1, args.top + "/abuse.json"
-    args.broker_pid, args.program, args.ctl = args.keyturn[0], args.build + "/tests/keyturn-fleet", args.build + "/keyturnctl"
-    return args
-
-
-def percentile(values, percent):
-    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+    return measure.finished(args, "abuse", args.hubs, args.keyturn[0], 1)
 
 
 class Round:
@@ -55,7 +46,7 @@ class Round:
         self.cpu, self.us, self.storm, self.stood, self.flood, self.commands = 0.0, [], [], [], [], []
 
 
-class Abuse(Drive):
+class Abuse(measure.Bench):
     def __init__(self, args):
         super().__init__(args)
         self.rounds = {name: Round() for name in ROUNDS}
@@ -63,16 +54,6 @@ class Abuse(Drive):
         self.after = []   # the Keyturn broker's after each turn of all rounds
 
     # --- programs
-
-    def program(self, name, *arguments):
-        return subprocess.Popen([f"{self.args.build}/tests/{name}"] + [str(a) for a in arguments], text=True,
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def result(self, process):
-        out, _ = process.communicate(timeout=self.args.seconds + PATIENCE)
-        if process.returncode != 0:
-            raise RuntimeError(f"{process.args}: exit {process.returncode}")
-        return json.loads(out)
 
     def identities(self, broker):
         """Whom this broker lets in."""
@@ -119,8 +100,8 @@ class Abuse(Drive):
         pair = self.program("bench_abuse", "pair", port, f"{self.identities(broker)}/{self.args.hubs}.pem",
                             f"devices/bench-{self.args.hubs}", PAIR, self.args.seconds)
         self.scene.equal(f"{name}: no order of a rotation is refused", self.order_in_turn(), 0)
-        results = {what: self.result(process) for what, process in programs.items()}
-        figures.us.append(self.result(pair)["us"])
+        results = {what: self.result(process, self.args.seconds + PATIENCE) for what, process in programs.items()}
+        figures.us.append(self.result(pair, self.args.seconds + PATIENCE)["us"])
         self.wait_settled(f"{name}: every hub has rolled over, and is in session with the new credential alone")
         figures.cpu += cpu_s(pid) - cpu
         if not refused:
@@ -219,9 +200,8 @@ class Abuse(Drive):
                             "cpu_s": round(figures.cpu, 2)}
             if ROUNDS[name][1]:
                 rounds[name].update(connects=sum(s["made"] for s in figures.storm), cpu_ms_each=round(self.storm_ms(name), 3))
-        with open(self.args.document, "w") as file:
-            file.write(json.dumps({"benchmark": "abuse", "hubs": self.args.hubs, "rounds": rounds, "memory": self.memory,
-                                   "rotations": self.args.hubs * (self.generation - 1)}) + "\n")
+        self.write({"benchmark": "abuse", "hubs": self.args.hubs, "rounds": rounds, "memory": self.memory,
+                    "rotations": self.args.hubs * (self.generation - 1)})
 
     def run(self):
         self.connect()
@@ -245,9 +225,6 @@ class Abuse(Drive):
         self.write_document()
         self.scene.finish()
 
-
-ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.failed", "rotation.closed", "session.contended",
-          "promote.overdue", "challenge.missed", "registry.behind", "enroll.conflict")
 
 if __name__ == "__main__":
     Abuse(options()).run()

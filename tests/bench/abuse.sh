@@ -20,14 +20,6 @@ abuse_identities() {
 		fatal "no identities: $(tail -n 3 "$KT_TMP/$1.log")"
 }
 
-# A broker with one listener more, for operators; without session tickets, as docs/OPERATIONS.md has it.
-abuse_broker() { # NAME
-	echo "listener 0 $KT_TMP/$1/op.sock" >>"$KT_TMP/$1/mosquitto.conf"
-	sed -n '/<!-- check: openssl-cnf -->/,/^```$/p' "$KT_ROOT/docs/OPERATIONS.md" | grep -vE '^(<!--|```)' >"$KT_TMP/openssl.cnf"
-	grep -q '^NumTickets = 0$' "$KT_TMP/openssl.cnf" || fatal 'docs/OPERATIONS.md has no openssl.cnf'
-	start_broker "$1" "$KT_TMP/$1" "$PORT" env "OPENSSL_CONF=$KT_TMP/openssl.cnf"
-}
-
 bench_abuse() {
 	local all=$((ABUSE_HUBS + 1 + ABUSE_ROGUES)) keyturn_port keyturn_pid tls_port tls_pid connect_port connect_pid
 	ulimit -n "$(ulimit -Hn)" 2>/dev/null
@@ -41,52 +33,28 @@ bench_abuse() {
 
 	keyturn_port=$(free_port) PORT=$keyturn_port
 	plugin_conf "$KT_TMP/keyturn" 'acl = readwrite devices/%d/#' 'pending_give_up = 1h'
-	broker_conf "$KT_TMP/keyturn" "$PORT" false "${CONNECT_LOG[@]}" 'log_type information' 'max_connections -1' \
+	broker_conf "$KT_TMP/keyturn" "$PORT" false "${CONNECT_LOG[@]}" 'log_type information' \
 		"plugin $KT_BUILD/mosquitto_keyturn.so" "plugin_opt_config $KT_TMP/keyturn/keyturn.conf"
-	abuse_broker keyturn
+	shipped_broker keyturn
 	keyturn_pid=$BG_PID
 	mkdir -p "$KT_TMP/tls" "$KT_TMP/connect"
 	tls_port=$(free_port) PORT=$tls_port
 	broker_conf "$KT_TMP/tls" "$PORT" true "${CONNECT_LOG[@]}" 'log_type information'
 	sed -i "s#$KT_TMP/pki/clients#$KT_TMP/pki2/clients#" "$KT_TMP/tls/mosquitto.conf"
-	abuse_broker tls
+	shipped_broker tls
 	tls_pid=$BG_PID
 	connect_port=$(free_port) PORT=$connect_port
 	broker_conf "$KT_TMP/connect" "$PORT" true "${CONNECT_LOG[@]}" 'log_type information' \
 		"clientid_prefixes bench-${ABUSE_HUBS%?}" # bench-10: of the device behind the hubs, and of the rogues
-	abuse_broker connect
+	shipped_broker connect
 	connect_pid=$BG_PID
 	ln -s ../pki "$KT_TMP/keyturn/pki"
 	ln -s ../keyturn.log "$KT_TMP/keyturn/broker.log"
 
-	abuse_rounds "$keyturn_pid" "$keyturn_port" "$tls_pid" "$tls_port" "$connect_pid" "$connect_port"
+	lead abuse keyturn "$keyturn_port" --hubs "$ABUSE_HUBS" --rogues "$ABUSE_ROGUES" --strangers "$ABUSE_STRANGERS" \
+		--rounds "$ABUSE_ROUNDS" --seconds "$ABUSE_SECONDS" --keyturn "$keyturn_pid:$keyturn_port" \
+		--tls "$tls_pid:$tls_port" --connect "$connect_pid:$connect_port"
 	for BG_PID in "$tls_pid" "$connect_pid" "$keyturn_pid"; do
 		stop_pid "$BG_PID" 60 || not_ok 'a broker ends as it should' "$(tail -n 5 "$KT_TMP/keyturn.log")" >&"$TALK"
 	done
-}
-
-# abuse_rounds KEYTURN_PID PORT TLS_PID PORT CONNECT_PID PORT
-abuse_rounds() {
-	local code last
-	env "KT_TMP=$KT_TMP/keyturn" "PORT=$2" TD=bench.test PYTHONDONTWRITEBYTECODE=1 \
-		"PYTHONPATH=$KT_ROOT/tests/integration/probe:$KT_ROOT/tests/fleet" setpriv --pdeathsig KILL \
-		/usr/bin/python3 -B "$KT_ROOT/tests/bench/abuse.py" --top "$KT_TMP" --build "$KT_BUILD" \
-		--hubs "$ABUSE_HUBS" --rogues "$ABUSE_ROGUES" --strangers "$ABUSE_STRANGERS" --rounds "$ABUSE_ROUNDS" \
-		--seconds "$ABUSE_SECONDS" --keyturn "$1:$2" --tls "$3:$4" --connect "$5:$6" \
-		</dev/null >"$KT_TMP/abuse.log" 2>"$KT_TMP/abuse.err" &
-	KT_PIDS+=($!)
-	wait $!
-	code=$?
-	forget_pid $!
-	last=$(tail -n 1 "$KT_TMP/abuse.log")
-	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-		tell "$(sed '$d' "$KT_TMP/abuse.log")"
-		KT_PASSED=$((KT_PASSED + BASH_REMATCH[1])) KT_FAILED=$((KT_FAILED + BASH_REMATCH[2]))
-	else
-		tell "$(cat "$KT_TMP/abuse.log")"
-		not_ok "the rounds came to their end (exit $code)" "$(tail -n 20 "$KT_TMP/abuse.err")" >&"$TALK"
-	fi
-	if [ "$JSON" = 1 ] && [ -s "$KT_TMP/abuse.json" ]; then
-		cat "$KT_TMP/abuse.json"
-	fi
 }

@@ -2,12 +2,14 @@
  * bench_storm - clients that a broker does not want: who is refused, and who just stands there.
  *
  *   bench_storm connects PORT IDENTITIES COUNT RATE SECONDS
+ *   bench_storm flat_out PORT IDENTITIES COUNT TOTAL AT_A_TIME
  *   bench_storm stand PORT IDLE HALF
  *
  * connects: RATE connects a second for SECONDS, with the certificates IDENTITIES/0.pem ... COUNT -
  * 1, as bench-<i>:agent, each a full TLS 1.3 handshake and an MQTT CONNECT; one line of JSON at the
  * end: how many were made, refused by TLS, refused by a CONNACK, let in, closed without a word, or
- * nothing of that within ten seconds. stand: IDLE TCP connections without a byte, and HALF that
+ * nothing of that within ten seconds. flat_out: TOTAL of them as fast as it goes, AT_A_TIME on
+ * their way. stand: IDLE TCP connections without a byte, and HALF that
  * send a ClientHello, get the server's answer, and say nothing more. "ready" on stdout; one line of
  * JSON when stdin ends: how many are still connected.
  */
@@ -222,21 +224,26 @@ static void run_until(struct storm *storm, int64_t until_us)
 		go_on(storm, events[i].data.ptr);
 }
 
-static void connects(struct storm *storm, size_t rate, size_t seconds)
+/* When the next one is due; without a @rate: when the first one was. */
+static int64_t due(const struct storm *storm, int64_t start_us, size_t rate)
+{
+	return rate == 0 ? start_us : start_us + (int64_t)(storm->made * 1000000 / rate);
+}
+
+static void connects(struct storm *storm, size_t rate, size_t total)
 {
 	const int64_t start_us = bench_mono_us();
-	const size_t total = rate * seconds;
 
 	while (storm->made < total || storm->in_flight > 0) {
 		const int64_t now_us = bench_mono_us();
-		int64_t due_us = start_us + (int64_t)(storm->made * 1000000 / rate);
+		int64_t due_us = due(storm, start_us, rate);
 
 		/* where the broker does not keep up, they come late, and that is told */
 		while (storm->made < total && due_us <= now_us && storm->free != NULL) {
-			if (now_us - due_us > storm->latest_us)
+			if (rate != 0 && now_us - due_us > storm->latest_us)
 				storm->latest_us = now_us - due_us;
 			begin(storm, now_us);
-			due_us = start_us + (int64_t)(storm->made * 1000000 / rate);
+			due_us = due(storm, start_us, rate);
 		}
 		give_up(storm, now_us);
 		run_until(storm,
@@ -248,13 +255,15 @@ static void connects(struct storm *storm, size_t rate, size_t seconds)
 	       storm->hung, (long long)(storm->latest_us / 1000));
 }
 
-static int run_connects(char **args)
+static int run_connects(char **args, bool is_flat_out)
 {
 	struct storm *storm = calloc(1, sizeof(*storm));
+	const size_t first = bench_number(args[3], 1000000);
+	const size_t second = bench_number(args[4], is_flat_out ? IN_FLIGHT_MAX : 86400);
 
-	if (storm == NULL)
-		bench_fail("connects", "no memory");
-	for (size_t i = IN_FLIGHT_MAX; i > 0; i--) {
+	if (storm == NULL || (is_flat_out ? second : first) == 0)
+		bench_fail("connects", "no memory, or none to be made");
+	for (size_t i = is_flat_out ? second : IN_FLIGHT_MAX; i > 0; i--) {
 		storm->attempt[i - 1].next = storm->free;
 		storm->free = &storm->attempt[i - 1];
 	}
@@ -263,7 +272,10 @@ static int run_connects(char **args)
 	storm->epoll = epoll_create1(0);
 	if (storm->identity_count == 0 || storm->epoll < 0)
 		bench_fail("connects", "cannot begin");
-	connects(storm, bench_number(args[3], 100000), bench_number(args[4], 86400));
+	if (is_flat_out)
+		connects(storm, 0, first);
+	else
+		connects(storm, first, first * second);
 	for (size_t i = 0; i < storm->identity_count; i++)
 		SSL_CTX_free(storm->identity[i].ctx);
 	(void)close(storm->epoll);
@@ -373,11 +385,13 @@ int main(int argc, char **argv)
 {
 	bench_raise_limits();
 	if (argc == 7 && strcmp(argv[1], "connects") == 0)
-		return run_connects(argv + 2);
+		return run_connects(argv + 2, false);
+	if (argc == 7 && strcmp(argv[1], "flat_out") == 0)
+		return run_connects(argv + 2, true);
 	if (argc == 5 && strcmp(argv[1], "stand") == 0)
 		return run_stand(argv + 2);
-	(void)fputs("usage: bench_storm connects PORT IDENTITIES COUNT RATE SECONDS | "
-		    "stand PORT IDLE HALF\n",
+	(void)fputs("usage: bench_storm connects PORT IDENTITIES COUNT RATE SECONDS |\n"
+		    "  flat_out PORT IDENTITIES COUNT TOTAL AT_A_TIME | stand PORT IDLE HALF\n",
 		    stderr);
 	return 2;
 }

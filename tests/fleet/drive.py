@@ -15,6 +15,7 @@ from scene import Scene
 
 ROTATE_MAX = 1000   # devices that one command may name
 BATCH_MAX = 100     # commands of one message
+HABITS = ("offline", "slow", "lost", "clone")   # shares of the hubs that do not do as they should
 ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.failed", "rotation.closed", "session.contended",
           "promote.overdue", "challenge.missed", "registry.behind", "enroll.conflict")
 
@@ -22,13 +23,16 @@ ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.faile
 def options():
     parser = argparse.ArgumentParser()
     parser.add_argument("--hubs", type=int, required=True)
-    parser.add_argument("--scenario", choices=("enrol", "hold", "rotate"), required=True)
+    parser.add_argument("--scenario", choices=("enrol", "hold", "rotate", "storm"), required=True)
     parser.add_argument("--seconds", type=int, required=True)
     parser.add_argument("--at-a-time", type=int, required=True)
     parser.add_argument("--broker-pid", type=int, required=True)
     parser.add_argument("--program", required=True)
     parser.add_argument("--ctl", required=True)
     parser.add_argument("--document", required=True)
+    parser.add_argument("--drain", type=float, default=0.0)   # superseded_drain, in seconds
+    for habit in HABITS:
+        parser.add_argument("--" + habit, type=int, default=0)
     return parser.parse_args()
 
 
@@ -55,6 +59,7 @@ class Drive:
         self.cpu, self.memory = {}, {"broker_start_kib": rss_kib(args.broker_pid)}
         self.fleet = None
         self.generation = 1
+        self.habits = {habit: getattr(args, habit, 0) for habit in HABITS}
 
     # --- what an operator does
 
@@ -99,10 +104,13 @@ class Drive:
     def start(self, source):
         args = ["--address", "127.0.0.1", "--port", str(self.scene.port), "--trust-domain", self.scene.td,
                 "--root", self.scene.root, "--at-a-time", str(self.args.at_a_time)] + source
+        args += [word for habit, share in self.habits.items() if share for word in ("--" + habit, str(share))]
         self.fleet = Fleet(self.args.program, self.args.hubs, args, self.scene.tmp + "/fleet.log")
 
     def is_settled(self, status):
-        return status["settled"] == self.args.hubs and status["generations"] == {str(self.generation): self.args.hubs}
+        """All but who is offline."""
+        present = self.args.hubs - status["absent"]
+        return status["settled"] == present and status["generations"] == {str(self.generation): present}
 
     def wait_settled(self, name):
         status = wait(self.fleet.status, self.is_settled, self.patience)
@@ -158,6 +166,49 @@ class Drive:
         self.wait_settled("every hub has rolled over, and is in session with the new credential alone")
         self.cpu["rotation"] = phase.end(self.args.hubs)
 
+    def storm(self):
+        """All connections are lost in one moment, and all hubs come back at once."""
+        self.connect()
+        phase = Phase(self)
+        self.scene.equal("all connections are lost in one moment", self.fleet.drop()["settled"], 0)
+        self.wait_settled("every hub is back, in session with the credential that it has")
+        self.cpu["storm"] = phase.end(self.args.hubs)
+
+    # --- what comes after the scenario, if it was asked for
+
+    def latecomers(self):
+        """Who was offline all the time comes, and has to do what the others did."""
+        # by what the others say: who has not enrolled does not know its name
+        absent = set(self.devices) - {d["device"] for d in self.fleet.report()["devices"] if not d["absent"]}
+        rows = [row for row in self.ctl("list")["devices"] if row["device"] in absent]
+        phase = "open" if self.args.scenario == "rotate" else "idle"
+        generation = 0 if self.args.scenario == "enrol" else 1
+        bad = [row for row in rows if (row["online"], row["phase"], row["generation"]) != (False, phase, generation)]
+        self.scene.check(f"{len(absent)} hubs are offline, of generation {generation}, {phase}",
+                         self.fleet.status()["absent"] == len(absent) == len(rows) > 0 and not bad,
+                         f"{len(rows)} rows, {bad[:3]}")
+        before = Phase(self)
+        self.fleet.come()
+        self.wait_settled("who was offline comes, and is where the others are")
+        self.cpu["latecomers"] = before.end(len(absent))
+
+    def copies(self):
+        """A part of the hubs has a copy, made before they rolled over: it is shut out, and told of."""
+        time.sleep(self.args.drain)  # until then it could be a program of the hub itself
+        count = self.fleet.bring_copies()["copies"]
+        status = wait(self.fleet.status, lambda seen: seen["copies_refused"] == count, self.patience)
+        self.scene.check(f"each of {count} copies is refused", 0 < count == status["copies_refused"], status)
+        devices = {copy["device"] for copy in self.fleet.report()["copies"] if copy["refused"] and not copy["settled"]}
+        told = wait(lambda: self.devices_of("clone.alarmed"), lambda seen: seen == devices, self.patience)
+        self.scene.check("an alarm names each of them, and nobody else", told == devices and len(devices) == count,
+                         f"{len(told)} are named, of {len(devices)}")
+
+    def devices_of(self, name):
+        """Of whom the broker's log has this event."""
+        with open(self.scene.log, errors="replace") as log:
+            return {word.split("=", 1)[1] for line in log if f"event={name} " in line
+                    for word in line.split() if word.startswith("device=")}
+
     # --- what must be so at the end
 
     def events(self, name):
@@ -179,9 +230,11 @@ class Drive:
         self.scene.equal("keyturnctl status: devices, sessions, open operations",
                          (counts["devices"], counts["active"], counts["sessions"], counts["openOps"]),
                          (self.args.hubs, self.args.hubs, self.args.hubs + 1, 0))
-        self.scene.equal("no refusals", {k: v for k, v in status["refusals"].items() if v}, {})
-        alarms = {name: self.events(name) for name in ALARMS}
-        self.scene.equal("no alarms", {k: v for k, v in alarms.items() if v}, {})
+        of_copies = self.habits["clone"] > 0
+        self.scene.equal("no refusals but of copies", {reason for reason, count in status["refusals"].items() if count},
+                         {"cert.superseded"} if of_copies else set())
+        self.scene.equal("no alarms but of copies", {name for name in ALARMS if self.events(name)},
+                         {"clone.alarmed"} if of_copies else set())
 
     def check_hubs(self, report):
         hubs = {d["device"] for d in report["devices"] if d["settled"] and d["generation"] == self.generation}
@@ -189,6 +242,9 @@ class Drive:
         self.scene.check("no hub is lost: each says itself that it is in session with the newest generation", not lost,
                          f"{len(lost)}: {lost[:5]}")
         self.scene.equal("no failure at any hub", self.failures(report), {})
+        for habit, count in (("lost", "lost.reply"), ("slow", "slow.thought")):
+            if self.habits[habit]:
+                self.scene.check(f"{habit}: it happened", report["counts"].get(count, 0) > 0, report["counts"])
 
     def failures(self, report):
         return {name: count for name, count in report["counts"].items() if name.startswith("failed.")}
@@ -206,7 +262,8 @@ class Drive:
                 "connect": spans["connect"], "session": spans["session"], "enrolment": spans["enrol"],
                 "rotation": rotations_of(self.scene.tmp + "/ledger/ledger.kt"),
                 "rotation_at_hub": {"committed": spans["commit"], "promoted": spans["promote"]},
-                "cpu": self.cpu, "memory": self.memory, "failures": self.failures(report)}
+                "back": spans["back"], "shares": self.habits, "cpu": self.cpu, "memory": self.memory,
+                "counts": report["counts"]}
 
     def tell(self, document):
         print(f"fleet: {document['scenario']}, {document['hubs']} hubs in {document['processes']} processes, "
@@ -218,12 +275,15 @@ class Drive:
                               ("rotation: opened to committed", rotation["opened_to_committed"]),
                               ("rotation: opened to promoted", rotation["opened_to_promoted"]),
                               ("at the hub: rotate to committed", at_hub["committed"]),
-                              ("at the hub: rotate to noted", at_hub["promoted"])):
+                              ("at the hub: rotate to noted", at_hub["promoted"]),
+                              ("back (lost to settled)", document["back"])):
             if figures is not None:
                 print(lines_of(name, figures))
         for name, cpu in document["cpu"].items():
             print(f"  {name:34} {cpu['seconds']:7.1f} s; CPU for each hub: broker {cpu['broker_ms_each']:.2f} ms, "
                   f"fleet {cpu['fleet_ms_each']:.2f} ms")
+        if document["counts"]:
+            print("  counted at the hubs: " + ", ".join(f"{name} {n}" for name, n in sorted(document["counts"].items())))
         memory = document["memory"]
         print(f"  {'memory of the broker':34} {memory['broker_start_kib']} KiB, with the fleet "
               f"{memory['broker_live_kib']}, at most {memory['broker_peak_kib']}: {memory['broker_kib_each']} a hub; "
@@ -231,6 +291,10 @@ class Drive:
 
     def run(self):
         getattr(self, self.args.scenario)()
+        if self.habits["offline"]:
+            self.latecomers()
+        if self.habits["clone"]:
+            self.copies()
         self.check_broker()
         report = self.fleet.report()
         self.check_hubs(report)

@@ -11,6 +11,7 @@
 enum {
 	/* the first address that a hub connects from: 127.16.0.1, as others are in use by tests */
 	FIRST_ADDRESS = 0x7f100001,
+	LUCK_SEED = 20261130,
 	WORD_MAX = 28,
 	COUNT_NAME_MAX = 64,
 	PATIENCE_MS = 10000
@@ -41,6 +42,13 @@ struct fleet_hub {
 	bool is_hook_due;
 	bool was_settled; /* at the end of the last call of the agent */
 	bool is_started;
+	struct fleet_habits habits;
+	uint64_t luck;	    /* of what is lost: a stream of its own for each hub */
+	bool is_refused;    /* at least once */
+	bool is_dropped;    /* and not yet back */
+	int64_t dropped_us; /* when */
+	bool is_slow_due;   /* it is thinking */
+	struct fleet_timer slow;
 	struct fleet_task task;
 	struct fleet_timer timer;
 	struct fleet_gate_place place;
@@ -114,6 +122,10 @@ static void look(struct fleet_hub *hub)
 	hub->seen.step = record->step;
 	look_at_session(hub);
 	hub->was_settled = is_settled(hub);
+	if (hub->is_dropped && hub->was_settled) {
+		hub->is_dropped = false;
+		span(hub, FLEET_SPAN_BACK, hub->dropped_us);
+	}
 }
 
 /* The broker ends the old credential's :agent when the new one is committed. */
@@ -123,6 +135,19 @@ static bool is_superseded(const struct fleet_hub *hub, const struct kt_link_even
 
 	return event->link == KT_LINK_AGENT && event->cause != KT_CAUSE_REFUSED &&
 	       (record->phase == KT_AGENT_CERT || record->step != KT_STEP_NONE);
+}
+
+/* What a hub's ill fortune is called; "failed" where it had none to expect. */
+static const char *kind_of(const struct fleet_hub *hub)
+{
+	if (hub->habits.is_copy)
+		return "copy";
+	return hub->is_dropped ? "storm" : "failed";
+}
+
+static bool is_by_habit(const struct fleet_hub *hub, const struct kt_link_event *event)
+{
+	return hub->habits.lost_percent > 0 && event->cause == KT_CAUSE_LOST;
 }
 
 static void count_down(struct fleet_hub *hub, const struct kt_link_event *event)
@@ -140,11 +165,13 @@ static void count_down(struct fleet_hub *hub, const struct kt_link_event *event)
 
 	if (event->cause == KT_CAUSE_CLOSED)
 		return;
+	hub->is_refused |= event->cause == KT_CAUSE_REFUSED;
 	if (is_superseded(hub, event)) {
 		fleet_stats_count(hub->world->net.stats, "superseded.agent");
 		return;
 	}
-	(void)snprintf(name, sizeof(name), "failed.%s.%s", links[event->link],
+	(void)snprintf(name, sizeof(name), "%s.%s.%s",
+		       is_by_habit(hub, event) ? "lossy" : kind_of(hub), links[event->link],
 		       causes[event->cause]);
 	fleet_stats_count(hub->world->net.stats, name);
 	if (hub->world->verbose > 0)
@@ -186,7 +213,7 @@ static void on_line(void *ctx, enum kt_log_level level, const char *line)
 		fprintf(stderr, "%s %s\n", kt_identity_record(hub->store)->device.s, line);
 	if (!is_failure)
 		return;
-	(void)snprintf(name, sizeof(name), "failed.%s.%s", event, reason);
+	(void)snprintf(name, sizeof(name), "%s.%s.%s", kind_of(hub), event, reason);
 	fleet_stats_count(hub->world->net.stats, name);
 }
 
@@ -221,10 +248,27 @@ static void on_enter(void *ctx)
 	fleet_task_queue(hub->world->net.loop, &hub->task);
 }
 
-/* What is begun goes on; what would begin something waits at the gate. */
+static void on_slow(void *ctx)
+{
+	struct fleet_hub *hub = ctx;
+
+	hub->is_slow_due = false;
+	fleet_stats_count(hub->world->net.stats, "slow.thought");
+	fleet_task_queue(hub->world->net.loop, &hub->task);
+}
+
+/*
+ * What is begun goes on; what would begin something waits at the gate. A slow one takes its time
+ * outside of it: who thinks uses no processor that the others could want.
+ */
 static void wake(struct fleet_hub *hub)
 {
-	if (hub->was_settled && !hub->place.is_inside)
+	if (hub->habits.slow_ms > 0) {
+		if (!hub->is_slow_due)
+			fleet_timer_set(hub->world->net.loop, &hub->slow,
+					fleet_now_ms() + hub->habits.slow_ms);
+		hub->is_slow_due = true;
+	} else if (hub->was_settled && !hub->place.is_inside)
 		fleet_gate_enter(&hub->world->gate, &hub->place);
 	else
 		fleet_task_queue(hub->world->net.loop, &hub->task);
@@ -245,6 +289,22 @@ static void on_link_event(void *ctx, const struct kt_link_event *event)
 	*hub->last = item;
 	hub->last = &item->next;
 	wake(hub);
+}
+
+/* xorshift64: the same hub loses the same ones in every run. */
+static bool is_lost(void *ctx)
+{
+	struct fleet_hub *hub = ctx;
+
+	if (hub->habits.lost_percent == 0)
+		return false;
+	hub->luck ^= hub->luck << 13;
+	hub->luck ^= hub->luck >> 7;
+	hub->luck ^= hub->luck << 17;
+	if (hub->luck % 100 >= hub->habits.lost_percent)
+		return false;
+	fleet_stats_count(hub->world->net.stats, "lost.reply");
+	return true;
 }
 
 static bool take_event(struct fleet_hub *hub, struct kt_link_event *out)
@@ -359,6 +419,8 @@ struct fleet_hub *fleet_hub_new(struct fleet_world *world, uint32_t number)
 	hub->task = (struct fleet_task){.run = on_task, .ctx = hub};
 	hub->timer = (struct fleet_timer){.due = on_timer, .ctx = hub};
 	hub->patience = (struct fleet_timer){.due = on_patience, .ctx = hub};
+	hub->slow = (struct fleet_timer){.due = on_slow, .ctx = hub};
+	hub->luck = LUCK_SEED + number;
 	hub->place = (struct fleet_gate_place){.enter = on_enter, .ctx = hub};
 	hub->hooks = (struct kt_agent_hooks){.ctx = hub, .start = port_hooks};
 	hub->transport = (struct kt_transport){
@@ -369,7 +431,8 @@ struct fleet_hub *fleet_hub_new(struct fleet_world *world, uint32_t number)
 									   .name = (enum kt_link)i,
 									   .source = hub->source,
 									   .ctx = hub,
-									   .event = on_link_event});
+									   .event = on_link_event,
+									   .is_lost = is_lost});
 	return hub;
 }
 
@@ -480,11 +543,27 @@ enum kt_err fleet_hub_start(struct fleet_hub *hub)
 	return KT_ERR_OK;
 }
 
+void fleet_hub_misbehave(struct fleet_hub *hub, const struct fleet_habits *habits)
+{
+	hub->habits = *habits;
+}
+
+void fleet_hub_drop(struct fleet_hub *hub)
+{
+	if (hub->agent == NULL)
+		return;
+	hub->is_dropped = true;
+	hub->dropped_us = fleet_now_us();
+	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
+		fleet_link_break(&hub->links[i]);
+}
+
 void fleet_hub_stop(struct fleet_hub *hub)
 {
 	hub->is_stopping = true;
 	fleet_timer_set(hub->world->net.loop, &hub->timer, INT64_MAX);
 	fleet_timer_set(hub->world->net.loop, &hub->patience, INT64_MAX);
+	fleet_timer_set(hub->world->net.loop, &hub->slow, INT64_MAX);
 	for (int i = 0; i < (int)KT_LINK_COUNT; i++)
 		fleet_link_close(&hub->links[i]);
 }
@@ -502,8 +581,12 @@ void fleet_hub_status(const struct fleet_hub *hub, struct fleet_hub_status *out)
 {
 	struct kt_agent_status status;
 
-	*out = (struct fleet_hub_status){0};
+	*out = (struct fleet_hub_status){.device = kt_identity_record(hub->store)->device.s,
+					 .is_refused = hub->is_refused};
+	if (hub->agent == NULL)
+		return;
 	kt_agent_status(hub->agent, &status);
+	out->is_started = true;
 	out->health = status.health;
 	out->is_settled = is_settled(hub);
 	out->generation = status.record->active.generation;

@@ -115,7 +115,10 @@ static void on_message(struct mosquitto *client, void *ctx, const struct mosquit
 
 	(void)client;
 	(void)properties;
-	if (message->payloadlen <= 0)
+	if (message->payloadlen <= 0 || link->is_broken)
+		return;
+	link->is_broken = link->setup.is_lost != NULL && link->setup.is_lost(link->setup.ctx);
+	if (link->is_broken)
 		return;
 	event.text_len = (size_t)message->payloadlen;
 	event.text = fleet_alloc(NULL, event.text_len, 1);
@@ -162,6 +165,8 @@ static void settle(struct fleet_link *link, int rc)
 		return;
 	if (link->is_accepted)
 		welcome(link);
+	if (link->is_broken)
+		rc = MOSQ_ERR_CONN_LOST;
 	if (rc != MOSQ_ERR_SUCCESS || mosquitto_socket(link->client) < 0) {
 		finish(link, rc == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(rc));
 		return;
@@ -236,6 +241,7 @@ static void begin(void *ctx)
 	link->state = FLEET_LINK_CONNECTING;
 	link->is_tcp_up = false;
 	link->is_accepted = false;
+	link->is_broken = false;
 	link->connack = 0;
 	link->disconnect = 0;
 	if (!make_client(link)) {
@@ -322,4 +328,10 @@ void fleet_link_close(struct fleet_link *link)
 	}
 	fleet_timer_set(link->setup.net->loop, &link->timer, fleet_now_ms() + GOODBYE_MS);
 	settle(link, mosquitto_disconnect(link->client));
+}
+
+void fleet_link_break(struct fleet_link *link)
+{
+	if (link->state != FLEET_LINK_DOWN)
+		finish(link, "the network went away");
 }

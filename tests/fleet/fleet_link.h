@@ -38,6 +38,9 @@ struct fleet_link_setup { /* all borrowed for the life of the link */
 	void *ctx;
 	/* Takes the event's text over. */
 	void (*event)(void *ctx, const struct kt_link_event *event);
+	/* Asked for each message that comes: true: it is lost, and the connection with it. NULL:
+	 * none is. */
+	bool (*is_lost)(void *ctx);
 };
 
 enum fleet_link_state {
@@ -63,6 +66,7 @@ struct fleet_link { /* private but for @state and @started_us */
 	size_t identity_len;
 	bool is_tcp_up;
 	bool is_accepted; /* a CONNACK with 0 came and is not told yet */
+	bool is_broken;	  /* a message was lost */
 	int connack;	  /* reason code, 0: none or good */
 	int disconnect;	  /* reason code of the broker's DISCONNECT, 0: none */
 };
@@ -79,5 +83,8 @@ KT_MUST_CHECK enum kt_err fleet_link_open(struct fleet_link *link, const char *c
 /* KT_ERR_CLOSED. */
 KT_MUST_CHECK enum kt_err fleet_link_send(struct fleet_link *link, const char *text, size_t len);
 void fleet_link_close(struct fleet_link *link);
+/* The network goes away: without a goodbye, and told as a lost connection. Fine where it is down.
+ */
+void fleet_link_break(struct fleet_link *link);
 
 #endif

@@ -28,7 +28,7 @@ struct fleet_stats {
 static const char *const span_names[FLEET_SPAN_COUNT] = {
 	[FLEET_SPAN_CONNECT] = "connect", [FLEET_SPAN_SESSION] = "session",
 	[FLEET_SPAN_ENROL] = "enrol",	  [FLEET_SPAN_COMMIT] = "commit",
-	[FLEET_SPAN_PROMOTE] = "promote",
+	[FLEET_SPAN_PROMOTE] = "promote", [FLEET_SPAN_BACK] = "back",
 };
 
 struct fleet_stats *fleet_stats_new(void)

@@ -16,6 +16,7 @@ enum fleet_span {
 	FLEET_SPAN_ENROL,   /* the hub's start to `committed` */
 	FLEET_SPAN_COMMIT,  /* `rotate` came to `committed` came */
 	FLEET_SPAN_PROMOTE, /* `rotate` came to `noted` of its `promoted` came */
+	FLEET_SPAN_BACK,    /* the network went away to: settled again */
 	FLEET_SPAN_COUNT
 };
 

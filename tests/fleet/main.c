@@ -3,12 +3,19 @@
  *
  *   keyturn-fleet --address A --port P --trust-domain TD --root FILE --count N [--first N]
  *                 (--identities DIR | --tickets FILE --claim-port P) [--at-a-time N] [--verbose]
+ *                 [--offline SHARE] [--slow SHARE] [--lost SHARE] [--clone SHARE]
  *
  * Hub i (from --first on) has the identity DIR/<i>.pem, or the ticket of line i of FILE (from 0).
  * At most --at-a-time of them (8) are in the middle of something: connecting, enrolling, rolling
- * over. Commands on stdin, one a line, one line of JSON on stdout for each: `status`, `report`,
- * `quit`. The end of stdin is `quit`: it does not outlive who started it. tests/fleet/drive.py
- * gives the commands.
+ * over. SHAREs are percent of the hubs, the same ones in every run: --offline are not there until
+ * `come`; --slow think 1.5 s about whatever comes; --lost lose a tenth of what the broker says,
+ * each time with the connection; of --clone there are copies, made of what the hub had at the
+ * start, with an address of their own, which appear at `copies`.
+ *
+ * Commands on stdin, one a line, one line of JSON on stdout for each: `status`, `report`, `come`,
+ * `copies`, `drop` (all connections are lost at this moment, and all may come back at once: no
+ * more --at-a-time), `quit`. The end of stdin is `quit`: it does not outlive who started it.
+ * tests/fleet/drive.py gives the commands.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +41,13 @@ enum {
 	GOODBYE_MS = 10000,
 	OTHER_DESCRIPTORS = 32,
 	KEEP_ALIVE_S = 60, /* of docs/keyturn-agent.conf.5 */
-	CONNECT_TIMEOUT_MS = 30000
+	CONNECT_TIMEOUT_MS = 30000,
+	SLOW_MS = 1500,
+	LOST_PERCENT = 10,
+	COPY_NUMBERS = 0x800000 /* of a copy: its hub's and this */
 };
+
+enum habit { OFFLINE, SLOW, LOSSY, CLONED, HABIT_COUNT };
 
 struct options {
 	const char *address;
@@ -48,6 +60,7 @@ struct options {
 	uint32_t first;
 	uint32_t count;
 	uint32_t at_a_time;
+	uint32_t share[HABIT_COUNT]; /* percent */
 	int verbose;
 };
 
@@ -57,6 +70,10 @@ struct fleet {
 	struct fleet_tls *tls;
 	uint8_t *root_storage;
 	struct fleet_hub **hubs;
+	struct fleet_hub **copies;
+	uint32_t copy_count;
+	bool have_come;	 /* who was offline */
+	bool are_copied; /* the copies are there */
 	struct fleet_watch input;
 	char line[LINE_MAX_LEN];
 	size_t line_len;
@@ -75,7 +92,7 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: keyturn-fleet --address A --port P --trust-domain TD --root FILE --count N "
 	      "[--first N]\n    (--identities DIR | --tickets FILE --claim-port P) [--at-a-time N] "
-	      "[--verbose]\n",
+	      "[--verbose]\n    [--offline SHARE] [--slow SHARE] [--lost SHARE] [--clone SHARE]\n",
 	      stderr);
 	exit(2);
 }
@@ -123,6 +140,18 @@ static void take_option(struct options *options, int name, const char *value)
 	case 's':
 		options->at_a_time = number(value, 1000000);
 		break;
+	case 'O':
+		options->share[OFFLINE] = number(value, 100);
+		break;
+	case 'S':
+		options->share[SLOW] = number(value, 100);
+		break;
+	case 'L':
+		options->share[LOSSY] = number(value, 100);
+		break;
+	case 'C':
+		options->share[CLONED] = number(value, 100);
+		break;
 	case 'v':
 		options->verbose++;
 		break;
@@ -144,6 +173,10 @@ static void read_options(struct options *options, int argc, char **argv)
 		{"first", required_argument, NULL, 'f'},
 		{"count", required_argument, NULL, 'n'},
 		{"at-a-time", required_argument, NULL, 's'},
+		{"offline", required_argument, NULL, 'O'},
+		{"slow", required_argument, NULL, 'S'},
+		{"lost", required_argument, NULL, 'L'},
+		{"clone", required_argument, NULL, 'C'},
 		{"verbose", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
 	};
@@ -156,15 +189,16 @@ static void read_options(struct options *options, int argc, char **argv)
 	    options->root == NULL || options->port == 0 || options->count == 0 ||
 	    options->at_a_time == 0 ||
 	    (options->identities == NULL) == (options->tickets == NULL) ||
-	    (options->tickets != NULL && options->claim_port == 0))
+	    (options->tickets != NULL && (options->claim_port == 0 || options->share[CLONED] > 0)))
 		usage();
 }
 
-/* Two links of a hub are up at a time. */
+/* Two links of a hub are up at a time, and one of a copy. */
 static void check_descriptors(const struct options *options)
 {
-	const rlim_t wanted =
-		(rlim_t)options->count * 2 * FLEET_DESCRIPTORS_A_LINK + OTHER_DESCRIPTORS;
+	const rlim_t wanted = (rlim_t)options->count * (options->share[CLONED] > 0 ? 3 : 2) *
+				      FLEET_DESCRIPTORS_A_LINK +
+			      OTHER_DESCRIPTORS;
 	struct rlimit limit = {0};
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -225,16 +259,40 @@ static void close_world(struct fleet *fleet)
 	(void)mosquitto_lib_cleanup();
 }
 
+/* Of a hundred hubs in a row exactly SHARE, spread, and other ones for each habit. */
+static bool has_habit(const struct fleet *fleet, enum habit habit, uint32_t i)
+{
+	static const uint32_t starts[HABIT_COUNT] = {
+		[OFFLINE] = 0, [SLOW] = 17, [LOSSY] = 43, [CLONED] = 71};
+
+	return ((fleet->options.first + i) * 61 + starts[habit]) % 100 <
+	       fleet->options.share[habit];
+}
+
+static struct fleet_hub *make_copy(struct fleet *fleet, uint32_t number)
+{
+	const struct fleet_habits habits = {.is_copy = true};
+	struct fleet_hub *copy = fleet_hub_new(&fleet->world, number + COPY_NUMBERS);
+
+	fleet_hub_misbehave(copy, &habits);
+	fleet->copies[fleet->copy_count++] = copy;
+	return copy;
+}
+
 static void load_identities(struct fleet *fleet)
 {
 	for (uint32_t i = 0; i < fleet->options.count; i++) {
+		const uint32_t number = fleet->options.first + i;
 		struct kt_secret *pem = NULL;
 		char path[512];
 
 		(void)snprintf(path, sizeof(path), "%s/%" PRIu32 ".pem", fleet->options.identities,
-			       fleet->options.first + i);
+			       number);
 		need(path, kt_file_read(kt_fs_posix(), path, FILE_MAX, &pem));
 		need(path, fleet_hub_be_enrolled(fleet->hubs[i], kt_secret_view(pem)));
+		if (has_habit(fleet, CLONED, i))
+			need(path,
+			     fleet_hub_be_enrolled(make_copy(fleet, number), kt_secret_view(pem)));
 		kt_secret_free(pem);
 	}
 }
@@ -265,8 +323,16 @@ static void make_hubs(struct fleet *fleet)
 	const uint32_t count = fleet->options.count;
 
 	fleet->hubs = (struct fleet_hub **)fleet_alloc(NULL, count, sizeof(*fleet->hubs));
-	for (uint32_t i = 0; i < count; i++)
+	fleet->copies = (struct fleet_hub **)fleet_alloc(NULL, count, sizeof(*fleet->copies));
+	for (uint32_t i = 0; i < count; i++) {
+		const struct fleet_habits habits = {
+			.slow_ms = has_habit(fleet, SLOW, i) ? SLOW_MS : 0,
+			.lost_percent = has_habit(fleet, LOSSY, i) ? LOST_PERCENT : 0,
+		};
+
 		fleet->hubs[i] = fleet_hub_new(&fleet->world, fleet->options.first + i);
+		fleet_hub_misbehave(fleet->hubs[i], &habits);
+	}
 	if (fleet->options.identities != NULL)
 		load_identities(fleet);
 	else
@@ -294,23 +360,39 @@ static void count_generation(struct generations *generations, uint32_t number)
 	generations->hubs[i]++;
 }
 
-/* `generations`: of the settled ones. */
+static uint32_t refused_copies(const struct fleet *fleet)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < fleet->copy_count; i++) {
+		struct fleet_hub_status status;
+
+		fleet_hub_status(fleet->copies[i], &status);
+		count += status.is_refused ? 1 : 0;
+	}
+	return count;
+}
+
+/* `generations`: of the settled ones. `absent`: offline. */
 static void say_status(const struct fleet *fleet)
 {
 	struct generations generations = {0};
 	uint32_t settled = 0;
+	uint32_t absent = 0;
 
 	for (uint32_t i = 0; i < fleet->options.count; i++) {
 		struct fleet_hub_status status;
 
 		fleet_hub_status(fleet->hubs[i], &status);
+		absent += status.is_started ? 0 : 1;
 		if (!status.is_settled)
 			continue;
 		settled++;
 		count_generation(&generations, status.generation);
 	}
-	printf("{\"hubs\":%" PRIu32 ",\"settled\":%" PRIu32 ",\"generations\":{",
-	       fleet->options.count, settled);
+	printf("{\"hubs\":%" PRIu32 ",\"settled\":%" PRIu32 ",\"absent\":%" PRIu32
+	       ",\"copies\":%" PRIu32 ",\"copies_refused\":%" PRIu32 ",\"generations\":{",
+	       fleet->options.count, settled, absent, fleet->copy_count, refused_copies(fleet));
 	for (size_t i = 0; i < generations.count; i++)
 		printf("%s\"%" PRIu32 "\":%" PRIu32, i > 0 ? "," : "", generations.number[i],
 		       generations.hubs[i]);
@@ -323,10 +405,24 @@ static void say_devices(const struct fleet *fleet)
 		struct fleet_hub_status status;
 
 		fleet_hub_status(fleet->hubs[i], &status);
-		printf("%s{\"device\":\"%s\",\"health\":\"%s\",\"settled\":%s,\"generation\":"
-		       "%" PRIu32 "}",
+		printf("%s{\"device\":\"%s\",\"health\":\"%s\",\"settled\":%s,\"absent\":%s,"
+		       "\"generation\":%" PRIu32 "}",
 		       i > 0 ? "," : "", status.device, kt_agent_health_name(status.health),
-		       status.is_settled ? "true" : "false", status.generation);
+		       status.is_settled ? "true" : "false", status.is_started ? "false" : "true",
+		       status.generation);
+	}
+}
+
+/* By name: a copy says of itself whether it was refused, and whether it is in session. */
+static void say_copies(const struct fleet *fleet)
+{
+	for (uint32_t i = 0; i < fleet->copy_count; i++) {
+		struct fleet_hub_status status;
+
+		fleet_hub_status(fleet->copies[i], &status);
+		printf("%s{\"device\":\"%s\",\"refused\":%s,\"settled\":%s}", i > 0 ? "," : "",
+		       status.device, status.is_refused ? "true" : "false",
+		       status.is_settled ? "true" : "false");
 	}
 }
 
@@ -334,9 +430,44 @@ static void say_report(const struct fleet *fleet)
 {
 	printf("{\"devices\":[");
 	say_devices(fleet);
+	printf("],\"copies\":[");
+	say_copies(fleet);
 	printf("],");
 	fleet_stats_write(fleet->world.net.stats, stdout);
 	puts("}");
+}
+
+static void start(struct fleet_hub *hub)
+{
+	need("start", fleet_hub_start(hub));
+}
+
+/* Who is offline until now; once. */
+static void come(struct fleet *fleet)
+{
+	for (uint32_t i = 0; i < fleet->options.count && !fleet->have_come; i++) {
+		if (has_habit(fleet, OFFLINE, i))
+			start(fleet->hubs[i]);
+	}
+	fleet->have_come = true;
+	say_status(fleet);
+}
+
+static void bring_copies(struct fleet *fleet)
+{
+	for (uint32_t i = 0; i < fleet->copy_count && !fleet->are_copied; i++)
+		start(fleet->copies[i]);
+	fleet->are_copied = true;
+	say_status(fleet);
+}
+
+static void drop(struct fleet *fleet)
+{
+	fleet->world.gate.limit = SIZE_MAX;
+	fleet->world.net.gate.limit = SIZE_MAX;
+	for (uint32_t i = 0; i < fleet->options.count; i++)
+		fleet_hub_drop(fleet->hubs[i]);
+	say_status(fleet);
 }
 
 static void obey(struct fleet *fleet, const char *line)
@@ -345,6 +476,12 @@ static void obey(struct fleet *fleet, const char *line)
 		say_status(fleet);
 	else if (strcmp(line, "report") == 0)
 		say_report(fleet);
+	else if (strcmp(line, "come") == 0)
+		come(fleet);
+	else if (strcmp(line, "copies") == 0)
+		bring_copies(fleet);
+	else if (strcmp(line, "drop") == 0)
+		drop(fleet);
 	else if (strcmp(line, "quit") == 0)
 		fleet->is_over = true;
 	else
@@ -384,14 +521,20 @@ static void on_input(void *ctx, uint32_t events)
 
 static void start_hubs(struct fleet *fleet)
 {
-	for (uint32_t i = 0; i < fleet->options.count && !fleet->is_over; i++)
-		need("start", fleet_hub_start(fleet->hubs[i]));
+	for (uint32_t i = 0; i < fleet->options.count && !fleet->is_over; i++) {
+		if (!has_habit(fleet, OFFLINE, i))
+			start(fleet->hubs[i]);
+	}
 }
 
 static bool is_down(const struct fleet *fleet)
 {
 	for (uint32_t i = 0; i < fleet->options.count; i++) {
 		if (!fleet_hub_is_down(fleet->hubs[i]))
+			return false;
+	}
+	for (uint32_t i = 0; i < fleet->copy_count; i++) {
+		if (!fleet_hub_is_down(fleet->copies[i]))
 			return false;
 	}
 	return true;
@@ -411,13 +554,18 @@ static void stop_hubs(struct fleet *fleet)
 	fleet_watch_off(loop, &fleet->input, false);
 	for (uint32_t i = 0; i < fleet->options.count; i++)
 		fleet_hub_stop(fleet->hubs[i]);
+	for (uint32_t i = 0; i < fleet->copy_count; i++)
+		fleet_hub_stop(fleet->copies[i]);
 	while (!is_down(fleet) && fleet_now_ms() < until_ms) {
 		fleet_timer_set(loop, &wake, fleet_now_ms() + 50);
 		fleet_loop_turn(loop);
 	}
 	for (uint32_t i = 0; i < fleet->options.count; i++)
 		fleet_hub_free(fleet->hubs[i]);
+	for (uint32_t i = 0; i < fleet->copy_count; i++)
+		fleet_hub_free(fleet->copies[i]);
 	free((void *)fleet->hubs);
+	free((void *)fleet->copies);
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-LINKS_A_HUB, DESCRIPTORS_A_LINK, OTHER_DESCRIPTORS = 2, 3, 64
+LINKS_A_HUB, LINKS_WITH_COPY, DESCRIPTORS_A_LINK, OTHER_DESCRIPTORS = 2, 3, 3, 64
 HUBS_A_PROCESS_MIN = 50  # fewer are not worth another process
 
 
@@ -39,10 +39,10 @@ def wait(look, is_done, timeout, quiet=60):
         time.sleep(0.1)
 
 
-def shares(hubs):
+def shares(hubs, links=LINKS_A_HUB):
     """How many hubs each process has: (first, count)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = (max(soft, hard) - OTHER_DESCRIPTORS) // (LINKS_A_HUB * DESCRIPTORS_A_LINK)
+    most = (max(soft, hard) - OTHER_DESCRIPTORS) // (links * DESCRIPTORS_A_LINK)
     wanted = min(os.cpu_count() or 1, max(1, hubs // HUBS_A_PROCESS_MIN))
     count = max(wanted, -(-hubs // most))
     first = 0
@@ -85,31 +85,51 @@ class Fleet:
     """All processes together."""
 
     def __init__(self, program, hubs, arguments, log_path):
-        self.hubs = hubs
+        self.program, self.arguments = program, arguments
+        self.hubs, self.processes = 0, []
         self.log = open(log_path, "ab")
-        self.processes = []
-        for first, count in shares(hubs):
-            self.processes.append(Process(
-                [program, "--first", str(first), "--count", str(count)] + arguments, self.log))
-        for process in self.processes:
+        self.grow(hubs)
+
+    def grow(self, hubs):
+        """So many more, in processes of their own."""
+        links, added = LINKS_WITH_COPY if "--clone" in self.arguments else LINKS_A_HUB, []
+        for first, count in shares(hubs, links):
+            added.append(Process([self.program, "--first", str(self.hubs + first), "--count", str(count)] +
+                                 self.arguments, self.log))
+        self.processes += added
+        self.hubs += hubs
+        for process in added:
             if process.read() != {"ready": True}:
                 raise RuntimeError("keyturn-fleet does not get ready")
 
-    def status(self):
-        """Sums; `generations`: how many settled hubs have which."""
-        total = {"hubs": 0, "settled": 0, "generations": {}}
-        for answer in [process.ask("status") for process in self.processes]:
-            for name in ("hubs", "settled"):
-                total[name] += answer[name]
+    def status(self, command="status"):
+        """Sums; `generations`: how many settled hubs have which. command: one that is answered in the same way."""
+        total = {"hubs": 0, "settled": 0, "absent": 0, "copies": 0, "copies_refused": 0, "generations": {}}
+        for answer in [process.ask(command) for process in self.processes]:
+            for name in total:
+                if name != "generations":
+                    total[name] += answer[name]
             for number, count in answer["generations"].items():
                 total["generations"][number] = total["generations"].get(number, 0) + count
         return total
 
+    def come(self):
+        """Who was offline."""
+        return self.status("come")
+
+    def bring_copies(self):
+        return self.status("copies")
+
+    def drop(self):
+        """All connections are lost."""
+        return self.status("drop")
+
     def report(self):
-        """Spans and counts of all, merged; `devices`: of each hub what it says of itself."""
-        merged = {"devices": [], "spans": {}, "counts": {}}
+        """Spans and counts of all, merged; `devices`, `copies`: of each what it says of itself."""
+        merged = {"devices": [], "copies": [], "spans": {}, "counts": {}}
         for report in [process.ask("report") for process in self.processes]:
             merged["devices"] += report["devices"]
+            merged["copies"] += report["copies"]
             for name, count in report["counts"].items():
                 merged["counts"][name] = merged["counts"].get(name, 0) + count
             for name, span in report["spans"].items():

@@ -56,5 +56,9 @@ for hubs in (1, 49, 200, 5001, 100000):
     equal(f"{hubs} hubs: every hub is one process's", [first + i for first, count in parts for i in range(count)],
           list(range(hubs)))
 
+parts = list(shares(5001, 3))
+equal("with copies a process has fewer hubs", (sum(count for _, count in parts), len(parts) >= len(list(shares(5001)))),
+      (5001, True))
+
 print(f"{passed} passed, {failed} failed")
 sys.exit(0 if failed == 0 and passed > 0 else 1)

@@ -45,6 +45,10 @@ static void on_message(void *ctx, struct kt_bytes payload)
 	struct fleet_link *link = ctx;
 	struct kt_link_event event = {.kind = KT_LINK_MESSAGE, .link = link->setup.name};
 
+	if (link->setup.is_lost != NULL && link->setup.is_lost(link->setup.ctx)) {
+		fleet_link_break(link);
+		return;
+	}
 	event.text_len = payload.len;
 	event.text = fleet_alloc(NULL, payload.len, 1);
 	memcpy(event.text, payload.p, payload.len);
@@ -153,10 +157,20 @@ enum kt_err fleet_link_send(struct fleet_link *link, const char *text, size_t le
 	return link->state == FLEET_LINK_UP ? KT_ERR_OK : KT_ERR_CLOSED;
 }
 
-void fleet_link_close(struct fleet_link *link)
+static void leave(struct fleet_link *link, enum kt_link_cause cause)
 {
 	if (link->state == FLEET_LINK_DOWN || link->state == FLEET_LINK_ENDING)
 		return;
 	broker_disconnect(broker_of(link), &wire_of(link)->client);
-	end_later(link, KT_CAUSE_CLOSED);
+	end_later(link, cause);
+}
+
+void fleet_link_close(struct fleet_link *link)
+{
+	leave(link, KT_CAUSE_CLOSED);
+}
+
+void fleet_link_break(struct fleet_link *link)
+{
+	leave(link, KT_CAUSE_LOST);
 }
