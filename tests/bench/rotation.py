@@ -134,10 +134,12 @@ class Rotation(measure.Bench):
             agent = subprocess.Popen([self.args.build + "/keyturn-agent", "run", "-c", self.args.agent + "/agent.conf"],
                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         ledger, device = self.scene.tmp + "/ledger/ledger.kt", "real-hub"
+        identity = self.args.agent + "/state/current/identity.pem"
         online = lambda: [row for row in self.ctl("list")["devices"] if row["device"] == device and row["online"]]
         self.scene.check("the real agent has enrolled and is in session",
-                         wait(online, lambda rows: rows and rows[0]["phase"] == "idle", 60), "it is not there")
-        program = Program(self.scene, device, self.args.agent + "/state/current/identity.pem")
+                         wait(lambda: os.path.exists(identity) and online(), lambda rows: rows and rows[0]["phase"] == "idle",
+                              60), "it is not there")
+        program = Program(self.scene, device, identity)
         program.start()
         for turn in range(self.args.agent_rotations):
             self.scene.command("rotate", devices=[device], expect=1)
