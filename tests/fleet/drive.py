@@ -15,6 +15,7 @@ from scene import Scene
 
 ROTATE_MAX = 1000   # devices that one command may name
 BATCH_MAX = 100     # commands of one message
+CHALLENGED_MAX = 500   # at a time: an answer that finds too many before it is told to come back
 HABITS = ("offline", "slow", "lost", "clone")   # shares of the hubs that do not do as they should
 ALARMS = ("clone.suspected", "clone.alarmed", "rotation.frozen", "rotation.failed", "rotation.closed", "session.contended",
           "promote.overdue", "challenge.missed", "registry.behind", "enroll.conflict")
@@ -150,11 +151,15 @@ class Drive:
     def challenge(self):
         """Of everybody."""
         before, phase = self.events("challenge.answered"), Phase(self)
-        refused = sum("error" in response for response in
-                      self.responses([{"command": "challenge", "device": device} for device in self.devices]))
+        refused = asked = answered = 0
+        for i in range(0, len(self.devices), CHALLENGED_MAX):
+            some = self.devices[i:i + CHALLENGED_MAX]
+            refused += sum("error" in response for response in
+                           self.responses([{"command": "challenge", "device": device} for device in some]))
+            asked += len(some)
+            answered = wait(lambda: self.events("challenge.answered") - before,
+                            lambda count, wanted=asked - refused: count >= wanted, self.patience)
         self.scene.equal("no challenge is refused", refused, 0)
-        answered = wait(lambda: self.events("challenge.answered") - before,
-                        lambda count: count >= self.args.hubs - refused, self.patience)
         self.cpu["challenge"] = phase.end(self.args.hubs)
         self.scene.equal("every hub has answered a challenge", answered, self.args.hubs)
 
