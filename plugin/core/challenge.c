@@ -9,10 +9,13 @@
 #include "encoding.h"
 #include "secmem.h"
 
+enum { AGAIN_MS = 5000 };
+
 static void forget(struct kt_session *session)
 {
 	session->has_challenge = false;
 	session->is_challenge_out = false;
+	session->challenge_again_ms = 0;
 	memset(&session->challenge, 0, sizeof(session->challenge));
 }
 
@@ -134,11 +137,24 @@ void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, st
 	kt_core_fact(core, KT_EVENT_CHALLENGE_ANSWERED, session->device, fields, 5, 0);
 }
 
+void kt_challenge_unheard(struct kt_core *core, struct kt_session *session)
+{
+	if (session->has_challenge && session->challenge_again_ms == 0)
+		session->challenge_again_ms = core->now.mono_ms + AGAIN_MS;
+}
+
 void kt_challenge_expire(struct kt_core *core, struct kt_session *session)
 {
 	const bool was_out = session->is_challenge_out;
 	struct kt_outcome outcome;
 
+	if (session->challenge_again_ms != 0 &&
+	    (core->now.mono_ms >= session->challenge_again_ms ||
+	     core->now.mono_ms >= session->challenge_until_ms)) {
+		forget(session);
+		(void)send(core, session); /* no memory now, or none of its any more: no silence */
+		return;
+	}
 	if (!session->has_challenge || core->now.mono_ms < session->challenge_until_ms)
 		return;
 	forget(session);

@@ -261,6 +261,8 @@ void kt_challenge_plan(struct kt_core *core, struct kt_session *session);
 void kt_challenge_left(struct kt_core *core, struct kt_session *session);
 /* One session of the sweep: a challenge whose time is over. */
 void kt_challenge_expire(struct kt_core *core, struct kt_session *session);
+/* A message of its could not be looked at for want of time of ours: it may have been the answer. */
+void kt_challenge_unheard(struct kt_core *core, struct kt_session *session);
 /* One session of the sweep: one that is due by challenge_every. True: it was sent. */
 bool kt_challenge_if_due(struct kt_core *core, struct kt_session *session);
 void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struct kt_job *job);

@@ -166,6 +166,7 @@ static void take(struct kt_core *core, struct kt_session *session, struct kt_byt
 	}
 	if (text == NULL || !submit(core, session, text, payload.len)) {
 		free(text);
+		kt_challenge_unheard(core, session);
 		come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
 	}
 }
@@ -304,6 +305,7 @@ static void start_next(struct kt_core *core, struct kt_session *session)
 			session->waiting_count * sizeof(session->waiting[0]));
 		if (!submit(core, session, next.text, next.len)) {
 			free(next.text);
+			kt_challenge_unheard(core, session);
 			come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
 		}
 	}

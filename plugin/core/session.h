@@ -84,7 +84,9 @@ struct kt_session {
 	int64_t challenge_until_ms;
 	bool is_challenge_out;	  /* it was published: from then on the time counts */
 	int64_t challenge_due_ms; /* AGENT: the next one by challenge_every; 0: none */
-	uint64_t kick_at_tick;	  /* 0: stays; else the tick number from which on it is kicked */
+	/* a message of its came while we had no time to look at it: asked anew then; 0: none did */
+	int64_t challenge_again_ms;
+	uint64_t kick_at_tick; /* 0: stays; else the tick number from which on it is kicked */
 	enum kt_reason kick_reason;
 	bool kicked; /* once only: the broker's own record of it may outlive ours */
 	struct kt_contention contention;

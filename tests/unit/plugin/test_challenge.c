@@ -463,6 +463,48 @@ static void the_time_counts_from_when_it_left(void **state)
 	assert_int_equal(f->logged[KT_EVENT_CHALLENGE_ANSWERED], 1);
 }
 
+/* A whole fleet answers at once, and our own queue is full: that is no silence of the hub's. */
+static void an_answer_that_we_had_no_time_for_is_asked_for_again(void **state)
+{
+	struct fake *f = *state;
+	struct kt_challenge_nonce asked;
+
+	f->config.challenge_silence = KT_POLICY_QUARANTINE;
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	(void)challenge(f);
+	asked = fake_session(f, AGENT)->challenge;
+	f->jobs_are_full = true;
+	answer(f, LEAF, false);
+	f->jobs_are_full = false;
+	assert_int_equal(f->logged[KT_EVENT_CHALLENGE_ANSWERED], 0);
+	(void)live(f, 4000, false);
+	assert_memory_equal(&fake_session(f, AGENT)->challenge, &asked, sizeof(asked));
+	(void)live(f, 3000, false);
+	assert_true(fake_session(f, AGENT)->has_challenge);
+	assert_memory_not_equal(&fake_session(f, AGENT)->challenge, &asked, sizeof(asked));
+	answer(f, LEAF, false);
+	assert_int_equal(f->logged[KT_EVENT_CHALLENGE_ANSWERED], 1);
+	(void)live(f, 62000, false);
+	assert_int_equal(f->logged[KT_EVENT_CHALLENGE_MISSED], 0);
+	assert_false(kt_registry_find_device(f->registry, "hub-17")->quarantined);
+}
+
+/* Whoever is asked again and says nothing is silent. */
+static void who_is_asked_again_has_to_answer(void **state)
+{
+	struct fake *f = *state;
+
+	f->config.challenge_silence = KT_POLICY_QUARANTINE;
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	(void)challenge(f);
+	f->jobs_are_full = true;
+	answer(f, LEAF, false);
+	f->jobs_are_full = false;
+	(void)live(f, 70000, false);
+	assert_int_equal(f->logged[KT_EVENT_CHALLENGE_MISSED], 1);
+	assert_true(kt_registry_find_device(f->registry, "hub-17")->quarantined);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -489,6 +531,8 @@ int main(void)
 		T(a_late_answer_ends_no_quarantine),
 		T(what_never_left_is_not_missed),
 		T(the_time_counts_from_when_it_left),
+		T(an_answer_that_we_had_no_time_for_is_asked_for_again),
+		T(who_is_asked_again_has_to_answer),
 	};
 #undef T
 	return cmocka_run_group_tests(tests, NULL, NULL);
