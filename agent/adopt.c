@@ -21,11 +21,9 @@ complain(char why[static KT_HUB_WHY_MAX], enum kt_err err, const char *format, .
 
 static enum kt_err complain_file(char why[static KT_HUB_WHY_MAX], enum kt_err err, const char *path)
 {
-	char text[128] = "";
+	char text[KT_ERR_CAUSE_MAX];
 
-	return complain(why, err, "%s: %s", path,
-			err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
-					  : kt_err_text(err));
+	return complain(why, err, "%s: %s", path, kt_err_cause(err, errno, text));
 }
 
 static enum kt_err read_chain(const char *path, struct kt_chain *out,

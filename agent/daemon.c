@@ -335,7 +335,7 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	struct daemon *d = calloc(1, sizeof(*d));
 	uint64_t watchdog_us = 0;
 	enum kt_err err = KT_ERR_NOMEM;
-	char text[128];
+	char text[KT_ERR_CAUSE_MAX];
 
 	memset(result, 0, sizeof(*result));
 	result->is_clean = true;
@@ -363,8 +363,7 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 		loop(d);
 	if (err != KT_ERR_OK && result->why[0] == '\0')
 		(void)snprintf(result->why, sizeof(result->why), "%s",
-			       err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
-						 : kt_err_text(err));
+			       kt_err_cause(err, errno, text));
 	result->end = how_it_ended(d);
 	(void)sd_notify(0, "STOPPING=1");
 	log_life(d, KT_EVENT_AGENT_STOPPED);

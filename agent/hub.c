@@ -30,11 +30,9 @@ complain(char why[static KT_HUB_WHY_MAX], enum kt_err err, const char *format, .
 static enum kt_err complain_file(char why[static KT_HUB_WHY_MAX], enum kt_err err,
 				 const char *option, const char *path)
 {
-	char text[128] = "";
+	char text[KT_ERR_CAUSE_MAX];
 
-	return complain(why, err, "%s: %s: %s", option, path,
-			err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
-					  : kt_err_text(err));
+	return complain(why, err, "%s: %s: %s", option, path, kt_err_cause(err, errno, text));
 }
 
 /* --- steps of open, in order --- */

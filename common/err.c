@@ -1,5 +1,7 @@
 #include "err.h"
 
+#include <string.h>
+
 struct err_entry {
 	const char *name;
 	const char *text;
@@ -35,4 +37,10 @@ const char *kt_err_text(enum kt_err err)
 enum kt_err_class kt_err_class(enum kt_err err)
 {
 	return err_find(err)->cls;
+}
+
+/* GNU strerror_r: the text need not be in the buffer. */
+const char *kt_err_cause(enum kt_err err, int saved, char buf[static KT_ERR_CAUSE_MAX])
+{
+	return err == KT_ERR_SYS ? strerror_r(saved, buf, KT_ERR_CAUSE_MAX) : kt_err_text(err);
 }

@@ -51,4 +51,11 @@ const char *kt_err_name(enum kt_err err);
 const char *kt_err_text(enum kt_err err);
 enum kt_err_class kt_err_class(enum kt_err err);
 
+enum { KT_ERR_CAUSE_MAX = 128 };
+/*
+ * For a person: of KT_ERR_SYS what the operating system said (@saved: its errno), else kt_err_text.
+ * Static, or in @buf.
+ */
+const char *kt_err_cause(enum kt_err err, int saved, char buf[static KT_ERR_CAUSE_MAX]);
+
 #endif

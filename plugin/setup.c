@@ -59,12 +59,6 @@ static void warn_of_setting(void *ctx, const char *sentence)
 	warn(ctx, "%s", sentence);
 }
 
-/* What the operating system said, or our own word for it. */
-static const char *cause(enum kt_err err, char buf[static 128])
-{
-	return err == KT_ERR_SYS ? strerror_r(errno, buf, 128) : kt_err_text(err);
-}
-
 /* --- the broker's own configuration --- */
 
 /* Of the broker's file as it was at the start: nobody knows what else it has read since. */
@@ -161,12 +155,12 @@ static enum kt_err read_cert(struct kt_setup *setup, struct credentials *c, enum
 	struct kt_secret *file = NULL;
 	struct kt_bytes pem;
 	size_t count = 0;
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 
 	err = kt_file_read(kt_fs_posix(), path, CERT_FILE_MAX, &file);
 	if (err != KT_ERR_OK) {
 		explain(why, "%s: %s cannot be read: %s; correct the path or the file's mode",
-			options[role], path, cause(err, buf));
+			options[role], path, kt_err_cause(err, errno, buf));
 		goto out;
 	}
 	pem = kt_secret_view(file);
@@ -186,14 +180,14 @@ static enum kt_err read_key(const char *option, const char *path, struct kt_secr
 {
 	enum kt_err err =
 		kt_file_read_private(kt_fs_posix(), path, KEY_FILE_MAX, KEY_FILE_MODE, out);
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 
 	if (err == KT_ERR_OK)
 		return KT_ERR_OK;
 	explain(why,
 		"%s: %s cannot be used: %s; it must be a regular file of the broker's user or of "
 		"root, mode 0600 or 0640",
-		option, path, cause(err, buf));
+		option, path, kt_err_cause(err, errno, buf));
 	return err;
 }
 
@@ -426,7 +420,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		.controller_key_pem = c->controller_key,
 		.crl_file = config->crl_file,
 	};
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 	enum kt_err err;
 
 	err = kt_worker_pool_new(&signing, config->workers,
@@ -440,7 +434,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		explain(why, "%s or %s is not an unencrypted P-256 key in PEM", config->issuer_key,
 			config->controller_key);
 	else if (err != KT_ERR_OK)
-		explain(why, "the workers cannot start: %s", cause(err, buf));
+		explain(why, "the workers cannot start: %s", kt_err_cause(err, errno, buf));
 	return err;
 }
 

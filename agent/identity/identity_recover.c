@@ -27,12 +27,9 @@ void kt_identity_say(char why[static KT_IDENTITY_WHY], const char *format, ...)
 void kt_identity_say_err(char why[static KT_IDENTITY_WHY], const char *what, const char *path,
 			 enum kt_err err)
 {
-	char reason[128] = "";
+	char reason[KT_ERR_CAUSE_MAX];
 
-	/* GNU strerror_r: the text need not be in the buffer */
-	kt_identity_say(why, "cannot %s %s: %s", what, path,
-			err == KT_ERR_SYS ? strerror_r(errno, reason, sizeof(reason))
-					  : kt_err_text(err));
+	kt_identity_say(why, "cannot %s %s: %s", what, path, kt_err_cause(err, errno, reason));
 }
 
 /* --- the lock --- */

@@ -203,9 +203,7 @@ static enum kt_err add_file(struct kt_found_list *list, const char *file, enum k
 
 	view.p = content;
 	if (err == KT_ERR_SYS || err == KT_ERR_TOO_LONG)
-		err = add_refusal(list, file, KT_REASON_NONE,
-				  err == KT_ERR_SYS ? strerror_r(errno, text, sizeof(text))
-						    : kt_err_text(err));
+		err = add_refusal(list, file, KT_REASON_NONE, kt_err_cause(err, errno, text));
 	else if (err == KT_ERR_OK && memmem(view.p, view.len, "-----BEGIN", 10) != NULL)
 		err = add_pem(list, file, view, source);
 	else if (err == KT_ERR_OK)

@@ -85,7 +85,7 @@ enum kt_err kt_backup(const struct kt_fs *fs, const char *ledger_dir, const char
 {
 	struct backup b = {.fs = fs};
 	const char *about = to;
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 	enum kt_err err;
 
 	memset(out, 0, sizeof(*out));
@@ -106,8 +106,6 @@ enum kt_err kt_backup(const struct kt_fs *fs, const char *ledger_dir, const char
 	if (err == KT_ERR_OK)
 		err = kt_path_publish(fs, b.tmp, to);
 	if (err != KT_ERR_OK && why[0] == '\0')
-		(void)snprintf(why, WHY_CAP, "%.300s: %s", about,
-			       err == KT_ERR_SYS ? strerror_r(errno, buf, sizeof(buf))
-						 : kt_err_text(err));
+		(void)snprintf(why, WHY_CAP, "%.300s: %s", about, kt_err_cause(err, errno, buf));
 	return err;
 }

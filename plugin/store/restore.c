@@ -56,10 +56,9 @@ refuse(const struct restore *r, enum kt_err err, const char *format, ...)
 static enum kt_err refuse_err(const struct restore *r, enum kt_err err, const char *what,
 			      const char *path)
 {
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 
-	return refuse(r, err, "%s %s: %s", what, path,
-		      err == KT_ERR_SYS ? strerror_r(errno, buf, sizeof(buf)) : kt_err_text(err));
+	return refuse(r, err, "%s %s: %s", what, path, kt_err_cause(err, errno, buf));
 }
 
 static bool join(char out[static KT_RESTORE_PATH_MAX], const char *a, const char *b)

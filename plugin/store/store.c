@@ -296,7 +296,7 @@ enum kt_err kt_store_open(const struct kt_store_config *config, struct kt_log *l
 				       .now_us = now_us,
 				       .registry = registry,
 				       .why = why};
-	char text[128];
+	char text[KT_ERR_CAUSE_MAX];
 	enum kt_err err;
 	int saved;
 
@@ -332,8 +332,7 @@ out:
 	kt_store_release_locks(&start);
 	if (err != KT_ERR_OK && why[0] == '\0')
 		(void)snprintf(why, 512, "the store could not be opened: %s",
-			       err == KT_ERR_SYS ? strerror_r(saved, text, sizeof(text))
-						 : kt_err_text(err));
+			       kt_err_cause(err, saved, text));
 	kt_store_close(store);
 	return err;
 }

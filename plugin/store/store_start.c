@@ -34,12 +34,9 @@ refuse(const struct kt_store_start *s, enum kt_err err, const char *format, ...)
 static enum kt_err refuse_err(const struct kt_store_start *s, enum kt_err err, const char *what,
 			      const char *path)
 {
-	char buf[128];
-	int saved = errno;
+	char buf[KT_ERR_CAUSE_MAX];
 
-	if (err == KT_ERR_SYS)
-		return refuse(s, err, "%s %s: %s", what, path, strerror_r(saved, buf, sizeof(buf)));
-	return refuse(s, err, "%s %s: %s", what, path, kt_err_text(err));
+	return refuse(s, err, "%s %s: %s", what, path, kt_err_cause(err, errno, buf));
 }
 
 static bool make_path(char out[static PATH_CAP], const char *dir, const char *name)

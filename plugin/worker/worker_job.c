@@ -395,12 +395,11 @@ static enum kt_err run_crl(struct kt_bench *bench, struct kt_job *job)
 {
 	enum kt_err err = sign_and_write(bench, job);
 	int cause = errno;
-	char buf[128];
+	char buf[KT_ERR_CAUSE_MAX];
 
 	if (err != KT_ERR_OK)
 		(void)snprintf(job->crl_why, sizeof(job->crl_why), "%s",
-			       err == KT_ERR_SYS ? strerror_r(cause, buf, sizeof(buf))
-						 : kt_err_text(err));
+			       kt_err_cause(err, cause, buf));
 	return err;
 }
 
