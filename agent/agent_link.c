@@ -218,22 +218,27 @@ static void end_unanswered_session(struct kt_agent *agent)
 	kt_agent_link_close(agent, KT_LINK_AGENT);
 }
 
+bool kt_agent_is_old_trial(const struct kt_agent *agent, enum kt_link link)
+{
+	const struct kt_agent_record *record = kt_agent_record(agent);
+
+	return link == KT_LINK_TRIAL && record->phase == KT_AGENT_CERT &&
+	       agent->link[link].slot.dir != record->pending.dir;
+}
+
 /* A link whose credential is not the one it should have: after a commit, or the trial's end. */
 static void end_outdated_links(struct kt_agent *agent)
 {
 	const struct kt_agent_record *record = kt_agent_record(agent);
 	const struct kt_agent_link *main_link = &agent->link[KT_LINK_AGENT];
-	const struct kt_agent_link *trial = &agent->link[KT_LINK_TRIAL];
 
 	if (main_link->state != KT_LINK_STATE_DOWN && record->phase != KT_AGENT_NEW &&
 	    main_link->slot.dir != record->active.dir &&
 	    !(kt_rollover_has_aside(record) && main_link->slot.dir == record->retired.dir))
 		kt_agent_link_close(agent, KT_LINK_AGENT);
-	if (trial->state != KT_LINK_STATE_DOWN &&
-	    (record->phase == KT_AGENT_CERT
-		     ? trial->slot.dir != record->pending.dir /* of a claim that gave way */
-		     : main_link->state == KT_LINK_STATE_READY &&
-			       main_link->slot.dir == record->active.dir))
+	if (kt_agent_is_old_trial(agent, KT_LINK_TRIAL) ||
+	    (record->phase != KT_AGENT_CERT && main_link->state == KT_LINK_STATE_READY &&
+	     main_link->slot.dir == record->active.dir))
 		kt_agent_link_close(agent, KT_LINK_TRIAL);
 	if (!kt_rollover_is_claim(record))
 		kt_agent_link_close(agent, KT_LINK_CLAIM);

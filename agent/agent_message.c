@@ -523,24 +523,12 @@ static enum kt_err learn(struct kt_agent *agent, const struct kt_verdict *verdic
 	return kt_agent_save(agent, &next);
 }
 
-/*
- * A claim that gave way to a rotation may have left its trial on the way: what is said on it is not
- * of the credential that is to be confirmed now.
- */
-static bool is_of_another_credential(const struct kt_agent *agent, enum kt_link link)
-{
-	const struct kt_agent_record *record = kt_agent_record(agent);
-
-	return link == KT_LINK_TRIAL && record->phase == KT_AGENT_CERT &&
-	       agent->link[link].slot.dir != record->pending.dir;
-}
-
 void kt_agent_receive(struct kt_agent *agent, enum kt_link link, const uint8_t *text, size_t len)
 {
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_opened opened = {0};
 
-	if (agent->link[link].state < KT_LINK_STATE_UP || is_of_another_credential(agent, link))
+	if (agent->link[link].state < KT_LINK_STATE_UP || kt_agent_is_old_trial(agent, link))
 		return;
 	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s,
 		       (struct kt_bytes){text, len}, &opened) != KT_ERR_OK) {

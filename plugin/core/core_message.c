@@ -87,6 +87,14 @@ static void come_back(struct kt_core *core, struct kt_session *session, enum kt_
 	kt_core_reject(core, session, reason, retry_s, 0);
 }
 
+/* A message that the workers have no room for, or we no memory. */
+static void no_time(struct kt_core *core, struct kt_session *session, uint8_t *text)
+{
+	free(text);
+	kt_challenge_unheard(core, session);
+	come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
+}
+
 static uint8_t *copy_of(struct kt_bytes bytes)
 {
 	uint8_t *copy = malloc(bytes.len + 1);
@@ -165,9 +173,7 @@ static void take(struct kt_core *core, struct kt_session *session, struct kt_byt
 		return;
 	}
 	if (text == NULL || !submit(core, session, text, payload.len)) {
-		free(text);
-		kt_challenge_unheard(core, session);
-		come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
+		no_time(core, session, text);
 	}
 }
 
@@ -304,9 +310,7 @@ static void start_next(struct kt_core *core, struct kt_session *session)
 		memmove(session->waiting, session->waiting + 1,
 			session->waiting_count * sizeof(session->waiting[0]));
 		if (!submit(core, session, next.text, next.len)) {
-			free(next.text);
-			kt_challenge_unheard(core, session);
-			come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
+			no_time(core, session, next.text);
 		}
 	}
 }
