@@ -100,22 +100,10 @@ scene_start setpriv --pdeathsig KILL
 
 OPTIONS=(--hubs "$HUBS" --scenario "$SCENARIO" --seconds "$SECONDS_HELD" --at-a-time "$AT_A_TIME"
 	--broker-pid "$BROKER" --program "$FLEET" --ctl "$KT_BUILD/keyturnctl" --drain "$DRAIN_S" "${HABITS[@]}")
-# As a child that is waited for, so that a signal to this script is handled at once.
-PYTHONPATH=$KT_ROOT/tests/integration/probe PYTHONDONTWRITEBYTECODE=1 setpriv --pdeathsig KILL \
-	/usr/bin/python3 -B "$KT_ROOT/tests/fleet/drive.py" "${OPTIONS[@]}" --document "$KT_TMP/document.json" \
-	</dev/null >"$KT_TMP/drive.log" 2>"$KT_TMP/drive.err" &
-KT_PIDS+=($!)
-wait $!
-CODE=$?
-forget_pid $!
-LAST=$(tail -n 1 "$KT_TMP/drive.log")
-if [[ $LAST =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-	tell "$(sed '$d' "$KT_TMP/drive.log")"
-	KT_PASSED=$((KT_PASSED + BASH_REMATCH[1])) KT_FAILED=$((KT_FAILED + BASH_REMATCH[2]))
-else
-	tell "$(cat "$KT_TMP/drive.log")"
-	not_ok "the fleet ran to its end (exit $CODE)" "$(tail -n 20 "$KT_TMP/drive.err" "$KT_TMP/broker.log")" >&"$TALK"
-fi
+run_led 'the fleet' "$KT_TMP/drive.log" "$KT_TMP/drive.err" \
+	env "PYTHONPATH=$KT_ROOT/tests/integration/probe" PYTHONDONTWRITEBYTECODE=1 setpriv --pdeathsig KILL \
+	/usr/bin/python3 -B "$KT_ROOT/tests/fleet/drive.py" "${OPTIONS[@]}" --document "$KT_TMP/document.json"
+[ -s "$KT_TMP/document.json" ] || tell "$(tail -n 20 "$KT_TMP/broker.log")"
 scene_stop >&"$TALK" || not_ok 'the broker ends as it should' "$(tail -n 5 "$KT_TMP/broker.log")" >&"$TALK"
 [ "$JSON" = 0 ] || [ ! -s "$KT_TMP/document.json" ] || cat "$KT_TMP/document.json"
 finish

@@ -180,6 +180,26 @@ forget_pid() {
 
 is_gone() { ! is_running "$1"; }
 
+# run_led NAME OUT ERR COMMAND...: a program that leads a part of this script and ends with a line of counts. Its story is
+# told by the script's own tell, its counts are added here. A child that is waited for, so that a signal is handled at once.
+run_led() {
+	local name=$1 out=$2 err=$3 code last
+	shift 3
+	"$@" </dev/null >"$out" 2>"$err" &
+	KT_PIDS+=($!)
+	wait $!
+	code=$?
+	forget_pid $!
+	last=$(tail -n 1 "$out")
+	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+		tell "$(sed '$d' "$out")"
+		KT_PASSED=$((KT_PASSED + BASH_REMATCH[1])) KT_FAILED=$((KT_FAILED + BASH_REMATCH[2]))
+	else
+		tell "$(cat "$out")"
+		not_ok "$name came to its end (exit $code)" "$(tail -n 20 "$err")" >&"${TALK:-1}"
+	fi
+}
+
 # --- waiting ------------------------------------------------------------------------------------------
 
 # wait_for SECONDS COMMAND...: until the command succeeds; false after the deadline.

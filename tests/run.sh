@@ -316,23 +316,17 @@ stage_integration() {
 # A hundred hubs that enrol, hold, rotate, and lose their connections all at once. A thousand with --long. Then fewer of
 # which some do not do as they should.
 stage_fleet() {
-	local scenario options log=$KT_TMP/fleet code=0 hubs=100
+	local scenario options test log=$KT_TMP/fleet code=0 hubs=100
 	matches fleet || return
 	[ "${KT_LONG-}" != 1 ] || hubs=1000
 	need_build dev || return
-	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -B "$KT_ROOT/tests/fleet/test_figures.py" >"$log" 2>&1 || code=$?
-	grep -v '^ok ' "$log" | sed '$d'
-	add_counts 'fleet figures' "$log" "$code"
-	code=0
-	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/bench:$KT_ROOT/tests/fleet /usr/bin/python3 -B \
-		"$KT_ROOT/tests/bench/test_bench.py" >"$log" 2>&1 || code=$?
-	grep -v '^ok ' "$log" | sed '$d'
-	add_counts 'bench page' "$log" "$code"
-	code=0
-	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/fleet:$KT_ROOT/tests/integration/probe /usr/bin/python3 -B \
-		"$KT_ROOT/tests/bench/test_measure.py" >"$log" 2>&1 || code=$?
-	grep -v '^ok ' "$log" | sed '$d'
-	add_counts 'bench figures' "$log" "$code"
+	for test in fleet/test_figures bench/test_bench bench/test_measure; do
+		code=0
+		PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$KT_ROOT/tests/fleet:$KT_ROOT/tests/integration/probe /usr/bin/python3 -B \
+			"$KT_ROOT/tests/$test.py" >"$log" 2>&1 || code=$?
+		grep -v '^ok ' "$log" | sed '$d'
+		add_counts "$test" "$log" "$code"
+	done
 	for scenario in enrol hold rotate storm misfits; do
 		code=0 options=(--hubs "$hubs" --scenario "$scenario" --seconds 1)
 		[ "$scenario" != misfits ] ||

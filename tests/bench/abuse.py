@@ -11,7 +11,7 @@ import time
 
 import measure
 from drive import ALARMS
-from measure import percentile
+from figures import percentile
 from processes import cpu_s, rss_kib, wait
 
 RATE, IDLE, HALF = 300, 900, 500         # what the abuse is

@@ -11,13 +11,13 @@
  * one append of a line as long as its record and fdatasync, and there is one line more: 0 0
  * fdatasync COUNT P50 P99 MAX.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench_cpu.h"
 #include "bench_hub.h"
 #include "topic.h"
 
@@ -49,44 +49,12 @@ struct command_bench {
 	struct bench_figure syncs;
 };
 
-static uint64_t schedstat_ns(const char *path)
-{
-	char text[64] = "";
-	FILE *file = fopen(path, "r");
-
-	if (file == NULL)
-		return 0; /* a thread that has ended */
-	if (fgets(text, sizeof(text), file) == NULL)
-		text[0] = '\0';
-	(void)fclose(file);
-	return strtoull(text, NULL, 10);
-}
-
 static uint64_t main_ns(long pid)
 {
-	char path[BENCH_PATH];
+	char tid[24];
 
-	snprintf(path, sizeof(path), "/proc/%ld/task/%ld/schedstat", pid, pid);
-	return schedstat_ns(path);
-}
-
-static uint64_t all_ns(long pid)
-{
-	char path[BENCH_PATH];
-	const struct dirent *entry = NULL;
-	uint64_t sum = 0;
-	DIR *dir = NULL;
-
-	snprintf(path, sizeof(path), "/proc/%ld/task", pid);
-	dir = opendir(path);
-	if (dir == NULL)
-		bench_fail(path, strerror(errno));
-	while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): one thread */
-		snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/schedstat", pid, entry->d_name);
-		sum += entry->d_name[0] == '.' ? 0 : schedstat_ns(path);
-	}
-	(void)closedir(dir);
-	return sum;
+	snprintf(tid, sizeof(tid), "%ld", pid);
+	return bench_cpu_thread_ns(pid, tid);
 }
 
 static void sync_one(struct command_bench *bench)
@@ -139,7 +107,7 @@ static void command(struct command_bench *bench, const struct operation *operati
 static void run(struct command_bench *bench, const struct operation *operation)
 {
 	uint64_t main_before = main_ns(bench->pid);
-	uint64_t all_before = all_ns(bench->pid);
+	uint64_t all_before = bench_cpu_ns(bench->pid);
 
 	bench->answers.name = operation->name;
 	for (size_t i = 0; i < bench->count; i++) {
@@ -148,7 +116,7 @@ static void run(struct command_bench *bench, const struct operation *operation)
 			sync_one(bench);
 	}
 	printf("%llu %llu ", (unsigned long long)(main_ns(bench->pid) - main_before),
-	       (unsigned long long)(all_ns(bench->pid) - all_before));
+	       (unsigned long long)(bench_cpu_ns(bench->pid) - all_before));
 	bench_print(&bench->answers);
 }
 

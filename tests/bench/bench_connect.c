@@ -15,7 +15,6 @@
  *                   a full handshake is a failure
  *   await           tries again until one is accepted; prints the moment, in us since 1970
  */
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -32,6 +31,8 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "bench_cpu.h"
 
 enum {
 	DEVICES_MAX = 1000,
@@ -250,36 +251,6 @@ static size_t run_all(struct load *load)
 	return accepted;
 }
 
-/* What all threads of @pid have had of the processors. */
-static uint64_t cpu_ns(long pid)
-{
-	char path[PATH_LEN];
-	const struct dirent *entry = NULL;
-	uint64_t sum = 0;
-	DIR *dir = NULL;
-
-	snprintf(path, sizeof(path), "/proc/%ld/task", pid);
-	dir = opendir(path);
-	if (dir == NULL)
-		fail(path);
-	while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): own stream */
-		char text[64] = "";
-		FILE *file = NULL;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%ld/task/%.20s/schedstat", pid, entry->d_name);
-		file = fopen(path, "r");
-		if (file == NULL)
-			continue; /* it has ended */
-		if (fgets(text, sizeof(text), file) != NULL)
-			sum += strtoull(text, NULL, 10);
-		(void)fclose(file);
-	}
-	(void)closedir(dir);
-	return sum;
-}
-
 static int await(struct load *load)
 {
 	struct timespec now;
@@ -359,11 +330,11 @@ int main(int argc, char **argv)
 	if (load.has_await)
 		return await(&load);
 	if (load.pid != 0)
-		before = cpu_ns(load.pid);
+		before = bench_cpu_ns(load.pid);
 	accepted = run_all(&load);
 	printf("%zu of %zu connects accepted\n", accepted, load.connect_count);
 	if (load.pid != 0)
-		printf("cpu_ns %llu\n", (unsigned long long)(cpu_ns(load.pid) - before));
+		printf("cpu_ns %llu\n", (unsigned long long)(bench_cpu_ns(load.pid) - before));
 	for (size_t i = 0; i < load.device_count; i++) {
 		if (load.save_dir != NULL)
 			write_ticket(load.save_dir, i, load.devices[i].ticket);

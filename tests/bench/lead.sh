@@ -45,24 +45,12 @@ bare_place() {
 
 # lead NAME PLACE PORT [ARG...]: bench/NAME.py at that place; its checks are counted here, its document printed.
 lead() {
-	local name=$1 place=$2 port=$3 code last
+	local name=$1 place=$2 port=$3
 	shift 3
-	env "KT_TMP=$KT_TMP/$place" "PORT=$port" TD=bench.test PYTHONDONTWRITEBYTECODE=1 \
+	run_led "$name" "$KT_TMP/$name.out" "$KT_TMP/$name.err" \
+		env "KT_TMP=$KT_TMP/$place" "PORT=$port" TD=bench.test PYTHONDONTWRITEBYTECODE=1 \
 		"PYTHONPATH=$KT_ROOT/tests/integration/probe:$KT_ROOT/tests/fleet" setpriv --pdeathsig KILL \
-		/usr/bin/python3 -B "$KT_ROOT/tests/bench/$name.py" --top "$KT_TMP" --build "$KT_BUILD" "$@" \
-		</dev/null >"$KT_TMP/$name.out" 2>"$KT_TMP/$name.err" &
-	KT_PIDS+=($!)
-	wait $!
-	code=$?
-	forget_pid $!
-	last=$(tail -n 1 "$KT_TMP/$name.out")
-	if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
-		tell "$(sed '$d' "$KT_TMP/$name.out")"
-		KT_PASSED=$((KT_PASSED + BASH_REMATCH[1])) KT_FAILED=$((KT_FAILED + BASH_REMATCH[2]))
-	else
-		tell "$(cat "$KT_TMP/$name.out")"
-		not_ok "$name came to its end (exit $code)" "$(tail -n 20 "$KT_TMP/$name.err")" >&"$TALK"
-	fi
+		/usr/bin/python3 -B "$KT_ROOT/tests/bench/$name.py" --top "$KT_TMP" --build "$KT_BUILD" "$@"
 	if [ "$JSON" = 1 ] && [ -s "$KT_TMP/$name.json" ]; then
 		cat "$KT_TMP/$name.json"
 	fi

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import statistics
 import subprocess
 
 from drive import Drive
@@ -56,16 +55,6 @@ class Used:
 
     def total_us(self):
         return sum(self.us().values())
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def percentile(values, percent):
-    """The smallest of them that is at least as large as this percentage of all."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 class Bench(Drive):

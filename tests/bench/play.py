@@ -35,11 +35,6 @@ def paired(figures, name, base):
     return median([a / b for a, b in zip(figures[name], figures[base]) if b])
 
 
-def percentile(values, percent):
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
-
-
 # --- processes
 
 
@@ -73,10 +68,6 @@ def fields_kib(path, *names):
         if name in names:
             found[name] = int(rest.split()[0])
     return [found.get(name, 0) for name in names]
-
-
-def rss_kib(pid, what="VmRSS"):
-    return fields_kib(f"/proc/{pid}/status", what)[0]
 
 
 def wakes(pid):

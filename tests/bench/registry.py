@@ -7,7 +7,8 @@ import os
 import pathlib
 import time
 
-from play import Bench, cpu_ns, dynsec_plugin, median, paired, rss_kib, size_of, write_dynsec
+from play import Bench, cpu_ns, dynsec_plugin, median, paired, size_of, write_dynsec
+from processes import rss_kib
 
 START_LIMIT = 1.5          # of the bare read, ready from the index
 BYTES_LIMIT = 128          # resident, for each device

@@ -11,11 +11,12 @@ import os
 import subprocess
 import threading
 import time
+from statistics import median
 
 import measure
 from figures import rotations_of
 from grind import Grind
-from measure import Used, median, rounded
+from measure import Used, rounded
 from mqtt5 import Client, Closed, Timeout
 from peer import Peer
 from processes import wait

@@ -10,9 +10,10 @@ is "N passed, N failed".
 import collections
 import json
 import time
+from statistics import median
 
 import measure
-from measure import Used, median, rounded
+from measure import Used, rounded
 from processes import rss_kib, wait
 
 STEPS = (0.1, 0.25, 0.5, 1.0)  # of all hubs

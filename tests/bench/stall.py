@@ -11,9 +11,11 @@ import shutil
 import struct
 import subprocess
 import time
+from statistics import median
 
 import measure
-from measure import PATIENCE, median, percentile, rounded
+from figures import percentile
+from measure import PATIENCE, rounded
 from mqtt5 import Closed
 from processes import wait
 

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 import tempfile
 import xml.dom.minidom
 
@@ -11,27 +10,14 @@ import all as results_of
 import play
 import report
 import svg
-
-passed = failed = 0
-
-
-def equal(name, got, want):
-    global passed, failed
-    passed, failed = passed + (got == want), failed + (got != want)
-    print(f"ok {name}" if got == want else f"not ok {name}\n    got {got!r}, expected {want!r}")
-
-
-def file_of(text):
-    with tempfile.NamedTemporaryFile("w", delete=False) as file:
-        file.write(text)
-    return file.name
-
+from counted import equal, file_of, finish
+from figures import percentile
 
 def figures():
     equal("the ratio is that of the same round, the middle one", play.paired({"a": [2, 30, 9], "b": [1, 10, 9]}, "a", "b"), 2)
     equal("a round without a baseline is left out", play.paired({"a": [2, 5], "b": [1, 0]}, "a", "b"), 2)
-    equal("p50 of four", play.percentile([4, 1, 3, 2], 50), 2)
-    equal("p99 of a hundred", play.percentile(range(1, 101), 99), 99)
+    equal("p50 of four", percentile([4, 1, 3, 2], 50), 2)
+    equal("p99 of a hundred", percentile(range(1, 101), 99), 99)
 
 
 TRACE = """10 write(3</s/key>, "x"..., 100) = 100
@@ -121,5 +107,4 @@ def pages():
 
 for part in (figures, traces, results, plots, pages):
     part()
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed or not passed else 0)
+finish()

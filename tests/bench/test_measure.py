@@ -2,28 +2,12 @@
 
 import os
 import struct
-import sys
-import tempfile
 import time
 
+from counted import equal, file_of, finish
+from figures import percentile
 from grind import inclusive_of, is_measured, thread_of, total_of
-from measure import Used, percentile, rounded, threads_ns
-
-passed = failed = 0
-
-
-def equal(name, got, want):
-    global passed, failed
-    passed, failed = passed + (got == want), failed + (got != want)
-    print(f"ok {name}" if got == want else f"not ok {name}\n    got {got!r}, expected {want!r}")
-
-
-def file_of(text):
-    file = tempfile.NamedTemporaryFile("w", delete=False)
-    file.write(text)
-    file.close()
-    return file.name
-
+from measure import Used, rounded, threads_ns
 
 # Two calls from the broker into the plugin (1000, 200), one from the plugin into itself (700) and one back into the
 # broker (50), which are within the first; then one from the broker into itself, which has no cob= line.
@@ -101,5 +85,4 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "bench_hold.c
     members = source.read().split("struct hold {")[1].split("};")[0].count("uint64_t")
 equal("bench_hold's counters are as stall.py reads them", struct.calcsize(f"{members}Q"), 48)
 
-print(f"{passed} passed, {failed} failed")
-sys.exit(0 if failed == 0 and passed > 0 else 1)
+finish()

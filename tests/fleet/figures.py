@@ -3,18 +3,18 @@
 import json
 
 
-def percentile(ordered, share):
-    """The smallest of them that is at least as large as this share of all."""
-    return ordered[max(0, -(-len(ordered) * share // 100) - 1)]
+def percentile(values, percent):
+    """The smallest of them that is at least as large as this percentage of all."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
 def spread(samples_us):
     """p50, p99 and max in milliseconds; None: there are none."""
     if not samples_us:
         return None
-    ordered = sorted(samples_us)
-    return {"count": len(ordered), "p50_ms": round(percentile(ordered, 50) / 1000, 2),
-            "p99_ms": round(percentile(ordered, 99) / 1000, 2), "max_ms": round(ordered[-1] / 1000, 2)}
+    return {"count": len(samples_us), "p50_ms": round(percentile(samples_us, 50) / 1000, 2),
+            "p99_ms": round(percentile(samples_us, 99) / 1000, 2), "max_ms": round(max(samples_us) / 1000, 2)}
 
 
 def with_rate(samples_us, first_us, last_us):

@@ -2,28 +2,14 @@
 
 import json
 import os
-import sys
-import tempfile
 
+from counted import equal, file_of, finish
 from figures import percentile, rotations_of, spread, with_rate
 from processes import shares
 
-passed = failed = 0
-
-
-def equal(name, got, want):
-    global passed, failed
-    passed, failed = passed + (got == want), failed + (got != want)
-    print(f"ok {name}" if got == want else f"not ok {name}\n    got {got!r}, expected {want!r}")
-
-
 def ledger(records):
     """Lines as the ledger has them; rotations_of() does not look at the hashes."""
-    file = tempfile.NamedTemporaryFile("w", delete=False)
-    for record in records:
-        file.write("0" * 64 + " " + json.dumps(record) + "\n")
-    file.close()
-    return file.name
+    return file_of("".join("0" * 64 + " " + json.dumps(record) + "\n" for record in records))
 
 
 def record(kind, device, op, time_us):
@@ -60,5 +46,4 @@ parts = list(shares(5001, 3))
 equal("with copies a process has fewer hubs", (sum(count for _, count in parts), len(parts) >= len(list(shares(5001)))),
       (5001, True))
 
-print(f"{passed} passed, {failed} failed")
-sys.exit(0 if failed == 0 and passed > 0 else 1)
+finish()
