@@ -355,7 +355,7 @@ stage_tsan() {
 	local name tests=(worker waker store transport_paho_port)
 	[ "${KT_LONG-}" = 1 ] || [ "$only" = tsan ] || return 0
 	[ -z "$filter" ] || return 0
-	need_build tsan keyturn-agent mosquitto_keyturn keyturn-threads link_storm "${tests[@]/#/test_}" || return
+	need_build tsan keyturn-agent mosquitto_keyturn keyturn-threads link_storm link_kicked "${tests[@]/#/test_}" || return
 	for name in "${tests[@]}"; do
 		check "unit test $name under the thread sanitizer" plain_addresses \
 			timeout -k 10 600 "$KT_ROOT/build/tsan/tests/test_$name"

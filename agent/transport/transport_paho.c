@@ -115,26 +115,23 @@ static void free_parted(struct kt_paho *paho)
 	paho->parted_count = kept;
 }
 
+/* A connection. Under the door. */
+static void end_client(struct kt_paho_link *link, bool say_goodbye)
+{
+	if (say_goodbye)
+		(void)MQTTClient_disconnect5(link->client->handle, DISCONNECT_TIMEOUT_MS,
+					     MQTTREASONCODE_SUCCESS, NULL);
+	part(link->paho, link->client);
+	link->client = NULL;
+}
+
 static void drop_client(struct kt_paho_link *link, bool say_goodbye)
 {
 	if (link->client == NULL)
 		return;
 	pthread_mutex_lock(&link->paho->door);
-	if (say_goodbye)
-		(void)MQTTClient_disconnect5(link->client->handle, DISCONNECT_TIMEOUT_MS,
-					     MQTTREASONCODE_SUCCESS, NULL);
-	part(link->paho, link->client);
+	end_client(link, say_goodbye);
 	pthread_mutex_unlock(&link->paho->door);
-	link->client = NULL;
-}
-
-/* A handle that never was connected: nothing was delivered for it. */
-static void discard_client(struct kt_paho_link *link)
-{
-	pthread_mutex_lock(&link->paho->door);
-	destroy(link->client);
-	pthread_mutex_unlock(&link->paho->door);
-	link->client = NULL;
 }
 
 /*
@@ -209,6 +206,28 @@ static int connect_client(struct kt_paho_link *link)
 	return rc;
 }
 
+/*
+ * Paho reads all connections on one thread, which ends with the last of them; and one whose TLS
+ * handshake is just over does not count until its own thread has looked (every 10 ms). So the
+ * broker's good-bye to the other link can leave this one open with nobody who reads it, or keeps it
+ * alive: the hub would think itself in session for ever. MQTTClient_receive is refused where that
+ * thread runs, and says DISCONNECTED where the callbacks have told what became of the connection.
+ * Under the door, connected: no thread ends, or begins, meanwhile.
+ */
+static bool is_read(const struct kt_paho_client *client)
+{
+	char *topic = NULL;
+	int topic_len = 0;
+	MQTTClient_message *message = NULL;
+	int rc = MQTTClient_receive(client->handle, &topic, &topic_len, &message, 0);
+
+	if (message != NULL)
+		MQTTClient_freeMessage(&message);
+	if (topic != NULL)
+		MQTTClient_free(topic);
+	return rc == MQTTCLIENT_FAILURE || rc == MQTTCLIENT_DISCONNECTED;
+}
+
 /* The plugin publishes to the client id, subscribed or not; the subscription is for the books. */
 static void subscribe(struct kt_paho_link *link)
 {
@@ -229,10 +248,34 @@ static void learn_time(struct kt_paho_link *link)
 	pthread_mutex_unlock(&paho->lock);
 }
 
+/* A handle that never was connected can go: nothing was delivered for it. */
+static int open_client(struct kt_paho_link *link, bool *is_deaf)
+{
+	int rc = MQTTCLIENT_FAILURE;
+
+	pthread_mutex_lock(&link->paho->door);
+	if (link->client != NULL)
+		rc = create_client(link);
+	if (rc == MQTTCLIENT_SUCCESS)
+		rc = connect_client(link);
+	*is_deaf = rc == MQTTCLIENT_SUCCESS && !is_read(link->client);
+	if (*is_deaf) {
+		end_client(link, true);
+	} else if (rc == MQTTCLIENT_SUCCESS) {
+		free_parted(link->paho);
+	} else {
+		destroy(link->client);
+		link->client = NULL;
+	}
+	pthread_mutex_unlock(&link->paho->door);
+	return rc;
+}
+
 static void run_open(struct kt_paho_link *link)
 {
 	struct kt_link_event up = {.kind = KT_LINK_UP, .link = link->name};
 	char detail[64];
+	bool is_deaf = false;
 	int rc = MQTTCLIENT_FAILURE;
 
 	link->client = calloc(1, sizeof(*link->client));
@@ -244,21 +287,15 @@ static void run_open(struct kt_paho_link *link)
 	link->watch.min_version = link->paho->config.min_tls;
 	link->watch.trust = link->trust;
 	pthread_mutex_unlock(&link->paho->lock);
-	pthread_mutex_lock(&link->paho->door);
-	if (link->client != NULL)
-		rc = create_client(link);
-	if (rc == MQTTCLIENT_SUCCESS)
-		rc = connect_client(link);
-	if (rc == MQTTCLIENT_SUCCESS)
-		free_parted(link->paho);
-	pthread_mutex_unlock(&link->paho->door);
+	rc = open_client(link, &is_deaf);
+	if (is_deaf) {
+		push_down(link, KT_CAUSE_NO_ANSWER, 0, "nobody reads this connection");
+		return;
+	}
 	if (rc != MQTTCLIENT_SUCCESS) {
-		enum kt_link_cause cause = cause_of_failure(link, rc);
-
 		snprintf(detail, sizeof(detail), "connect rc %d, tls alert %d", rc,
 			 link->watch.has_alert ? (int)link->watch.alert : -1);
-		discard_client(link);
-		push_down(link, cause, rc, detail);
+		push_down(link, cause_of_failure(link, rc), rc, detail);
 		return;
 	}
 	learn_time(link);

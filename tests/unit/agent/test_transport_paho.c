@@ -27,6 +27,7 @@ struct handle { /* what the Paho of this test knows of one connection */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct handle handles[HANDLES];
 static size_t handle_count;
+static int receive_rc; /* FAILURE: Paho's own thread reads */
 
 /* --- in place of Paho, and of the TLS library --- */
 
@@ -106,6 +107,13 @@ MQTTResponse MQTTClient_publish5(MQTTClient handle, const char *topic, int len, 
 	return response;
 }
 
+int MQTTClient_receive(MQTTClient handle, char **topic, int *topic_len,
+		       MQTTClient_message **message, unsigned long timeout)
+{
+	(void)handle, (void)topic, (void)topic_len, (void)message, (void)timeout;
+	return receive_rc;
+}
+
 void MQTTClient_destroy(MQTTClient *handle)
 {
 	struct handle *own = *handle;
@@ -151,6 +159,7 @@ static int setup(void **state)
 
 	memset(handles, 0, sizeof(handles));
 	handle_count = 0;
+	receive_rc = MQTTCLIENT_FAILURE;
 	if (kt_paho_new(&config, &paho) != KT_ERR_OK)
 		return -1;
 	*state = paho;
@@ -291,6 +300,34 @@ static void a_connection_that_was_closed_was_told_so(void **state)
 	assert_int_equal(handles[0].destroyed, 1);
 }
 
+static void a_connection_that_nobody_reads_does_not_come_up(void **state)
+{
+	struct kt_paho *paho = *state;
+
+	receive_rc = MQTTCLIENT_SUCCESS;
+	open_link(paho);
+	expect(paho, KT_LINK_DOWN, KT_CAUSE_NO_ANSWER);
+	expect_nothing(paho);
+	assert_int_equal(handles[0].goodbyes, 1);
+	assert_int_equal(handles[0].destroyed, 0);
+	receive_rc = MQTTCLIENT_FAILURE;
+	open_link(paho);
+	expect(paho, KT_LINK_UP, 0);
+	expect_to_send(paho, 1);
+	expect_nothing(paho);
+}
+
+static void one_that_ended_before_it_was_up_says_why(void **state)
+{
+	struct kt_paho *paho = *state;
+
+	receive_rc = MQTTCLIENT_DISCONNECTED;
+	open_link(paho);
+	expect(paho, KT_LINK_UP, 0);
+	handles[0].disconnected(handles[0].context, NULL, MQTTREASONCODE_ADMINISTRATIVE_ACTION);
+	expect(paho, KT_LINK_DOWN, KT_CAUSE_KICKED);
+}
+
 static void without_memory_for_a_connection_the_link_is_down(void **state)
 {
 	struct kt_paho *paho = *state;
@@ -314,6 +351,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			the_loss_of_an_older_connection_does_not_end_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_connection_that_was_closed_was_told_so, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_connection_that_nobody_reads_does_not_come_up,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_ended_before_it_was_up_says_why, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(without_memory_for_a_connection_the_link_is_down,
 						setup, teardown),
