@@ -22,6 +22,8 @@ enum {
 	FETCH_RETRY_MS = 5000,
 	STATUS_RETRY_MS = 5000,
 	POLL_MAX_MS = 3600000,
+	ALONE_MS = 3600000,
+	ALONE_BACKOFFS = 4,
 	EVENTS_A_TURN =
 		64 /* a broker that floods must not keep us from signals, hooks and timers */
 };
@@ -35,6 +37,9 @@ struct daemon {
 	struct kt_agent *agent;
 	int signal_fd;
 	sigset_t old_mask;
+	unsigned up;	    /* a bit for each link */
+	int64_t contact_ms; /* mono: a broker was there, or nobody has looked yet */
+	bool is_alone;
 	bool is_stopping;
 	bool is_clock_ahead;	     /* told once */
 	int64_t deadline_ms;	     /* INT64_MAX: none */
@@ -109,6 +114,33 @@ static bool is_over(const struct daemon *d)
 	return d->is_stopping || mono_ms() >= d->deadline_ms;
 }
 
+/*
+ * At a connect that failed: nobody has been there for so long that it may be this process; the C
+ * library's resolver, for one, finds no name any more once it was short of memory. Who enrols sees
+ * for himself.
+ */
+static void note_failure(struct daemon *d)
+{
+	const int64_t limit_ms = ALONE_MS + ALONE_BACKOFFS * d->hub->config->timers.backoff_max;
+
+	if (!d->request->is_enrolment && d->up == 0 && mono_ms() - d->contact_ms >= limit_ms)
+		d->is_alone = true;
+}
+
+static void note_contact(struct daemon *d, const struct kt_link_event *event)
+{
+	const unsigned bit = 1U << (unsigned)event->link;
+
+	if (event->kind == KT_LINK_UP)
+		d->up |= bit;
+	if (event->kind == KT_LINK_DOWN)
+		d->up &= ~bit;
+	if (event->kind == KT_LINK_DOWN && event->cause == KT_CAUSE_NO_ANSWER)
+		note_failure(d);
+	else
+		d->contact_ms = mono_ms();
+}
+
 /* --- opening --- */
 
 static enum kt_err take_signals(struct daemon *d)
@@ -136,11 +168,12 @@ static enum kt_err settle_root(struct daemon *d, char why[static KT_HUB_WHY_MAX]
 {
 	enum kt_err err = KT_ERR_OK;
 
-	while (!is_over(d)) {
+	while (!is_over(d) && !d->is_alone) {
 		err = kt_hub_fetch_root(d->hub, FETCH_TIMEOUT_MS, why);
 		if (err == KT_ERR_OK || err == KT_ERR_MISSING_FIELD)
 			break;
 		log_no_root(d, why);
+		note_failure(d);
 		wait_until(d, mono_ms() + FETCH_RETRY_MS);
 	}
 	if (err != KT_ERR_OK || is_over(d))
@@ -250,6 +283,7 @@ static void take_events(struct daemon *d)
 	for (unsigned i = 0; i < EVENTS_A_TURN && kt_paho_take(d->paho, &event); i++) {
 		keep_floor(d);
 		set_trust(d);
+		note_contact(d, &event);
 		kt_agent_link_event(d->agent, now(), &event);
 		kt_link_event_clear(&event);
 	}
@@ -281,26 +315,50 @@ static enum kt_daemon_end how_it_ended(const struct daemon *d)
 	return d->is_stopping ? KT_DAEMON_STOPPED : KT_DAEMON_TIMED_OUT;
 }
 
-static void loop(struct daemon *d)
+/*
+ * Of a hub whose agent does not come back from a call, or finds nobody, a new process may do
+ * better: whoever started this one starts it again (Restart= of the unit).
+ */
+static enum kt_err give_up(struct daemon *d, char why[static KT_HUB_WHY_MAX])
 {
+	const bool is_stuck = kt_paho_stuck_at_ms(d->paho) <= mono_ms();
+
+	if (!is_stuck && !d->is_alone)
+		return KT_ERR_OK;
+	log_failed(d, is_stuck ? "transport" : "contact", KT_ERR_BUSY);
+	(void)snprintf(why, KT_HUB_WHY_MAX, "%s",
+		       is_stuck ? "a call of the MQTT library does not return"
+				: "no broker for too long: a new process is to try");
+	return KT_ERR_BUSY;
+}
+
+static enum kt_err loop(struct daemon *d, char why[static KT_HUB_WHY_MAX])
+{
+	enum kt_err err = KT_ERR_OK;
+
 	set_trust(d);
 	kt_agent_start(d->agent, now());
 	(void)sd_notify(0, "READY=1");
-	while (!is_over(d)) {
+	while (!is_over(d) && err == KT_ERR_OK) {
 		int64_t next = kt_agent_next_tick_ms(d->agent);
 		int64_t hooks = kt_hooks_next_ms(d->hooks);
+		int64_t stuck = kt_paho_stuck_at_ms(d->paho);
 
 		tell_status(d);
 		if (d->request->is_enrolment && is_enrolled(d))
 			break;
 		if (hooks < next)
 			next = hooks;
+		if (stuck < next)
+			next = stuck;
 		if (!d->has_told && next > mono_ms() + STATUS_RETRY_MS)
 			next = mono_ms() + STATUS_RETRY_MS;
 		wait_until(d, next < d->deadline_ms ? next : d->deadline_ms);
 		take_events(d);
+		err = give_up(d, why);
 	}
 	tell_status(d);
+	return err;
 }
 
 static void log_life(struct daemon *d, enum kt_event event)
@@ -346,6 +404,7 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	d->request = request;
 	d->hub = request->hub;
 	d->signal_fd = -1;
+	d->contact_ms = mono_ms();
 	d->deadline_ms = request->is_enrolment && request->wait_ms > 0
 				 ? mono_ms() + request->wait_ms
 				 : INT64_MAX;
@@ -360,7 +419,7 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	if (err == KT_ERR_OK && !is_over(d))
 		err = open_core(d);
 	if (err == KT_ERR_OK && d->agent != NULL)
-		loop(d);
+		err = loop(d, result->why);
 	if (err != KT_ERR_OK && result->why[0] == '\0')
 		(void)snprintf(result->why, sizeof(result->why), "%s",
 			       kt_err_cause(err, errno, text));

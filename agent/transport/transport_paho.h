@@ -47,4 +47,10 @@ void kt_paho_trust(struct kt_paho *paho, const struct kt_trust *trust);
  */
 int64_t kt_paho_floor_s(struct kt_paho *paho, bool *clock_ahead);
 
+/*
+ * When (CLOCK_MONOTONIC) a link will have been at one call of Paho for longer than any network
+ * takes: past that it will not come back, and only another process will. INT64_MAX: all are idle.
+ */
+int64_t kt_paho_stuck_at_ms(struct kt_paho *paho);
+
 #endif

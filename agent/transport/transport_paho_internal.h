@@ -50,6 +50,7 @@ struct kt_paho_link {
 	struct kt_paho_command queue[KT_PAHO_COMMANDS_MAX]; /* under paho->lock, as all below up to
 							       the marker */
 	size_t queue_len;
+	int64_t busy_since_ms; /* mono: it has been at one command, or has one to begin; 0: idle */
 	uint64_t connection;
 	char client_id[KT_CLIENT_ID_MAX];
 	char identity_pem[1024];

@@ -12,7 +12,15 @@
 
 #include "secmem.h"
 
-enum { QUIT_TIMEOUT_S = 3 };
+enum { QUIT_TIMEOUT_S = 3, STUCK_MS = 60000, STUCK_CONNECTS = 20 };
+
+static int64_t mono_ms(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 void kt_link_event_clear(struct kt_link_event *event)
 {
@@ -98,6 +106,8 @@ enum kt_err kt_paho_push_command(struct kt_paho_link *link, const struct kt_paho
 	if (link->queue_len >= (is_send ? (size_t)KT_PAHO_SENDS_MAX : (size_t)KT_PAHO_COMMANDS_MAX))
 		return KT_ERR_BUSY;
 	link->queue[link->queue_len++] = *command;
+	if (link->busy_since_ms == 0)
+		link->busy_since_ms = mono_ms();
 	pthread_cond_signal(&link->wake);
 	return KT_ERR_OK;
 }
@@ -116,6 +126,7 @@ struct kt_paho_command kt_paho_wait_command(struct kt_paho_link *link)
 	struct kt_paho_command command;
 
 	pthread_mutex_lock(&link->paho->lock);
+	link->busy_since_ms = link->queue_len == 0 ? 0 : mono_ms();
 	while (link->queue_len == 0)
 		pthread_cond_wait(&link->wake, &link->paho->lock);
 	command = link->queue[0];
@@ -352,4 +363,21 @@ int64_t kt_paho_floor_s(struct kt_paho *paho, bool *clock_ahead)
 	floor_s = paho->floor_s;
 	pthread_mutex_unlock(&paho->lock);
 	return floor_s;
+}
+
+int64_t kt_paho_stuck_at_ms(struct kt_paho *paho)
+{
+	const int64_t limit_ms =
+		STUCK_MS + (int64_t)STUCK_CONNECTS * paho->config.connect_timeout_s * 1000;
+	int64_t at_ms = INT64_MAX;
+
+	pthread_mutex_lock(&paho->lock);
+	for (int i = 0; i < (int)KT_LINK_COUNT; i++) {
+		const int64_t since_ms = paho->link[i].busy_since_ms;
+
+		if (since_ms != 0 && since_ms + limit_ms < at_ms)
+			at_ms = since_ms + limit_ms;
+	}
+	pthread_mutex_unlock(&paho->lock);
+	return at_ms;
 }

@@ -236,6 +236,23 @@ check 'it keeps its key: a broker that is lied to must not cost it' \
 	test -s "$KT_TMP/hub-c/state/current/key.pem"
 check 'the agent goes on trying' is_running "${HUB_PID[hub-c]}"
 
+# --- a library that does not return --------------------------------------------------------------------------
+
+# 60 s and twenty times connect_timeout: a minute and a half for one check
+if [ "${KT_LONG-}" = 1 ] && [ "${#BROKER_BEFORE[@]}" -eq 0 ]; then
+	echo 'connect_timeout = 1s' >>"$KT_TMP/hub-b/agent.conf"
+	HUB_BEFORE=(env "LD_PRELOAD=$KT_BUILD/tests/hanging_connect.so")
+	start_hub hub-b
+	HUB_BEFORE=()
+	wait_for_exit 120 "${HUB_PID[hub-b]}"
+	check_eq 'an agent whose connect does not return ends' "$?" 1
+	check_line 'with the reason, for systemd to start it again' "$KT_TMP/hub-b.log" 'event=agent\.failed what=transport err=busy'
+	check_line 'and for a person' "$KT_TMP/hub-b.log" 'a call of the MQTT library does not return'
+	start_hub hub-b
+	check 'which then is in session' wait_for 30 is_in_session hub-b
+	stop_pid "${HUB_PID[hub-b]}" 10
+fi
+
 # another root, another fleet
 "$KT_PKI" init "$KT_TMP/other" --trust-domain "$TD" >/dev/null 2>&1
 sed -i "s|/pki/root|/other/root|" "$KT_TMP/hub-b/agent.conf"

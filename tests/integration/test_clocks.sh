@@ -111,6 +111,28 @@ done
 check_line 'the one that is ahead says so' "$KT_TMP/hub-ahead.log" 'event=clock\.ahead'
 check_no_line 'the other has nothing to say' "$KT_TMP/hub-past.log" 'event=clock\.ahead'
 
+# --- nobody there for hours ------------------------------------------------------------------------------
+
+at_time +0
+HUB_BEFORE=("${HUB_BEFORE[@]/#FAKETIME=*/FAKETIME_TIMESTAMP_FILE=$KT_TMP/clock}" FAKETIME_NO_CACHE=1)
+HUB_BEFORE=("${HUB_BEFORE[@]/#DONT_FAKE_MONOTONIC=1/DONT_FAKE_MONOTONIC=0}")
+echo +0 >"$KT_TMP/clock"
+lone=${HUBS[0]}
+: >"$KT_TMP/$lone.log"
+start_hub "$lone"
+check 'an agent is in session' wait_for 60 is_in_session "$lone"
+echo +2h >"$KT_TMP/clock"
+check 'two hours later, too' rotate_hub "$lone"
+scene_stop
+check 'its broker is away' wait_for_lines 20 "$KT_TMP/$lone.log" 'event=link\.down link=agent cause=no_answer' 2
+check 'it waits' is_running "${HUB_PID[$lone]}"
+echo +4h >"$KT_TMP/clock"
+wait_for_exit 60 "${HUB_PID[$lone]}"
+check_eq 'but not for ever' "$?" 1
+check_line 'and says why it leaves it to a new process' "$KT_TMP/$lone.log" 'event=agent\.failed what=contact err=busy'
+rm -f "$KT_TMP/op.sock"
+scene_start
+
 # --- who is not believed, whatever the clock --------------------------------------------------------------
 
 # never_believed HUB WHAT BASE: a server with that certificate in the broker's place

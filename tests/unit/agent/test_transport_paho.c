@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <MQTTClient.h>
 #include <cmocka.h>
@@ -27,7 +28,8 @@ struct handle { /* what the Paho of this test knows of one connection */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct handle handles[HANDLES];
 static size_t handle_count;
-static int receive_rc; /* FAILURE: Paho's own thread reads */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* shut: a connect does not return */
+static int receive_rc;					 /* FAILURE: Paho's own thread reads */
 
 /* --- in place of Paho, and of the TLS library --- */
 
@@ -68,6 +70,8 @@ MQTTResponse MQTTClient_connect5(MQTTClient handle, MQTTClient_connectOptions *o
 	const MQTTResponse response = MQTTResponse_initializer;
 
 	(void)handle, (void)options, (void)connect, (void)will;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
 	return response;
 }
 
@@ -328,6 +332,37 @@ static void one_that_ended_before_it_was_up_says_why(void **state)
 	expect(paho, KT_LINK_DOWN, KT_CAUSE_KICKED);
 }
 
+static int64_t mono_ms(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void a_call_that_does_not_return_is_noticed(void **state)
+{
+	struct kt_paho *paho = *state;
+	const int64_t before_ms = mono_ms();
+	int64_t stuck_ms = 0;
+
+	assert_true(kt_paho_stuck_at_ms(paho) == INT64_MAX);
+	pthread_mutex_lock(&gate);
+	open_link(paho);
+	close_link(paho); /* what waits behind it does not make it younger */
+	stuck_ms = kt_paho_stuck_at_ms(paho);
+	assert_in_range(stuck_ms, before_ms + 60000, mono_ms() + 60000);
+	(void)poll(NULL, 0, 20);
+	close_link(paho);
+	assert_true(kt_paho_stuck_at_ms(paho) <= stuck_ms + 10);
+	pthread_mutex_unlock(&gate);
+	expect(paho, KT_LINK_UP, 0);
+	expect(paho, KT_LINK_DOWN, KT_CAUSE_CLOSED);
+	for (int ms = 0; kt_paho_stuck_at_ms(paho) != INT64_MAX && ms < PATIENCE_MS; ms++)
+		(void)poll(NULL, 0, 1);
+	assert_true(kt_paho_stuck_at_ms(paho) == INT64_MAX);
+}
+
 static void without_memory_for_a_connection_the_link_is_down(void **state)
 {
 	struct kt_paho *paho = *state;
@@ -355,6 +390,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_connection_that_nobody_reads_does_not_come_up,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_ended_before_it_was_up_says_why, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_call_that_does_not_return_is_noticed, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(without_memory_for_a_connection_the_link_is_down,
 						setup, teardown),
