@@ -138,7 +138,7 @@ report_lint() { # NAME
 	add_counts "lint $1" "$KT_TMP/lint.$1" "$(cat "$KT_TMP/lint.$1.code")"
 }
 
-# clang-tidy takes two minutes of both cores, and the stories mostly wait: it runs beside them.
+# Clang-tidy takes a while, and the stories mostly wait: it runs beside them.
 TIDY_PID=
 start_tidy() {
 	[ -z "$TIDY_PID" ] || return
@@ -174,7 +174,7 @@ stage_static() {
 	if [ -z "$filter" ]; then
 		[ "${KT_LONG-}" = 1 ] || [ "$only" = static ] || return 0
 	fi
-	for script in analyzer cppcheck; do
+	for script in analyzer clang_analyzer cppcheck; do
 		! matches "$script" || names+=("$script")
 	done
 	[ "${#names[@]}" -gt 0 ] || return

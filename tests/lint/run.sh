@@ -11,7 +11,7 @@ build=${1-}
 build=$(cd "$build" && pwd)
 shift
 passed=0 failed=0
-for name in "${@:-boundaries banned scripts format suppressions threats mutants exports hardening selftest tidy cppcheck analyzer}"; do
+for name in "${@:-boundaries banned scripts format suppressions threats mutants exports hardening selftest tidy cppcheck analyzer clang_analyzer}"; do
 	for one in $name; do
 		if out=$(bash "$here/$one.sh" "$build" 2>&1 </dev/null); then
 			passed=$((passed + 1))

@@ -2,14 +2,21 @@
 # Does clang-tidy find anything? Every file of the build's compile_commands.json but the tests.
 # What was clean stays clean until it, a header of ours that it includes, its flags, .clang-tidy or
 # this script change: the build directory keeps one stamp per file.
-# usage: tidy.sh BUILD_DIR
+# Without clang-analyzer-*, which follow every path, or with "analyzer" these alone.
+# usage: tidy.sh BUILD_DIR [analyzer]
 
 # shellcheck source=tests/lint/lint.sh
 . "$(dirname "$0")/lint.sh"
-need_build "$@"
+need_build "$1"
+name=tidy checks='-clang-analyzer-*'
+if [ "${2-}" = analyzer ]; then
+	name=clang_analyzer
+	checks=$(tr -d ' \n' <.clang-tidy | grep -oE -- ',-?clang-analyzer-[A-Za-z.*]+' | tr -d '\n')
+	checks="-*$checks"
+fi
 [ -r "$BUILD/compile_commands.json" ] || {
 	finding "$BUILD/compile_commands.json:0" 'not there: configure first'
-	done_with tidy
+	done_with "$name"
 }
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
@@ -20,6 +27,7 @@ mkdir -p "$BUILD/tidy"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 world=$({
 	clang-tidy --version
+	printf '%s\n' "$checks"
 	cat .clang-tidy "$here/tidy.sh"
 } | sha256sum)
 # FILE<tab>COMMAND, without the escapes of JSON and without the output file.
@@ -45,7 +53,7 @@ tidy_one() { # FILE
 		depends "$1"
 	} | sha256sum | cut -c1-40)
 	[ -e "$stamp" ] && return
-	if out=$(clang-tidy --quiet -p "$work" --extra-arg=-Wno-unknown-warning-option "$1" 2>"$work/err.$$.${1//\//_}") &&
+	if out=$(clang-tidy --quiet -p "$work" --checks="$checks" --extra-arg=-Wno-unknown-warning-option "$1" 2>"$work/err.$$.${1//\//_}") &&
 		! grep -qE '(warning|error):' <<<"$out"; then
 		: >"$stamp"
 	else
@@ -53,7 +61,7 @@ tidy_one() { # FILE
 	fi
 }
 export -f tidy_one depends
-export BUILD ROOT world work
+export BUILD ROOT world work checks
 
 files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$work/compile_commands.json" | sort -u)
 count=0
@@ -79,5 +87,5 @@ fi
 while read -r file; do
 	printf '%s\n' "$files" | grep -qxF "$ROOT/$file" || finding "$file:1" 'is in no target of CMakeLists.txt'
 done < <(find common plugin agent -name '*.c' -type f 2>/dev/null | sort)
-printf 'tidy: %d files\n' "$count"
-done_with tidy
+printf '%s: %d files\n' "$name" "$count"
+done_with "$name"
