@@ -352,7 +352,7 @@ stage_integration_asan() {
 # What has threads, under the thread sanitizer: the plugin's workers, writer and waker without a broker and in the
 # stock one, the agent's links. With --long, or with --only tsan.
 stage_tsan() {
-	local name tests=(worker waker store transport_paho_port)
+	local name tests=(worker waker store transport_paho transport_paho_port)
 	[ "${KT_LONG-}" = 1 ] || [ "$only" = tsan ] || return 0
 	[ -z "$filter" ] || return 0
 	need_build tsan keyturn-agent mosquitto_keyturn keyturn-threads link_storm link_kicked "${tests[@]/#/test_}" || return
