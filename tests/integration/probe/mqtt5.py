@@ -3,6 +3,7 @@
 Blocking, one connection per object, every wait with a deadline. Shares no code with Keyturn.
 """
 
+import ctypes
 import socket
 import ssl
 import struct
@@ -90,6 +91,8 @@ class Client:
         try:
             self.sock.sendall(data)
         except (ssl.SSLError, OSError) as error:
+            # OpenSSL 3.5 keeps it, Python does not clear it, and the next read of any other connection would say it
+            ctypes.CDLL("libcrypto.so.3").ERR_clear_error()
             raise Closed(str(error)) from error
 
     def connect(self, client_id, username=None, password=None, clean=True, will=None, auth_method=None,
