@@ -11,6 +11,7 @@ from malloc_broker import ERRORS, choose
 from place import AGENT, Failed, Hub, need, wait_until
 
 BACK_S = 150  # by itself, or started again as systemd does it
+LOST_S = 40  # in the C library's resolver: the operator's own connection lasts no longer
 PATIENT_EVERY = 50  # points: that many wait for the plugin to repeat its order, which it does after 60 s
 
 
@@ -111,12 +112,14 @@ class AgentEnrol(AgentScene):
         self.page.arm(n, is_once)
         self.hub.enroll(self.page.env())
         self.wait("the enrolment's end", lambda: False)
+        is_resolver = is_in_getaddrinfo(self.page.first())
         try:
-            wait_until("the enrolment's end", lambda: not self.hub.agent.is_running(), BACK_S, self.hub.last_lines)
+            wait_until("the enrolment's end", lambda: not self.hub.agent.is_running(), LOST_S if is_resolver else BACK_S,
+                       self.hub.last_lines)
         except Failed:
-            if not is_in_getaddrinfo(self.page.first()):
+            if not is_resolver:
                 raise
-            self.hub.agent.kill()  # a daemon's watchdog does
+            self.hub.agent.kill()  # a daemon ends itself, or its watchdog does it
         if self.hub.agent.wait() != 0:
             self.need_ended_well()
             self.hub.enroll()
