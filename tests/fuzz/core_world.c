@@ -98,12 +98,16 @@ static void note_superseded(struct core_world *w, const char *device)
 
 static void take_ticket(struct core_world *w, const char *json)
 {
-	const char *at = strstr(json, KT_TICKET_PREFIX);
+	static const char field[] = "\"ticket\":\""; /* an operator's own words are quoted */
+	const char *at = strstr(json, field);
 	char text[KT_TICKET_MAX];
-	size_t len = at == NULL ? 0 : strcspn(at, "\"");
+	size_t len;
 
-	if (len == 0 || len >= sizeof(text))
+	if (at == NULL)
 		return;
+	at += strlen(field);
+	len = strcspn(at, "\"");
+	FUZZ_REQUIRE(len < sizeof(text));
 	memcpy(text, at, len);
 	text[len] = '\0';
 	FUZZ_REQUIRE(kt_ticket_decode(text, &w->tickets[w->ticket_count % WORLD_TICKETS]) ==
