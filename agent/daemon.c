@@ -14,6 +14,7 @@
 
 #include "agent.h"
 #include "agent_ports.h"
+#include "clock.h"
 #include "status.h"
 #include "topic.h"
 
@@ -53,26 +54,18 @@ struct daemon {
 	size_t root_len;
 };
 
-static int64_t mono_ms(void)
-{
-	struct timespec t = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static struct kt_agent_now now(void)
 {
 	struct timespec t = {0};
 
 	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (struct kt_agent_now){.wall_s = t.tv_sec, .mono_ms = mono_ms()};
+	return (struct kt_agent_now){.wall_s = t.tv_sec, .mono_ms = kt_mono_ms()};
 }
 
 static void log_event(struct daemon *d, enum kt_event event, const struct kt_field *fields,
 		      size_t count)
 {
-	d->request->log->now_ms = mono_ms();
+	d->request->log->now_ms = kt_mono_ms();
 	(void)kt_log_event(d->request->log, event, fields, count);
 }
 
@@ -94,7 +87,7 @@ static void wait_until(struct daemon *d, int64_t until_ms)
 		{.fd = d->hooks != NULL ? kt_hooks_fd(d->hooks) : -1, .events = POLLIN},
 	};
 	struct signalfd_siginfo info;
-	int64_t left = until_ms - mono_ms();
+	int64_t left = until_ms - kt_mono_ms();
 
 	if (d->watchdog_ms > 0 && left > d->watchdog_ms)
 		left = d->watchdog_ms;
@@ -111,7 +104,7 @@ static void wait_until(struct daemon *d, int64_t until_ms)
 
 static bool is_over(const struct daemon *d)
 {
-	return d->is_stopping || mono_ms() >= d->deadline_ms;
+	return d->is_stopping || kt_mono_ms() >= d->deadline_ms;
 }
 
 /*
@@ -123,7 +116,7 @@ static void note_failure(struct daemon *d)
 {
 	const int64_t limit_ms = ALONE_MS + ALONE_BACKOFFS * d->hub->config->timers.backoff_max;
 
-	if (!d->request->is_enrolment && d->up == 0 && mono_ms() - d->contact_ms >= limit_ms)
+	if (!d->request->is_enrolment && d->up == 0 && kt_mono_ms() - d->contact_ms >= limit_ms)
 		d->is_alone = true;
 }
 
@@ -138,7 +131,7 @@ static void note_contact(struct daemon *d, const struct kt_link_event *event)
 	if (event->kind == KT_LINK_DOWN && event->cause == KT_CAUSE_NO_ANSWER)
 		note_failure(d);
 	else
-		d->contact_ms = mono_ms();
+		d->contact_ms = kt_mono_ms();
 }
 
 /* --- opening --- */
@@ -174,7 +167,7 @@ static enum kt_err settle_root(struct daemon *d, char why[static KT_HUB_WHY_MAX]
 			break;
 		log_no_root(d, why);
 		note_failure(d);
-		wait_until(d, mono_ms() + FETCH_RETRY_MS);
+		wait_until(d, kt_mono_ms() + FETCH_RETRY_MS);
 	}
 	if (err != KT_ERR_OK || is_over(d))
 		return err;
@@ -287,10 +280,10 @@ static void take_events(struct daemon *d)
 		kt_agent_link_event(d->agent, now(), &event);
 		kt_link_event_clear(&event);
 	}
-	hooks = kt_hooks_poll(d->hooks, mono_ms());
+	hooks = kt_hooks_poll(d->hooks, kt_mono_ms());
 	if (hooks == KT_HOOKS_DONE || hooks == KT_HOOKS_FAILED)
 		kt_agent_hooks_done(d->agent, now(), hooks == KT_HOOKS_DONE);
-	if (kt_agent_next_tick_ms(d->agent) <= mono_ms()) {
+	if (kt_agent_next_tick_ms(d->agent) <= kt_mono_ms()) {
 		set_trust(d);
 		kt_agent_tick(d->agent, now());
 	}
@@ -321,7 +314,7 @@ static enum kt_daemon_end how_it_ended(const struct daemon *d)
  */
 static enum kt_err give_up(struct daemon *d, char why[static KT_HUB_WHY_MAX])
 {
-	const bool is_stuck = kt_paho_stuck_at_ms(d->paho) <= mono_ms();
+	const bool is_stuck = kt_paho_stuck_at_ms(d->paho) <= kt_mono_ms();
 
 	if (!is_stuck && !d->is_alone)
 		return KT_ERR_OK;
@@ -351,8 +344,8 @@ static enum kt_err loop(struct daemon *d, char why[static KT_HUB_WHY_MAX])
 			next = hooks;
 		if (stuck < next)
 			next = stuck;
-		if (!d->has_told && next > mono_ms() + STATUS_RETRY_MS)
-			next = mono_ms() + STATUS_RETRY_MS;
+		if (!d->has_told && next > kt_mono_ms() + STATUS_RETRY_MS)
+			next = kt_mono_ms() + STATUS_RETRY_MS;
 		wait_until(d, next < d->deadline_ms ? next : d->deadline_ms);
 		take_events(d);
 		err = give_up(d, why);
@@ -404,9 +397,9 @@ enum kt_err kt_daemon_run(const struct kt_daemon_request *request, struct kt_dae
 	d->request = request;
 	d->hub = request->hub;
 	d->signal_fd = -1;
-	d->contact_ms = mono_ms();
+	d->contact_ms = kt_mono_ms();
 	d->deadline_ms = request->is_enrolment && request->wait_ms > 0
-				 ? mono_ms() + request->wait_ms
+				 ? kt_mono_ms() + request->wait_ms
 				 : INT64_MAX;
 	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
 		d->watchdog_ms = (int64_t)(watchdog_us / 2000);

@@ -10,17 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "secmem.h"
 
 enum { QUIT_TIMEOUT_S = 3, STUCK_MS = 60000, STUCK_CONNECTS = 20 };
-
-static int64_t mono_ms(void)
-{
-	struct timespec t = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void kt_link_event_clear(struct kt_link_event *event)
 {
@@ -107,7 +100,7 @@ enum kt_err kt_paho_push_command(struct kt_paho_link *link, const struct kt_paho
 		return KT_ERR_BUSY;
 	link->queue[link->queue_len++] = *command;
 	if (link->busy_since_ms == 0)
-		link->busy_since_ms = mono_ms();
+		link->busy_since_ms = kt_mono_ms();
 	pthread_cond_signal(&link->wake);
 	return KT_ERR_OK;
 }
@@ -126,7 +119,7 @@ struct kt_paho_command kt_paho_wait_command(struct kt_paho_link *link)
 	struct kt_paho_command command;
 
 	pthread_mutex_lock(&link->paho->lock);
-	link->busy_since_ms = link->queue_len == 0 ? 0 : mono_ms();
+	link->busy_since_ms = link->queue_len == 0 ? 0 : kt_mono_ms();
 	while (link->queue_len == 0)
 		pthread_cond_wait(&link->wake, &link->paho->lock);
 	command = link->queue[0];

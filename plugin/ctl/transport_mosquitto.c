@@ -8,10 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <mosquitto.h>
+
+#include "clock.h"
 
 enum { KEEP_ALIVE_S = 60, WHY_MAX = 200, CLIENT_ID_MAX = 64, STEP_MS = 1000 };
 
@@ -37,11 +38,8 @@ struct connection {
 
 static int64_t now_ms(void *ctx)
 {
-	struct timespec t = {0};
-
 	(void)ctx;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return kt_mono_ms();
 }
 
 static void explain(struct connection *c, const char *text)

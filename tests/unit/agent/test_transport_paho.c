@@ -5,12 +5,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <MQTTClient.h>
 #include <cmocka.h>
 #include <poll.h>
 
+#include "clock.h"
 #include "failing_alloc.h"
 #include "transport_paho_internal.h"
 
@@ -332,18 +332,10 @@ static void one_that_ended_before_it_was_up_says_why(void **state)
 	expect(paho, KT_LINK_DOWN, KT_CAUSE_KICKED);
 }
 
-static int64_t mono_ms(void)
-{
-	struct timespec t = {0};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void a_call_that_does_not_return_is_noticed(void **state)
 {
 	struct kt_paho *paho = *state;
-	const int64_t before_ms = mono_ms();
+	const int64_t before_ms = kt_mono_ms();
 	int64_t stuck_ms = 0;
 
 	assert_true(kt_paho_stuck_at_ms(paho) == INT64_MAX);
@@ -351,7 +343,7 @@ static void a_call_that_does_not_return_is_noticed(void **state)
 	open_link(paho);
 	close_link(paho); /* what waits behind it does not make it younger */
 	stuck_ms = kt_paho_stuck_at_ms(paho);
-	assert_in_range(stuck_ms, before_ms + 60000, mono_ms() + 60000);
+	assert_in_range(stuck_ms, before_ms + 60000, kt_mono_ms() + 60000);
 	(void)poll(NULL, 0, 20);
 	close_link(paho);
 	assert_true(kt_paho_stuck_at_ms(paho) <= stuck_ms + 10);
