@@ -528,6 +528,8 @@ void kt_agent_receive(struct kt_agent *agent, enum kt_link link, const uint8_t *
 	const struct kt_agent_disk *disk = agent->setup.disk;
 	struct kt_opened opened = {0};
 
+	if (agent->is_revoked) /* the links are not down yet, but every key is gone */
+		return;
 	if (agent->link[link].state < KT_LINK_STATE_UP || kt_agent_is_old_trial(agent, link))
 		return;
 	if (disk->open(disk->ctx, kt_agent_record(agent), agent->now.wall_s,

@@ -9,7 +9,7 @@
 #include "limit.h"
 #include "outbox.h"
 
-enum { FIELDS_MAX = 12, DROPS_A_TICK = 32 };
+enum { FIELDS_MAX = 12, DROPS_A_TICK = 32, BUSY_RETRY_S = 5, CLOCK_RETRY_S = 3600 };
 
 /* Of one device, event and variant: five at once, then one in ten seconds. */
 static const struct kt_rate alarm_rate = {.per_1000s = 100, .burst = 5};
@@ -54,6 +54,18 @@ void kt_core_watch_clock(struct kt_core *core)
 		return;
 	core->clock_jumped = true;
 	kt_core_fact(core, KT_EVENT_CLOCK_JUMPED, NULL, NULL, 0, 0);
+}
+
+bool kt_core_may_issue(struct kt_core *core, struct kt_session *session, uint64_t op)
+{
+	kt_core_watch_clock(core);
+	if (core->journal_failed)
+		kt_core_reject(core, session, KT_REASON_STORE_FAILED, BUSY_RETRY_S, op);
+	else if (core->clock_jumped && core->config->certificate_lifetime_ms > 0)
+		kt_core_reject(core, session, KT_REASON_CLOCK_JUMP, CLOCK_RETRY_S, op);
+	else
+		return true;
+	return false;
 }
 
 enum kt_err kt_core_change(struct kt_core *core, struct kt_record *record, const char *actor,

@@ -130,6 +130,11 @@ uint64_t kt_core_seq_of(const struct kt_device *device);
 void kt_core_evict(struct kt_core *core, const struct kt_device *device);
 /* The clock against the ledger, where certificates have an end: sets clock_jumped. */
 void kt_core_watch_clock(struct kt_core *core);
+/*
+ * May the CA sign for @session now? Not what an end by a wrong clock would get, nor what a ledger
+ * that failed could not keep: false, and @session is told.
+ */
+bool kt_core_may_issue(struct kt_core *core, struct kt_session *session, uint64_t op);
 /* The next op number of a device: only grows, never used again. @device may be NULL. */
 uint64_t kt_core_next_op(const struct kt_core *core, const struct kt_device *device);
 /* The leaf that a chain starts with, then the issuing CA. False: too long. */

@@ -10,7 +10,7 @@
 #include "secmem.h"
 #include "ticket.h"
 
-enum { BUSY_RETRY_S = 5, CLOCK_RETRY_S = 3600, APPROVED_RETRY_S = 1 };
+enum { BUSY_RETRY_S = 5, APPROVED_RETRY_S = 1 };
 
 struct claim_case {	   /* what an enroll asks for, and what it will get */
 	const char *asked; /* "" or an id */
@@ -244,17 +244,12 @@ busy:
 
 static void answer(struct kt_core *core, struct kt_session *session, const struct claim_case *c)
 {
-	if (c->again) {
+	if (c->again)
 		send_enrolled(core, session, kt_registry_find_device(core->registry, c->device.s));
-	} else if (c->waits) {
+	else if (c->waits)
 		wait_for_operator(core, session, c);
-	} else {
-		kt_core_watch_clock(core);
-		if (core->clock_jumped && core->config->certificate_lifetime_ms > 0)
-			kt_core_reject(core, session, KT_REASON_CLOCK_JUMP, CLOCK_RETRY_S, 0);
-		else
-			submit_issue(core, session, c);
-	}
+	else if (kt_core_may_issue(core, session, 0))
+		submit_issue(core, session, c);
 }
 
 void kt_enroll_on_enroll(struct kt_core *core, struct kt_session *session, struct kt_job *job)

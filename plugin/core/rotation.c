@@ -10,8 +10,7 @@ enum {
 	DEVICES_A_PIECE_MIN = 64,
 	DEVICES_EVERY_MS = 100,
 	DEVICES_WALK_MS = 60000,
-	BUSY_RETRY_S = 5,
-	CLOCK_RETRY_S = 3600
+	BUSY_RETRY_S = 5
 };
 
 #define TO(phase)                                                                                  \
@@ -334,12 +333,8 @@ void kt_rotation_on_csr(struct kt_core *core, struct kt_session *session, struct
 			kt_rotation_send_cert(core, session); /* the same bytes once more */
 		else
 			freeze(core, session, device);
-	} else {
-		kt_core_watch_clock(core);
-		if (core->clock_jumped && core->config->certificate_lifetime_ms > 0)
-			kt_core_reject(core, session, KT_REASON_CLOCK_JUMP, CLOCK_RETRY_S, m->op);
-		else
-			issue_once(core, session, &job->csr);
+	} else if (kt_core_may_issue(core, session, m->op)) {
+		issue_once(core, session, &job->csr);
 	}
 }
 

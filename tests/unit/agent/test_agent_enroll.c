@@ -635,6 +635,28 @@ static void again_in_a_trial_tries_both_credentials(void **state)
 		     "save key a=200 p=61 r=0 promoted", "send agent promoted");
 }
 
+/* Its links are not down yet, but there is no key any more that a certificate could be for. */
+static void enrolled_after_the_wipe_is_not_heard(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+	struct kt_message *m;
+
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	hub_up(h, KT_LINK_AGENT);
+	m = hub_message(h, KT_LINK_AGENT, KT_MESSAGE_REVOKED);
+	m->u.revoked.reason = KT_REASON_CERT_REVOKED;
+	m->u.revoked.wipe = true;
+	h->trace.count = 0;
+	hub_say(h, KT_LINK_AGENT, m);
+	TRACE_EXPECT(&h->trace, "save new a=0 p=0 r=0 none", "wipe 1", "wipe 61", "wipe 200",
+		     "close agent", "close claim");
+	say_enrolled(h, "hub-17");
+	TRACE_NOTHING(&h->trace);
+	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
+	assert_int_equal(hub_health(h), KT_HEALTH_REVOKED);
+}
+
 /* The link's credential would be neither the active one nor outdated: it begins again instead. */
 static void a_session_of_what_was_put_aside_is_not_kept_unsettled(void **state)
 {
@@ -918,6 +940,7 @@ int main(void)
 		T(again_keeps_whatever_may_be_in_force),
 		T(again_in_a_trial_tries_both_credentials),
 		T(a_session_of_what_is_not_in_force_settles_nothing),
+		T(enrolled_after_the_wipe_is_not_heard),
 		T(a_session_of_what_was_put_aside_is_not_kept_unsettled),
 		T(what_was_put_aside_is_tried_beside_a_key_of_an_op_too),
 		T(a_trial_goes_on_after_the_claim_is_given_up),

@@ -224,6 +224,18 @@ static void a_clock_that_jumped_pauses_enrolments_with_an_end(void **state)
 	assert_non_null(fake_sent(f, CID, "enrolled"));
 }
 
+static void a_lost_ledger_costs_no_signature(void **state)
+{
+	struct fake *f = *state;
+	struct kt_ticket ticket = ticket_for(f, "hub-20", "");
+
+	(void)fake_connect(f, CLAIMANT, CID, NULL, NULL);
+	fake_fail(f);
+	enroll(f, CLAIMANT, "", &ticket, "key");
+	assert_string_equal(fake_sent(f, CID, "reject"), "reject reason=store.failed retry=5 op=0");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+}
+
 static void refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device(void **state)
 {
 	struct fake *f = *state;
@@ -841,6 +853,7 @@ int main(void)
 		T(one_ticket_is_one_signature),
 		T(an_enrolment_whose_certificate_failed_can_be_tried_again),
 		T(a_clock_that_jumped_pauses_enrolments_with_an_end),
+		T(a_lost_ledger_costs_no_signature),
 		T(refuses_a_ticket_that_is_unknown_or_expired_or_for_another_device),
 		T(a_ticket_that_expires_while_the_worker_works_is_not_used),
 		T(a_group_ticket_makes_new_devices_that_fit_its_pattern),

@@ -178,6 +178,20 @@ static void a_lost_ledger_means_no_certificate_and_no_commit(void **state)
 	assert_false(fake_was_kicked(f, "hub-17:agent"));
 }
 
+/* The CA signs nothing that nobody could keep, however often it is asked. */
+static void a_lost_ledger_costs_no_signature(void **state)
+{
+	struct fake *f = *state;
+	uint64_t op;
+
+	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
+	op = order(f);
+	fake_fail(f);
+	say_csr(f, op, "new key");
+	assert_rejected(f, "hub-17:agent", "store.failed");
+	assert_null(fake_take_job(f, KT_JOB_ISSUE));
+}
+
 /* The disk still says that the old credential is current, and nobody else gets in until a restart:
  * whoever is in session stays. */
 static void a_ledger_lost_in_the_middle_of_a_commit_ends_no_session(void **state)
@@ -1132,6 +1146,7 @@ int main(void)
 		T(a_whole_rotation),
 		T(nothing_leaves_before_it_is_durable),
 		T(a_lost_ledger_means_no_certificate_and_no_commit),
+		T(a_lost_ledger_costs_no_signature),
 		T(a_ledger_lost_in_the_middle_of_a_commit_ends_no_session),
 		T(messages_keep_their_order_whichever_worker_is_first),
 		T(what_the_full_queue_refused_goes_out_a_tick_later),
