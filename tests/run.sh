@@ -6,13 +6,13 @@
 . "$(dirname "$0")/lib.sh"
 exec </dev/null
 
-STAGES='lint unit sim integration fleet model tidy unit-asan integration-asan fuzz static tsan crash faults mutants'
+STAGES='lint unit sim integration fleet model tidy selftest unit-asan integration-asan fuzz static tsan crash faults mutants'
 
 usage() {
 	cat <<'USAGE'
 usage: tests/run.sh [--only NAME] [--without NAME]... [--broker PATH] [--long]
 
---only NAME    one stage (lint, tidy, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, static,
+--only NAME    one stage (lint, tidy, selftest, unit, unit-asan, sim, model, integration, integration-asan, fleet, fuzz, static,
                tsan, crash, faults, mutants), or,
                where NAME is none of them, the lint scripts, unit tests, stories and fuzz targets whose name contains it
 --without NAME not this stage, or not this lint script
@@ -23,7 +23,7 @@ usage: tests/run.sh [--only NAME] [--without NAME]... [--broker PATH] [--long]
 USAGE
 }
 
-LINTS='boundaries banned scripts format suppressions threats mutants exports hardening selftest'
+LINTS='boundaries banned scripts format suppressions threats mutants exports hardening'
 
 only='' without=' ' fuzz_s=5
 while [ $# -gt 0 ]; do
@@ -97,6 +97,10 @@ is_left_out() { # NAME
 	[[ $without == *" $1 "* ]]
 }
 
+is_to_come() { # STAGE: in a run of all of them
+	[[ -z $filter && " $STAGES " == *" $1 "* ]] && ! is_left_out "$1"
+}
+
 matches() { # NAME
 	[[ -z $filter || $1 == *"$filter"* ]]
 }
@@ -110,16 +114,54 @@ plain_addresses() {
 	fi
 }
 
+# each N FUNCTION ARG...: FUNCTION ARG for every ARG, N at a time; the next one starts when any has ended.
+each() {
+	local free=$KT_TMP/free.$2 function=$2 arg pids=() i
+	mkfifo "$free"
+	exec 9<>"$free"
+	rm "$free"
+	for ((i = 0; i < $1; i++)); do
+		echo >&9
+	done
+	shift 2
+	for arg in "$@"; do
+		read -r -u 9
+		{ "$function" "$arg" 9>&-; echo >&9; } &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	exec 9>&-
+}
+
+# beside NAME COMMAND...: what only computes, at low priority: the stories mostly wait. Once; await NAME waits for it. Its
+# output is $KT_TMP/beside.NAME, its exit code is await's.
+declare -A BESIDE=()
+beside() {
+	local name=$1
+	shift
+	[ -z "${BESIDE[$name]-}" ] || return 0
+	{
+		renice -n 15 "$BASHPID" >/dev/null 2>&1
+		"$@" >"$KT_TMP/beside.$name" 2>&1
+	} &
+	BESIDE[$name]=$!
+}
+
+await() { # NAME
+	wait "${BESIDE[$1]}"
+}
+
 # need_build PRESET TARGET...: once per preset; false if it does not build (counted once).
 declare -A BUILT=()
 need_build() {
 	if [ -z "${BUILT[$1]-}" ]; then
-		say "building: preset $1"
-		if build_preset "$@" >"$KT_TMP/build"; then
+		[ -n "${BESIDE[build-$1]-}" ] || say "building: preset $1"
+		beside "build-$1" build_preset "$@"
+		if await "build-$1"; then
 			BUILT[$1]=yes
 		else
 			BUILT[$1]=no
-			not_ok "build with preset $1" "$(cat "$KT_TMP/build")"
+			not_ok "build with preset $1" "$(cat "$KT_TMP/beside.build-$1")"
 		fi
 	fi
 	[ "${BUILT[$1]}" = yes ]
@@ -127,60 +169,59 @@ need_build() {
 
 # --- stages -----------------------------------------------------------------------------------------
 
-lint_scripts() { # NAME...: into $KT_TMP/lint.NAME and $KT_TMP/lint.NAME.code
+lint_script() { # NAME: into $KT_TMP/lint.NAME and $KT_TMP/lint.NAME.code
 	local log=$KT_TMP/lint.$1 code=0
-	bash "$KT_ROOT/tests/lint/run.sh" "$KT_ROOT/build/dev" "$@" >"$log" 2>&1 || code=$?
+	bash "$KT_ROOT/tests/lint/run.sh" "$KT_ROOT/build/dev" "$1" >"$log" 2>&1 || code=$?
 	echo "$code" >"$log.code"
 }
 
-report_lint() { # NAME
-	sed '$d' "$KT_TMP/lint.$1"
-	add_counts "lint $1" "$KT_TMP/lint.$1" "$(cat "$KT_TMP/lint.$1.code")"
+report_lint() { # NAME...
+	local name
+	for name in "$@"; do
+		sed '$d' "$KT_TMP/lint.$name"
+		add_counts "lint $name" "$KT_TMP/lint.$name" "$(cat "$KT_TMP/lint.$name.code")"
+	done
 }
 
-# Clang-tidy takes a while, and the stories mostly wait: it runs beside them.
-TIDY_PID=
-start_tidy() {
-	[ -z "$TIDY_PID" ] || return
-	(
-		renice -n 15 "$BASHPID" >/dev/null 2>&1
-		lint_scripts tidy
-	) &
-	TIDY_PID=$!
-}
-
-stage_lint() {
-	local script names=()
-	for script in $LINTS; do
-		! matches "$script" || is_left_out "$script" || names+=("$script")
+lint_all() { # NAME...: those that match
+	local name names=()
+	for name in "$@"; do
+		! matches "$name" || is_left_out "$name" || names+=("$name")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
-	lint_scripts "${names[@]}"
-	report_lint "${names[0]}"
+	each "$(nproc)" lint_script "${names[@]}"
+	report_lint "${names[@]}"
+}
+
+stage_lint() {
+	# shellcheck disable=SC2086 # names are words
+	lint_all $LINTS
+}
+
+lint_beside() { # NAME
+	matches "$1" || return
+	need_build dev || return
+	beside "$1" lint_script "$1"
+	await "$1"
+	report_lint "$1"
 }
 
 stage_tidy() {
-	matches tidy || return
-	need_build dev || return
-	start_tidy
-	wait "$TIDY_PID"
-	report_lint tidy
+	lint_beside tidy
+}
+
+# Can each lint script fail?
+stage_selftest() {
+	lint_beside selftest
 }
 
 # The analysers that take minutes: with --long, or by name.
 stage_static() {
-	local script names=()
 	if [ -z "$filter" ]; then
 		[ "${KT_LONG-}" = 1 ] || [ "$only" = static ] || return 0
 	fi
-	for script in analyzer clang_analyzer cppcheck; do
-		! matches "$script" || names+=("$script")
-	done
-	[ "${#names[@]}" -gt 0 ] || return
-	need_build dev || return
-	lint_scripts "${names[@]}"
-	report_lint "${names[0]}"
+	lint_all analyzer clang_analyzer cppcheck
 }
 
 run_ctest() { # PRESET [OPTION...]
@@ -241,57 +282,45 @@ stage_sim() {
 	add_counts sim "$log" "$code"
 }
 
-# A minute of one core, beside the stories as tidy is.
-MODEL_PID=
-start_model() {
-	[ -z "$MODEL_PID" ] || return
-	(
-		code=0
-		renice -n 15 "$BASHPID" >/dev/null 2>&1
-		bash "$KT_ROOT/tests/model.sh" >"$KT_TMP/model" 2>&1 || code=$?
-		echo "$code" >"$KT_TMP/model.code"
-	) &
-	MODEL_PID=$!
+run_model() {
+	bash "$KT_ROOT/tests/model.sh"
 }
 
 stage_model() {
+	local code=0
 	matches model || return
-	start_model
-	wait "$MODEL_PID"
-	sed '$d' "$KT_TMP/model"
-	add_counts model "$KT_TMP/model" "$(cat "$KT_TMP/model.code")"
+	beside model run_model
+	await model || code=$?
+	sed '$d' "$KT_TMP/beside.model"
+	add_counts model "$KT_TMP/beside.model" "$code"
 }
 
-# One story: its output and exit code are files, for report_story to count.
-run_story() { # SCRIPT NAME
-	local log=$KT_TMP/story.$2 code=0 limit_s=300
+# One story: its output, exit code and seconds are files, for report_story to count.
+run_story() { # NAME: with $story_suffix, which says what it runs under
+	local log=$KT_TMP/story.$1$story_suffix code=0 limit_s=300 before=$SECONDS
 	[ "${KT_LONG-}" != 1 ] || limit_s=1800
-	case $2 in # many times slower than the rest
+	case $1$story_suffix in # many times slower than the rest
 	valgrind | *-tsan) limit_s=1800 ;;
 	esac
-	plain_addresses timeout -k 10 "$limit_s" bash "$1" >"$log" 2>&1 || code=$?
+	plain_addresses timeout -k 10 "$limit_s" bash "$KT_ROOT/tests/integration/test_$1.sh" >"$log" 2>&1 || code=$?
 	echo "$code" >"$log.code"
+	echo $((SECONDS - before)) >"$log.s"
 }
 
 report_story() { # NAME
 	local log=$KT_TMP/story.$1
-	say "$1: $(tail -n 1 "$log")"
+	say "$1: $(tail -n 1 "$log") ($(cat "$log.s") s)"
 	awk '/^ *not ok / { bad = 1 } /^ *ok / { bad = 0 } bad && !/ passed, / { print "    " $0 }' "$log"
 	add_counts "$1" "$log" "$(cat "$log.code")"
 }
 
-# Three at a time: each spends most of its time waiting for its own broker.
-run_stories() { # SUFFIX NAME...: environment and what stands before bash are the caller's
-	local suffix=$1 name pids=()
+# Four at a time: each spends most of its time waiting for its own broker.
+run_stories() { # SUFFIX NAME...: the environment is the caller's
+	local story_suffix=$1 name
 	shift
+	each 4 run_story "$@"
 	for name in "$@"; do
-		[ "${#pids[@]}" -lt 3 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
-		run_story "$KT_ROOT/tests/integration/test_$name.sh" "$name$suffix" &
-		pids+=($!)
-	done
-	wait "${pids[@]}"
-	for name in "$@"; do
-		report_story "$name$suffix"
+		report_story "$name$story_suffix"
 	done
 }
 
@@ -308,8 +337,12 @@ stage_integration() {
 	done
 	[ "${#names[@]}" -gt 0 ] || return
 	need_build dev || return
-	[ -n "$filter" ] || [[ $STAGES != *tidy* ]] || is_left_out tidy || start_tidy
-	[ -n "$filter" ] || [[ $STAGES != *model* ]] || is_left_out model || start_model
+	if is_to_come unit-asan || is_to_come integration-asan; then
+		beside build-asan build_preset asan
+	fi
+	! is_to_come tidy || beside tidy lint_script tidy
+	! is_to_come selftest || beside selftest lint_script selftest
+	! is_to_come model || beside model run_model
 	run_stories '' "${names[@]}"
 }
 
