@@ -232,7 +232,7 @@ static void expect_cert(struct kt_agent *agent)
 	const struct kt_repeat csr = {
 		.type = KT_MESSAGE_CSR, .link = KT_LINK_AGENT, .op = record->op};
 
-	if (record->phase == KT_AGENT_KEY)
+	if (record->phase == KT_AGENT_KEY && !kt_rollover_is_claim(record))
 		kt_agent_repeat_later(agent, KT_REPEAT_WORK, &csr);
 }
 

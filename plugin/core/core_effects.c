@@ -9,7 +9,7 @@
 #include "limit.h"
 #include "outbox.h"
 
-enum { FIELDS_MAX = 12, DROPS_A_TICK = 32, BUSY_RETRY_S = 5, CLOCK_RETRY_S = 3600 };
+enum { FIELDS_MAX = 12, DROPS_A_TICK = 32, CLOCK_RETRY_S = 3600 };
 
 /* Of one device, event and variant: five at once, then one in ten seconds. */
 static const struct kt_rate alarm_rate = {.per_1000s = 100, .burst = 5};
@@ -60,7 +60,7 @@ bool kt_core_may_issue(struct kt_core *core, struct kt_session *session, uint64_
 {
 	kt_core_watch_clock(core);
 	if (core->journal_failed)
-		kt_core_reject(core, session, KT_REASON_STORE_FAILED, BUSY_RETRY_S, op);
+		kt_core_reject(core, session, KT_REASON_STORE_FAILED, KT_BUSY_RETRY_S, op);
 	else if (core->clock_jumped && core->config->certificate_lifetime_ms > 0)
 		kt_core_reject(core, session, KT_REASON_CLOCK_JUMP, CLOCK_RETRY_S, op);
 	else

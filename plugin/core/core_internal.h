@@ -19,7 +19,11 @@ struct kt_crl;
 struct kt_issues;
 struct kt_limits;
 
-enum { KT_GAUGE_COUNT = 16, KT_VARIANTS = 8 };
+enum {
+	KT_GAUGE_COUNT = 16,
+	KT_VARIANTS = 8,
+	KT_BUSY_RETRY_S = 5 /* what a device is told that comes while there is no room */
+};
 
 struct kt_sweep { /* one walk over all of something, a piece per tick */
 	size_t cursor;

@@ -6,7 +6,7 @@
 #include "enroll.h"
 #include "limit.h"
 
-enum { BUSY_RETRY_S = 5, SESSIONS_AT_ONCE = 4 };
+enum { SESSIONS_AT_ONCE = 4 };
 
 static bool is_speaker(const struct kt_session *session)
 {
@@ -92,7 +92,7 @@ static void no_time(struct kt_core *core, struct kt_session *session, uint8_t *t
 {
 	free(text);
 	kt_challenge_unheard(core, session);
-	come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
+	come_back(core, session, KT_REASON_BUSY, KT_BUSY_RETRY_S);
 }
 
 static uint8_t *copy_of(struct kt_bytes bytes)
@@ -162,7 +162,7 @@ static void take(struct kt_core *core, struct kt_session *session, struct kt_byt
 	uint8_t *text;
 
 	if (session->in_work && session->waiting_count >= room) {
-		come_back(core, session, KT_REASON_BUSY, BUSY_RETRY_S);
+		come_back(core, session, KT_REASON_BUSY, KT_BUSY_RETRY_S);
 		return;
 	}
 	if (session->kind == KT_SESSION_CLAIM && !may_try(core, session))
@@ -329,7 +329,7 @@ void kt_core_opened(struct kt_core *core, struct kt_job *job)
 	if (job->err != KT_ERR_OK || job->message == NULL)
 		kt_core_reject(core, session,
 			       job->reason != KT_REASON_NONE ? job->reason : KT_REASON_BUSY,
-			       job->reason == KT_REASON_BUSY ? BUSY_RETRY_S : 0, 0);
+			       job->reason == KT_REASON_BUSY ? KT_BUSY_RETRY_S : 0, 0);
 	else if ((unsigned)job->message->type < KT_MESSAGE_COUNT)
 		dispatch(core, session, job);
 	start_next(core, session);

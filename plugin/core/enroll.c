@@ -10,7 +10,7 @@
 #include "secmem.h"
 #include "ticket.h"
 
-enum { BUSY_RETRY_S = 5, APPROVED_RETRY_S = 1 };
+enum { APPROVED_RETRY_S = 1 };
 
 struct claim_case {	   /* what an enroll asks for, and what it will get */
 	const char *asked; /* "" or an id */
@@ -239,7 +239,7 @@ static void submit_issue(struct kt_core *core, struct kt_session *session,
 	}
 busy:
 	kt_job_free(job);
-	kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
+	kt_core_reject(core, session, KT_REASON_BUSY, KT_BUSY_RETRY_S, 0);
 }
 
 static void answer(struct kt_core *core, struct kt_session *session, const struct claim_case *c)
@@ -324,7 +324,7 @@ void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job)
 		return;
 	session->in_work = false;
 	if (job->err != KT_ERR_OK) {
-		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, 0);
+		kt_core_reject(core, session, KT_REASON_BUSY, KT_BUSY_RETRY_S, 0);
 		return;
 	}
 	memset(&c, 0, sizeof(c));
@@ -343,7 +343,7 @@ void kt_enroll_on_issued(struct kt_core *core, struct kt_job *job)
 		if (reason != KT_REASON_NONE) {
 			kt_core_reject(core, session,
 				       reason == KT_REASON_STORE_FAILED ? reason : KT_REASON_BUSY,
-				       BUSY_RETRY_S, 0);
+				       KT_BUSY_RETRY_S, 0);
 			return;
 		}
 		(void)kt_claims_take(core->claims, &job->key_id, &waiting);

@@ -6,12 +6,7 @@
 #include "clone.h"
 #include "issues.h"
 
-enum {
-	DEVICES_A_PIECE_MIN = 64,
-	DEVICES_EVERY_MS = 100,
-	DEVICES_WALK_MS = 60000,
-	BUSY_RETRY_S = 5
-};
+enum { DEVICES_A_PIECE_MIN = 64, DEVICES_EVERY_MS = 100, DEVICES_WALK_MS = 60000 };
 
 #define TO(phase)                                                                                  \
 	{                                                                                          \
@@ -222,7 +217,7 @@ static void freeze(struct kt_core *core, struct kt_session *session, const struc
 
 	if (kt_core_change(core, &record, "keyturn", &reason) != KT_ERR_OK) {
 		if (session != NULL)
-			kt_core_reject(core, session, reason, BUSY_RETRY_S, record.op);
+			kt_core_reject(core, session, reason, KT_BUSY_RETRY_S, record.op);
 		return;
 	}
 	record.reason = KT_REASON_KEY_SECOND;
@@ -299,7 +294,7 @@ static void submit_issue(struct kt_core *core, struct kt_session *session, const
 	}
 	if (job == NULL || kt_issues_submit(core->issues, core->ports.jobs, job) != KT_ERR_OK) {
 		kt_job_free(job);
-		kt_core_reject(core, session, KT_REASON_BUSY, BUSY_RETRY_S, device->op);
+		kt_core_reject(core, session, KT_REASON_BUSY, KT_BUSY_RETRY_S, device->op);
 	}
 }
 
@@ -349,7 +344,7 @@ static void record_issue(struct kt_core *core, struct kt_session *session,
 	(void)snprintf(actor, sizeof(actor), "device:%s", device->id.s);
 	if (kt_core_change(core, &record, actor, &reason) != KT_ERR_OK) {
 		if (session != NULL)
-			kt_core_reject(core, session, reason, BUSY_RETRY_S, job->op);
+			kt_core_reject(core, session, reason, KT_BUSY_RETRY_S, job->op);
 		return;
 	}
 	tell(core, KT_EVENT_ROTATION_ISSUED, device, device->pending, &record);
@@ -381,8 +376,8 @@ void kt_rotation_on_issued(struct kt_core *core, struct kt_job *job)
 	if (reason == KT_REASON_NONE)
 		record_issue(core, session, device, job);
 	else if (session != NULL)
-		kt_core_reject(core, session, reason, reason == KT_REASON_BUSY ? BUSY_RETRY_S : 0,
-			       job->op);
+		kt_core_reject(core, session, reason,
+			       reason == KT_REASON_BUSY ? KT_BUSY_RETRY_S : 0, job->op);
 }
 
 /* --- confirm, promoted, failed --- */
@@ -430,7 +425,7 @@ void kt_rotation_on_confirm(struct kt_core *core, struct kt_session *session, st
 	}
 	record.fp = session->credential->fp;
 	if (kt_core_change(core, &record, session->actor, &reason) != KT_ERR_OK) {
-		kt_core_reject(core, session, reason, BUSY_RETRY_S, m->u.confirm.op);
+		kt_core_reject(core, session, reason, KT_BUSY_RETRY_S, m->u.confirm.op);
 		return;
 	}
 	tell(core, was_enrolling ? KT_EVENT_DEVICE_ENROLLED : KT_EVENT_ROTATION_COMMITTED, device,
@@ -472,14 +467,14 @@ void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session, s
 		kt_rotation_send_noted(core, session, op, KT_MESSAGE_PROMOTED);
 	else
 		kt_core_reject(core, session, reason,
-			       reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0, op);
+			       reason == KT_REASON_STORE_FAILED ? KT_BUSY_RETRY_S : 0, op);
 }
 
 static uint32_t retry_of(enum kt_reason reason)
 {
 	if (reason == KT_REASON_BUSY)
 		return KT_NEWS_EVERY_S;
-	return reason == KT_REASON_STORE_FAILED ? BUSY_RETRY_S : 0;
+	return reason == KT_REASON_STORE_FAILED ? KT_BUSY_RETRY_S : 0;
 }
 
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m)

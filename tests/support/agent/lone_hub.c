@@ -271,6 +271,15 @@ void hub_reject(struct hub *h, enum kt_link link, enum kt_reason reason, uint32_
 	hub_say(h, link, m);
 }
 
+void hub_wipe(struct hub *h, enum kt_link link)
+{
+	struct kt_message *m = hub_message(h, link, KT_MESSAGE_REVOKED);
+
+	m->u.revoked.reason = KT_REASON_CERT_REVOKED;
+	m->u.revoked.wipe = true;
+	hub_say(h, link, m);
+}
+
 /* --- the way to where a test begins --- */
 
 void hub_in_session(struct hub *h)

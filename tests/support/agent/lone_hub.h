@@ -69,6 +69,8 @@ void hub_committed(struct hub *h, enum kt_link link, uint64_t op, uint8_t fp);
 void hub_noted(struct hub *h, enum kt_link link, uint64_t op, enum kt_message_type of);
 void hub_reject(struct hub *h, enum kt_link link, enum kt_reason reason, uint32_t retry_s,
 		uint64_t op);
+/* `revoked`, its keys are to go. */
+void hub_wipe(struct hub *h, enum kt_link link);
 
 /* Up to a session of the stable credential; the trace is empty then. */
 void hub_in_session(struct hub *h);

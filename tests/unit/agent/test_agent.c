@@ -1052,21 +1052,12 @@ static void revoked_without_wipe_is_noted_and_nothing_goes(void **state)
 	TRACE_EXPECT(&h->trace, "open agent hub-17:agent /state/1"); /* it may be taken back */
 }
 
-static void say_wipe(struct hub *h, enum kt_link link)
-{
-	struct kt_message *m = hub_message(h, link, KT_MESSAGE_REVOKED);
-
-	m->u.revoked.reason = KT_REASON_CERT_REVOKED;
-	m->u.revoked.wipe = true;
-	hub_say(h, link, m);
-}
-
 static void revoked_with_wipe_deletes_every_key_and_stays_down(void **state)
 {
 	struct hub *h = *state;
 
 	hub_confirmed(h);
-	say_wipe(h, KT_LINK_AGENT);
+	hub_wipe(h, KT_LINK_AGENT);
 	TRACE_EXPECT(&h->trace, "save new a=0 p=0 r=0 none", "wipe 1", "wipe 200", "close agent",
 		     "close trial");
 	hub_down(h, KT_LINK_AGENT, KT_CAUSE_CLOSED);
@@ -1083,7 +1074,7 @@ static void a_wipe_outside_its_session_is_worth_nothing(void **state)
 
 	hub_in_session(h);
 	h->dn[KT_LINK_AGENT].b[0] ^= 0x80;
-	say_wipe(h, KT_LINK_AGENT);
+	hub_wipe(h, KT_LINK_AGENT);
 	assert_refused(h, "session.nonce");
 	TRACE_NOTHING(&h->trace);
 	assert_int_equal(h->disk.record.active.dir, 1);
@@ -1095,7 +1086,7 @@ static void a_wipe_that_cannot_be_saved_deletes_nothing(void **state)
 
 	hub_in_session(h);
 	h->disk.saves_to_fail = 1;
-	say_wipe(h, KT_LINK_AGENT);
+	hub_wipe(h, KT_LINK_AGENT);
 	TRACE_NOTHING(&h->trace);
 	assert_int_equal(h->disk.record.active.dir, 1);
 	assert_int_equal(hub_health(h), KT_HEALTH_IN_SESSION);

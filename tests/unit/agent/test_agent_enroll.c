@@ -466,6 +466,25 @@ static void a_claim_that_is_refused_ends_where_the_hub_is_in_session(void **stat
 	TRACE_EXPECT(&h->trace, "key 300", "save key a=1 p=300 r=0 none", "send agent csr");
 }
 
+/* What the claim's key waits for comes over the claim: it is not asked for in the name of an op. */
+static void a_claim_asks_for_no_certificate_of_an_op(void **state)
+{
+	struct hub *h = again(state);
+
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CERT);
+	hub_pass(h, 600000);
+	TRACE_NOTHING(&h->trace);
+	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
+	TRACE_EXPECT(&h->trace, "close claim", "save stable a=1 p=0 r=0 none", "wipe 2");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_pass(h, 600000);
+	TRACE_NOTHING(&h->trace);
+}
+
 static void a_claim_that_is_refused_goes_on_where_the_hub_has_no_session(void **state)
 {
 	struct hub *h = again(state);
@@ -639,16 +658,12 @@ static void again_in_a_trial_tries_both_credentials(void **state)
 static void enrolled_after_the_wipe_is_not_heard(void **state)
 {
 	struct hub *h = again_in_a_trial(state);
-	struct kt_message *m;
 
 	hub_start(h);
 	hub_up(h, KT_LINK_CLAIM);
 	hub_up(h, KT_LINK_AGENT);
-	m = hub_message(h, KT_LINK_AGENT, KT_MESSAGE_REVOKED);
-	m->u.revoked.reason = KT_REASON_CERT_REVOKED;
-	m->u.revoked.wipe = true;
 	h->trace.count = 0;
-	hub_say(h, KT_LINK_AGENT, m);
+	hub_wipe(h, KT_LINK_AGENT);
 	TRACE_EXPECT(&h->trace, "save new a=0 p=0 r=0 none", "wipe 1", "wipe 61", "wipe 200",
 		     "close agent", "close claim");
 	say_enrolled(h, "hub-17");
@@ -934,6 +949,7 @@ int main(void)
 		T(a_locked_out_hub_enrols_beside_what_it_has),
 		T(the_old_credential_is_tried_all_the_while),
 		T(a_claim_that_is_refused_ends_where_the_hub_is_in_session),
+		T(a_claim_asks_for_no_certificate_of_an_op),
 		T(a_claim_that_is_refused_goes_on_where_the_hub_has_no_session),
 		T(a_claim_goes_on_after_a_restart),
 		T(again_makes_it_nobody_else),
