@@ -77,8 +77,9 @@ void kt_agent_links_drive(struct kt_agent *agent);
 void kt_agent_link_is_down(struct kt_agent *agent, const struct kt_link_event *event);
 void kt_agent_link_close(struct kt_agent *agent, enum kt_link link);
 /*
- * Is it the trial of a claim that gave way to a rotation? It may still be on its way: it is closed,
- * and what is said on it is not of the credential that is to be confirmed now.
+ * Is it the trial of the op before, or of a claim that gave way to a rotation? It may still be on
+ * its way: it is closed, and what is said on it is not of the credential that is to be confirmed
+ * now.
  */
 bool kt_agent_is_old_trial(const struct kt_agent *agent, enum kt_link link);
 /* Is there something to enrol with? */

@@ -95,8 +95,10 @@ void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
 static enum kt_link repeat_link(const struct kt_agent *agent, const struct kt_repeat *repeat)
 {
 	if (repeat->type == KT_MESSAGE_CONFIRM)
-		return agent->link[KT_LINK_TRIAL].state == KT_LINK_STATE_READY ? KT_LINK_TRIAL
-									       : KT_LINK_COUNT;
+		return agent->link[KT_LINK_TRIAL].state == KT_LINK_STATE_READY &&
+				       !kt_agent_is_old_trial(agent, KT_LINK_TRIAL)
+			       ? KT_LINK_TRIAL
+			       : KT_LINK_COUNT;
 	return kt_agent_active_link(agent);
 }
 

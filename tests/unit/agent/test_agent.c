@@ -451,6 +451,31 @@ static void a_newer_rotate_over_the_pending_key_settles_the_older_op(void **stat
 	assert_int_equal(h->disk.record.pending.dir, 300);
 }
 
+/* The trial of the op before is on its way out: its credential is not the one to be confirmed. */
+static void a_settled_trial_confirms_no_newer_op(void **state)
+{
+	struct hub *h = *state;
+
+	hub_confirmed(h);
+	hub_rotate(h, KT_LINK_TRIAL, 300, HUB_NEW);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_CLOSED);
+	hub_up(h, KT_LINK_AGENT);
+	h->trace.count = 0;
+	hub_cert(h, KT_LINK_TRIAL, 300, HUB_LATER);
+	TRACE_EXPECT(&h->trace, "cert 300", "save cert a=200 p=300 r=1 hooks", "close trial");
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CONFIRM);
+	TRACE_NOTHING(&h->trace);
+	hub_down(h, KT_LINK_TRIAL, KT_CAUSE_CLOSED);
+	hub_pass(h, 3000);
+	TRACE_EXPECT(&h->trace, "open trial hub-17:trial /state/300");
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	hub_welcome(h, KT_LINK_TRIAL, KT_NEXT_CONFIRM);
+	TRACE_EXPECT(&h->trace, "send trial confirm");
+	assert_int_equal(hub_sent(h)->u.confirm.op, 300);
+	assert_int_equal(h->disk.sealed_by, 300);
+}
+
 /* cur is our active key: the older op was closed without a commit. */
 static void a_newer_rotate_over_the_active_key_drops_the_pending_credential(void **state)
 {
@@ -1127,6 +1152,7 @@ int main(void)
 		T(the_same_rotate_again_sends_the_same_keys_request),
 		T(a_newer_rotate_drops_the_key_of_the_older_one),
 		T(a_newer_rotate_over_the_pending_key_settles_the_older_op),
+		T(a_settled_trial_confirms_no_newer_op),
 		T(a_newer_rotate_over_the_active_key_drops_the_pending_credential),
 		T(a_key_that_a_crash_left_behind_is_not_used),
 		T(a_full_disk_is_reported_and_changes_nothing),
