@@ -95,10 +95,8 @@ void kt_agent_send_hello(struct kt_agent *agent, enum kt_link link)
 static enum kt_link repeat_link(const struct kt_agent *agent, const struct kt_repeat *repeat)
 {
 	if (repeat->type == KT_MESSAGE_CONFIRM)
-		return agent->link[KT_LINK_TRIAL].state == KT_LINK_STATE_READY &&
-				       !kt_agent_is_old_trial(agent, KT_LINK_TRIAL)
-			       ? KT_LINK_TRIAL
-			       : KT_LINK_COUNT;
+		return agent->link[KT_LINK_TRIAL].state == KT_LINK_STATE_READY ? KT_LINK_TRIAL
+									       : KT_LINK_COUNT;
 	return kt_agent_active_link(agent);
 }
 
@@ -245,7 +243,8 @@ static void heed_next(struct kt_agent *agent, enum kt_link link, const struct kt
 
 	switch (m->u.welcome.next) {
 	case KT_NEXT_CONFIRM:
-		kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
+		if (link == KT_LINK_TRIAL) /* the new credential's session */
+			kt_agent_roll(agent, KT_EV_CONFIRM_DUE, &input);
 		break;
 	case KT_NEXT_CLOSED:
 		kt_agent_roll(agent, KT_EV_CLOSED, &input);

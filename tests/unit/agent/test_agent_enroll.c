@@ -882,6 +882,28 @@ static void what_was_put_aside_is_settled_before_confirm(void **state)
 	assert_int_equal(hub_sent(h)->u.confirm.op, 500);
 }
 
+/* Said in a session of what was put aside, it settles nothing: nothing is confirmed yet. */
+static void confirm_beside_is_not_heard_elsewhere(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+	struct kt_message *m;
+
+	hub_start(h);
+	hub_up(h, KT_LINK_CLAIM);
+	say_enrolled(h, "hub-17");
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_up(h, KT_LINK_AGENT);
+	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CONFIRM);
+	hub_up(h, KT_LINK_TRIAL);
+	h->trace.count = 0;
+	m = hub_message(h, KT_LINK_TRIAL, KT_MESSAGE_WELCOME);
+	m->u.welcome.fp = hub_fp(HUB_OLD);
+	m->u.welcome.next = KT_NEXT_NONE;
+	hub_say(h, KT_LINK_TRIAL, m);
+	hub_pass(h, 20000);
+	TRACE_NOTHING(&h->trace);
+}
+
 static void what_was_put_aside_and_is_in_force_stays(void **state)
 {
 	struct hub *h = enrolled_in_a_trial(state);
@@ -966,6 +988,7 @@ int main(void)
 		T(what_was_put_aside_has_its_turn_in_the_new_ones_trial),
 		T(a_newer_rotate_ends_what_was_put_aside),
 		T(what_was_put_aside_is_settled_before_confirm),
+		T(confirm_beside_is_not_heard_elsewhere),
 		T(what_was_put_aside_and_is_in_force_stays),
 		T(nothing_is_confirmed_while_it_cannot_be_settled),
 		T(what_cannot_be_kept_begins_nothing),
