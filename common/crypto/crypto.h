@@ -1,9 +1,10 @@
 /*
  * crypto - keys, requests, leaf certificates, revocation lists, chains and random bytes: the port
- * to wolfCrypt.
+ * to wolfCrypt, and to OpenSSL's libcrypto for what is quicker there.
  *
- * Only common/crypto_wolfssl_*.c include wolfSSL, for P-256, SHA-256 and random bytes; certificates
- * and requests are read and written with der.h. Owns every check that the library leaves out
+ * Only crypto_wolfssl_*.c include wolfSSL, for P-256, SHA-256 and random bytes, and only
+ * crypto_openssl.c OpenSSL, for signatures; certificates and requests are read and written with
+ * der.h. Owns every check that the library leaves out
  * (curve, point on curve, canonical lengths, trailing bytes, key usage). Does not log, does not
  * read files, does not know sessions or registries.
  * Standards: RFC 5280, RFC 2986, FIPS 186-4, RFC 7518 section 3.4 (r||s), SPIFFE X.509-SVID.
@@ -46,6 +47,11 @@ KT_MUST_CHECK enum kt_err kt_key_from_pem(struct kt_crypto *c, const uint8_t *pe
 					  struct kt_key **out);
 /* Borrowed, valid as long as @key. */
 const struct kt_public_key *kt_key_public(const struct kt_key *key);
+/*
+ * From here on it signs by libcrypto, if that can: a second copy of the private key in memory, wiped
+ * with it. For keys that sign all day. False: it signs as before.
+ */
+bool kt_key_speed_up(struct kt_key *key);
 /* ES256 over @msg (hashed here): 64 bytes r||s. */
 KT_MUST_CHECK enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key,
 				      const uint8_t *msg, size_t len,

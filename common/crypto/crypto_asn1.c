@@ -72,14 +72,30 @@ static bool take_scalar(struct kt_der *d, uint8_t out[static KT_SCALAR_LEN])
 	return true;
 }
 
-enum kt_err kt_signed_verify(const struct kt_signed *s, const struct kt_public_key *key)
+bool kt_ecdsa_take(struct kt_bytes der, uint8_t sig[static KT_SIGNATURE_MAX])
 {
-	uint8_t sig[KT_SIGNATURE_MAX] = {0};
-	struct kt_der outer = kt_der_of(s->signature);
+	struct kt_der outer = kt_der_of(der);
 	struct kt_der d = kt_der_enter(&outer, KT_DER_SEQUENCE);
 
-	if (!kt_is_es256_algorithm(s->algorithm) || !take_scalar(&d, sig) ||
-	    !take_scalar(&d, sig + KT_SCALAR_LEN) || !kt_der_is_done(&d) || !kt_der_is_done(&outer))
+	memset(sig, 0, KT_SIGNATURE_MAX);
+	return take_scalar(&d, sig) && take_scalar(&d, sig + KT_SCALAR_LEN) && kt_der_is_done(&d) &&
+	       kt_der_is_done(&outer);
+}
+
+void kt_ecdsa_put(struct kt_der_writer *w, const uint8_t sig[static KT_SIGNATURE_MAX])
+{
+	size_t pair = kt_der_open(w, KT_DER_SEQUENCE);
+
+	kt_der_put_unsigned(w, sig, KT_SCALAR_LEN);
+	kt_der_put_unsigned(w, sig + KT_SCALAR_LEN, KT_SCALAR_LEN);
+	kt_der_close(w, pair);
+}
+
+enum kt_err kt_signed_verify(const struct kt_signed *s, const struct kt_public_key *key)
+{
+	uint8_t sig[KT_SIGNATURE_MAX];
+
+	if (!kt_is_es256_algorithm(s->algorithm) || !kt_ecdsa_take(s->signature, sig))
 		return KT_ERR_VERIFY;
 	return kt_verify(key, s->body.p, s->body.len, sig, sizeof(sig));
 }
@@ -92,7 +108,6 @@ enum kt_err kt_signed_put(struct kt_crypto *c, const struct kt_key *key, struct 
 	enum kt_err err = kt_key_sign(c, key, body.p, body.len, sig);
 	size_t whole;
 	size_t bits;
-	size_t pair;
 
 	if (err != KT_ERR_OK)
 		return err;
@@ -101,10 +116,7 @@ enum kt_err kt_signed_put(struct kt_crypto *c, const struct kt_key *key, struct 
 	kt_der_put_es256(w);
 	bits = kt_der_open(w, KT_DER_BIT_STRING);
 	kt_der_put_raw(w, &no_unused_bits, 1);
-	pair = kt_der_open(w, KT_DER_SEQUENCE);
-	kt_der_put_unsigned(w, sig, KT_SCALAR_LEN);
-	kt_der_put_unsigned(w, sig + KT_SCALAR_LEN, KT_SCALAR_LEN);
-	kt_der_close(w, pair);
+	kt_ecdsa_put(w, sig);
 	kt_der_close(w, bits);
 	kt_der_close(w, whole);
 	return w->bad ? KT_ERR_TOO_LONG : KT_ERR_OK;

@@ -67,6 +67,10 @@ KT_MUST_CHECK enum kt_err kt_signed_put(struct kt_crypto *c, const struct kt_key
 /* The same into KT_CERT_MAX bytes. */
 KT_MUST_CHECK enum kt_err kt_signed_encode(struct kt_crypto *c, const struct kt_key *key,
 					   struct kt_bytes body, uint8_t *out, size_t *out_len);
+/* ECDSA-Sig-Value (RFC 5480 appendix A) to r||s: false where it is none, or one of them is longer.
+ */
+bool kt_ecdsa_take(struct kt_bytes der, uint8_t sig[static KT_SIGNATURE_MAX]);
+void kt_ecdsa_put(struct kt_der_writer *w, const uint8_t sig[static KT_SIGNATURE_MAX]);
 /* AlgorithmIdentifier of ecdsa-with-SHA256. */
 void kt_der_put_es256(struct kt_der_writer *w);
 bool kt_is_es256_algorithm(struct kt_bytes whole);

@@ -1,9 +1,9 @@
 /*
  * crypto_wolfssl - what the crypto_*.c files share, and nobody else sees.
  *
- * wolfCrypt gives us the primitives alone: P-256, SHA-256, random bytes. Certificates and requests
- * are read and written with der.h: the library's own parser takes trailing bytes, trusts what it
- * should not and differs between its releases.
+ * The libraries give us the primitives alone: P-256, SHA-256, random bytes. Certificates and
+ * requests are read and written with der.h: wolfSSL's own parser takes trailing bytes, trusts what
+ * it should not and differs between its releases.
  */
 #ifndef KT_CRYPTO_WOLFSSL_H
 #define KT_CRYPTO_WOLFSSL_H
@@ -28,9 +28,18 @@ struct kt_crypto {
 };
 
 struct kt_key {
-	ecc_key *ec; /* owned; a pointer, so that a const key can sign */
+	ecc_key *ec;		     /* owned; a pointer, so that a const key can sign */
+	struct kt_openssl_key *fast; /* owned; NULL: signs by wolfCrypt (kt_key_speed_up) */
 	struct kt_public_key public_key;
 };
+
+/* kt_key_sign and kt_verify by wolfCrypt alone; @sig of kt_wolfssl_verify is in range. */
+KT_MUST_CHECK enum kt_err kt_wolfssl_sign(struct kt_crypto *c, const struct kt_key *key,
+					  const uint8_t hash[static 32],
+					  uint8_t sig[static KT_SIGNATURE_MAX]);
+KT_MUST_CHECK enum kt_err kt_wolfssl_verify(const struct kt_public_key *key,
+					    const uint8_t hash[static 32],
+					    const uint8_t sig[static KT_SIGNATURE_MAX]);
 
 /* Frees the thread's tables of base points: after every operation on a curve. */
 void kt_wolfssl_drop_tables(void);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto_asn1.h"
+#include "crypto_openssl.h"
 
 /* FIPS 186-4 D.1.2.3: order n and prime p of P-256, big endian. */
 static const uint8_t p256_order[KT_SCALAR_LEN] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
@@ -26,7 +27,7 @@ enum { P256_SPKI_LEN = sizeof(p256_spki_head) + KT_POINT_LEN };
 static const uint8_t oid_ec[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01};
 static const uint8_t oid_p256[] = {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 
-enum { PEM_KEY_MAX = 512, STACK_WIPED = 16384 };
+enum { PEM_KEY_MAX = 512, STACK_WIPED = 16384, HASH_LEN = 32 };
 
 /* The library leaves private values in dead stack frames. */
 static void __attribute__((noinline)) wipe_dead_stack(void)
@@ -186,6 +187,7 @@ void kt_key_free(struct kt_key *key)
 {
 	if (key == NULL)
 		return;
+	kt_openssl_key_free(key->fast);
 	(void)wc_ecc_free(key->ec);
 	kt_wipe(key->ec, sizeof(*key->ec));
 	free(key->ec);
@@ -242,6 +244,24 @@ const struct kt_public_key *kt_key_public(const struct kt_key *key)
 	return &key->public_key;
 }
 
+static bool take_scalar(const struct kt_key *key, uint8_t scalar[static KT_SCALAR_LEN])
+{
+	word32 len = KT_SCALAR_LEN;
+
+	return wc_ecc_export_private_only(key->ec, scalar, &len) == 0 && len == KT_SCALAR_LEN;
+}
+
+bool kt_key_speed_up(struct kt_key *key)
+{
+	uint8_t scalar[KT_SCALAR_LEN] = {0};
+
+	if (key->fast == NULL && take_scalar(key, scalar))
+		key->fast = kt_openssl_key_new(kt_public_key_point(&key->public_key), scalar);
+	kt_wipe(scalar, sizeof(scalar));
+	wipe_dead_stack();
+	return key->fast != NULL;
+}
+
 /* PrivateKeyInfo (RFC 5958) around ECPrivateKey (RFC 5915), with the public key. */
 static void put_private(struct kt_der_writer *w, const uint8_t scalar[static KT_SCALAR_LEN],
 			const struct kt_public_key *public_key)
@@ -281,11 +301,10 @@ enum kt_err kt_key_to_pem(const struct kt_key *key, struct kt_secret **out)
 	uint8_t scalar[KT_SCALAR_LEN];
 	uint8_t der[PEM_KEY_MAX];
 	struct kt_der_writer w = kt_der_writer_of(der, sizeof(der));
-	word32 len = sizeof(scalar);
 	size_t pem_len;
 
 	*out = NULL;
-	if (wc_ecc_export_private_only(key->ec, scalar, &len) != 0 || len != sizeof(scalar)) {
+	if (!take_scalar(key, scalar)) {
 		err = KT_ERR_CRYPTO;
 		goto out;
 	}
@@ -443,10 +462,9 @@ out:
 
 /* --- signatures --- */
 
-enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key, const uint8_t *msg,
-			size_t len, uint8_t sig[static KT_SIGNATURE_MAX])
+enum kt_err kt_wolfssl_sign(struct kt_crypto *c, const struct kt_key *key,
+			    const uint8_t hash[static 32], uint8_t sig[static KT_SIGNATURE_MAX])
 {
-	uint8_t hash[32];
 	uint8_t der[KT_ECDSA_DER_MAX];
 	uint8_t r[KT_SCALAR_LEN];
 	uint8_t s[KT_SCALAR_LEN];
@@ -456,9 +474,8 @@ enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key, const uin
 	int ret;
 
 	memset(sig, 0, KT_SIGNATURE_MAX);
-	kt_sha256(msg, len, hash);
 	errno = 0;
-	ret = wc_ecc_sign_hash(hash, sizeof(hash), der, &der_len, &c->rng, key->ec);
+	ret = wc_ecc_sign_hash(hash, HASH_LEN, der, &der_len, &c->rng, key->ec);
 	if (ret == 0)
 		ret = wc_ecc_sig_to_rs(der, der_len, r, &r_len, s, &s_len);
 	kt_wolfssl_drop_tables();
@@ -470,10 +487,20 @@ enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key, const uin
 	return KT_ERR_OK;
 }
 
-enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_t len,
-		      const uint8_t *sig, size_t sig_len)
+enum kt_err kt_key_sign(struct kt_crypto *c, const struct kt_key *key, const uint8_t *msg,
+			size_t len, uint8_t sig[static KT_SIGNATURE_MAX])
 {
-	uint8_t hash[32];
+	uint8_t hash[HASH_LEN];
+
+	kt_sha256(msg, len, hash);
+	if (key->fast != NULL && kt_openssl_sign(key->fast, hash, sig))
+		return KT_ERR_OK;
+	return kt_wolfssl_sign(c, key, hash, sig);
+}
+
+enum kt_err kt_wolfssl_verify(const struct kt_public_key *key, const uint8_t hash[static 32],
+			      const uint8_t sig[static KT_SIGNATURE_MAX])
+{
 	uint8_t der[KT_ECDSA_DER_MAX];
 	word32 der_len = sizeof(der);
 	ecc_key ec;
@@ -481,9 +508,6 @@ enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_
 	int is_good = 0;
 	int ret;
 
-	if (key->alg != KT_ALG_ES256 || key->spki_len != P256_SPKI_LEN ||
-	    sig_len != KT_SIGNATURE_MAX || !kt_is_es256_range(sig))
-		return KT_ERR_VERIFY;
 	errno = 0;
 	ret = wc_ecc_rs_raw_to_sig(sig, KT_SCALAR_LEN, sig + KT_SCALAR_LEN, KT_SCALAR_LEN, der,
 				   &der_len);
@@ -492,12 +516,25 @@ enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_
 	err = import_point(kt_public_key_point(key), &ec);
 	if (err != KT_ERR_OK)
 		return err == KT_ERR_NOMEM ? err : KT_ERR_VERIFY;
-	kt_sha256(msg, len, hash);
 	errno = 0;
 	/* 0 means that it was computed, not that it is good. */
-	ret = wc_ecc_verify_hash(der, der_len, hash, sizeof(hash), &is_good, &ec);
+	ret = wc_ecc_verify_hash(der, der_len, hash, HASH_LEN, &is_good, &ec);
 	err = ret != 0 && kt_wolfssl_is_nomem(ret) ? KT_ERR_NOMEM : KT_ERR_VERIFY;
 	(void)wc_ecc_free(&ec);
 	kt_wolfssl_drop_tables();
 	return ret == 0 && is_good == 1 ? KT_ERR_OK : err;
+}
+
+enum kt_err kt_verify(const struct kt_public_key *key, const uint8_t *msg, size_t len,
+		      const uint8_t *sig, size_t sig_len)
+{
+	uint8_t hash[HASH_LEN];
+
+	if (key->alg != KT_ALG_ES256 || key->spki_len != P256_SPKI_LEN ||
+	    sig_len != KT_SIGNATURE_MAX || !kt_is_es256_range(sig))
+		return KT_ERR_VERIFY;
+	kt_sha256(msg, len, hash);
+	if (kt_openssl_is_good(kt_public_key_point(key), hash, sig))
+		return KT_ERR_OK;
+	return kt_wolfssl_verify(key, hash, sig);
 }

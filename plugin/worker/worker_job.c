@@ -133,6 +133,7 @@ static enum kt_err take_issuer(struct kt_bench *bench, const struct kt_signing *
 			    key, &bench->issuer);
 	if (err != KT_ERR_OK)
 		goto out;
+	(void)kt_key_speed_up(key);
 	key = NULL; /* moved */
 out:
 	kt_key_free(key);
@@ -153,6 +154,7 @@ static enum kt_err take_controller(struct kt_bench *bench, const struct kt_signi
 	err = kt_key_from_pem(bench->crypto, pem.p, pem.len, &bench->controller);
 	if (err != KT_ERR_OK)
 		return err;
+	(void)kt_key_speed_up(bench->controller);
 	key_id = kt_key_id_of(kt_key_public(bench->controller));
 	if (!kt_key_id_eq(&key_id, &cert.key_id))
 		return KT_ERR_VERIFY;

@@ -287,7 +287,7 @@ class Rotation(measure.Bench):
         print(f"  {'':44} {'':9}   TLS handshakes {s['split_us']['handshakes']:.0f}, our crypto {s['split_us']['crypto']:.0f}, "
               f"store {s['split_us']['store']:.0f}, the rest {s['split_us']['rest']:.0f}")
         print(f"  {'floor: two handshakes, 7 signatures, 6 checks':44} {floor['all']:9.0f}   handshakes "
-              f"{floor['handshakes']:.0f}, wolfCrypt {floor['signatures']:.0f}; ratio {s['to_floor']:.3f}")
+              f"{floor['handshakes']:.0f}, signatures {floor['signatures']:.0f}; ratio {s['to_floor']:.3f}")
         print(f"  {'bound of one core, two connects':44} {s['bound_us']:9.0f}   of it {s['of_bound']:.3f}; with one connect "
               f"{s['bound_one_connect_us']:.0f}, of it {s['of_bound_one_connect']:.3f}")
         print(f"  {'bare mTLS connect':44} {s['bare_connect_us']:9.0f}   broker's thread to two of them "

@@ -13,7 +13,7 @@ mosquitto.h|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
 mosquitto_*.h|plugin/plugin_mosquitto*.[ch]
 mosquitto/*|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
 mqtt_protocol.h|plugin/plugin_mosquitto*.[ch] plugin/ctl/transport_mosquitto.c
-openssl/*|plugin/plugin_mosquitto*.c agent/transport/tls_openssl.c
+openssl/*|plugin/plugin_mosquitto*.c agent/transport/tls_openssl.c common/crypto/crypto_openssl.c
 MQTT*.h|agent/transport/transport_paho.c
 cJSON.h|common/json.c
 cjson/*|common/json.c
