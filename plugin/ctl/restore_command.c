@@ -92,6 +92,24 @@ static uint64_t known_until(const struct kt_restore_report *report)
 	return seq;
 }
 
+static void print_lost(FILE *out, const struct kt_restore_report *report, uint64_t from,
+		       uint64_t until)
+{
+	if (!report->is_present_ahead && report->is_index_damaged) {
+		kt_print(out,
+			 "Records %" PRIu64 " to %" PRIu64
+			 " are lost. The index had them, but it is "
+			 "damaged: nothing of it was taken.",
+			 from, until);
+		return;
+	}
+	kt_print(out,
+		 "Records %" PRIu64 " to %" PRIu64 " are lost, but %s knew them. What took rights "
+		 "away in them is in force again:",
+		 from, until, report->is_present_ahead ? "the earlier ledger" : "the index");
+	print_counts(out, &report->found);
+}
+
 static void print_promises(FILE *out, const struct kt_restore_report *report)
 {
 	const uint64_t from = report->base.seq + 1;
@@ -100,12 +118,7 @@ static void print_promises(FILE *out, const struct kt_restore_report *report)
 
 	kt_ctl_show_time(report->base.time_us, when);
 	if (until >= from) {
-		kt_print(out,
-			 "Records %" PRIu64 " to %" PRIu64 " are lost, but %s knew them. What "
-			 "took rights away in them is in force again:",
-			 from, until,
-			 report->is_present_ahead ? "the earlier ledger" : "the index");
-		print_counts(out, &report->found);
+		print_lost(out, report, from, until);
 	} else {
 		kt_print(out, "Nothing here knows of a record after %" PRIu64 " (%s).", until,
 			 when);
@@ -140,7 +153,7 @@ static void print_done(const struct kt_ctl *ctl, const struct kt_restore_report 
 	if (report->kept[0] != '\0')
 		kt_print_pair(out, "earlier ledger", report->kept);
 	if (report->is_index_damaged)
-		kt_print(out, "The index is damaged and told nothing; the start makes it anew.");
+		kt_print(out, "The index is damaged; the start makes it anew.");
 	if (kt_ctl_has(ctl->args, KT_CTL_ACCEPT_ROLLBACK))
 		print_promises(out, report);
 }

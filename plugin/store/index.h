@@ -30,6 +30,13 @@ void kt_index_close(struct kt_index *index);
 /* 0 and zeros for a fresh one. */
 KT_MUST_CHECK enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq,
 					uint8_t head[static 32]);
+/*
+ * The same of a file that kt_index_open calls damaged, or of another version: what its head says is
+ * whole, or KT_ERR_CORRUPT. KT_ERR_SYS, KT_ERR_BUSY, KT_ERR_NOMEM. On an error 0 and zeros.
+ */
+KT_MUST_CHECK enum kt_err kt_index_peek(const char *path, uint64_t *seq, uint8_t head[static 32]);
+/* Deletes it with all that SQLite keeps beside it. KT_ERR_SYS, KT_ERR_TOO_LONG. */
+KT_MUST_CHECK enum kt_err kt_index_remove(const struct kt_fs *fs, const char *path);
 /* Fills an empty registry. KT_ERR_CORRUPT, KT_ERR_NOMEM, KT_ERR_SYS: its content is undefined. */
 KT_MUST_CHECK enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry);
 /*
@@ -44,6 +51,9 @@ void kt_index_batch_free(struct kt_index_batch *batch);
 KT_MUST_CHECK enum kt_err kt_index_write(struct kt_index *index,
 					 struct kt_index_batch *const *batches, size_t count,
 					 uint64_t seq, const uint8_t head[static 32]);
+/* Replaces all that it holds by @batch, in one transaction. */
+KT_MUST_CHECK enum kt_err kt_index_rewrite(struct kt_index *index, struct kt_index_batch *batch,
+					   uint64_t seq, const uint8_t head[static 32]);
 /* Empties all tables (rebuild from the ledger follows). */
 KT_MUST_CHECK enum kt_err kt_index_clear(struct kt_index *index);
 

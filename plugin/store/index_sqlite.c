@@ -14,31 +14,9 @@ struct kt_index {
 	sqlite3_stmt *put[KT_INDEX_PUT_COUNT];
 };
 
-static enum kt_err from_sqlite(sqlite3 *db, int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_ROW:
-	case SQLITE_DONE:
-		return KT_ERR_OK;
-	case SQLITE_NOMEM:
-		return KT_ERR_NOMEM;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return KT_ERR_BUSY;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_ERROR: /* a table or column is missing: not the file that we made */
-		return KT_ERR_CORRUPT;
-	default:
-		errno = db != NULL ? sqlite3_system_errno(db) : EIO;
-		return KT_ERR_SYS;
-	}
-}
-
 static enum kt_err run(struct kt_index *index, const char *sql)
 {
-	return from_sqlite(index->db, sqlite3_exec(index->db, sql, NULL, NULL, NULL));
+	return kt_index_from_sqlite(index->db, sqlite3_exec(index->db, sql, NULL, NULL, NULL));
 }
 
 /* The first column of the first row, as an integer; @text, if given, must be what it says. */
@@ -51,7 +29,7 @@ static enum kt_err ask(struct kt_index *index, const char *sql, const char *text
 	*out = 0;
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
-	err = from_sqlite(index->db, rc);
+	err = kt_index_from_sqlite(index->db, rc);
 	if (err == KT_ERR_OK && rc == SQLITE_ROW) {
 		const unsigned char *said = sqlite3_column_text(stmt, 0);
 
@@ -122,9 +100,10 @@ static enum kt_err set_up(struct kt_index *index)
 	if (err == KT_ERR_OK)
 		err = check_version(index);
 	for (size_t i = 0; err == KT_ERR_OK && i < KT_INDEX_PUT_COUNT; i++)
-		err = from_sqlite(index->db, sqlite3_prepare_v3(index->db, kt_index_put_text[i], -1,
-								SQLITE_PREPARE_PERSISTENT,
-								&index->put[i], NULL));
+		err = kt_index_from_sqlite(index->db,
+					   sqlite3_prepare_v3(index->db, kt_index_put_text[i], -1,
+							      SQLITE_PREPARE_PERSISTENT,
+							      &index->put[i], NULL));
 	return err;
 }
 
@@ -151,8 +130,9 @@ enum kt_err kt_index_open(const struct kt_fs *fs, const char *path, struct kt_in
 	index = calloc(1, sizeof(*index));
 	if (index == NULL)
 		return KT_ERR_NOMEM;
-	err = from_sqlite(NULL, sqlite3_open_v2(path, &index->db,
-						SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+	err = kt_index_from_sqlite(
+		NULL, sqlite3_open_v2(path, &index->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+				      NULL));
 	if (err == KT_ERR_OK)
 		err = set_up(index);
 	if (err != KT_ERR_OK)
@@ -185,7 +165,7 @@ static enum kt_err put_done(struct kt_index *index, struct kt_row_out *row)
 	if (row->rc == SQLITE_OK)
 		row->rc = sqlite3_step(row->stmt);
 	(void)sqlite3_reset(row->stmt); /* its code repeats the step's */
-	return from_sqlite(index->db, row->rc);
+	return kt_index_from_sqlite(index->db, row->rc);
 }
 
 static enum kt_err write_device(struct kt_index *index, const struct kt_device_image *image)
@@ -315,16 +295,20 @@ static enum kt_err write_meta(struct kt_index *index, const struct kt_index_batc
 	return put_done(index, &row);
 }
 
-enum kt_err kt_index_write(struct kt_index *index, struct kt_index_batch *const *batches,
-			   size_t count, uint64_t seq, const uint8_t head[static 32])
-{
-	enum kt_err err;
+#define CLEAR                                                                                      \
+	"DELETE FROM device; DELETE FROM credential; DELETE FROM ticket; DELETE FROM denied;"      \
+	"DELETE FROM operator; DELETE FROM meta;" KT_INDEX_FIRST_META
 
-	if (count == 0)
-		return KT_ERR_OK;
-	err = run(index, "BEGIN IMMEDIATE");
+/* @first: SQL that goes before, in the same transaction. */
+static enum kt_err write_after(struct kt_index *index, const char *first,
+			       struct kt_index_batch *const *batches, size_t count, uint64_t seq,
+			       const uint8_t head[static 32])
+{
+	enum kt_err err = run(index, "BEGIN IMMEDIATE");
+
 	if (err != KT_ERR_OK)
 		return err;
+	err = run(index, first);
 	for (size_t i = 0; err == KT_ERR_OK && i < count; i++)
 		err = write_batch(index, batches[i]);
 	if (err == KT_ERR_OK)
@@ -336,18 +320,24 @@ enum kt_err kt_index_write(struct kt_index *index, struct kt_index_batch *const 
 	return err;
 }
 
+enum kt_err kt_index_write(struct kt_index *index, struct kt_index_batch *const *batches,
+			   size_t count, uint64_t seq, const uint8_t head[static 32])
+{
+	return count == 0 ? KT_ERR_OK : write_after(index, "", batches, count, seq, head);
+}
+
+enum kt_err kt_index_rewrite(struct kt_index *index, struct kt_index_batch *batch, uint64_t seq,
+			     const uint8_t head[static 32])
+{
+	return write_after(index, CLEAR, &batch, 1, seq, head);
+}
+
 enum kt_err kt_index_clear(struct kt_index *index)
 {
-	return run(index, "BEGIN IMMEDIATE;"
-			  "DELETE FROM device; DELETE FROM credential; DELETE FROM ticket;"
-			  "DELETE FROM denied; DELETE FROM operator;"
-			  "DELETE FROM meta;" KT_INDEX_FIRST_META "COMMIT");
+	return run(index, "BEGIN IMMEDIATE;" CLEAR "COMMIT");
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
-
-static const char meta_sql[] =
-	"SELECT ledger_seq, ledger_head, time_us, trust_domain, restore_seq, digest FROM meta";
 
 static enum kt_err read_device(struct kt_registry *registry, struct kt_row_in *row)
 {
@@ -482,8 +472,8 @@ static enum kt_err read_all(struct kt_index *index, struct kt_registry *registry
 						struct kt_row_in *row))
 {
 	sqlite3_stmt *stmt = NULL;
-	enum kt_err err =
-		from_sqlite(index->db, sqlite3_prepare_v2(index->db, sql, -1, &stmt, NULL));
+	enum kt_err err = kt_index_from_sqlite(index->db,
+					       sqlite3_prepare_v2(index->db, sql, -1, &stmt, NULL));
 
 	while (err == KT_ERR_OK) {
 		struct kt_row_in row = {.stmt = stmt};
@@ -491,7 +481,7 @@ static enum kt_err read_all(struct kt_index *index, struct kt_registry *registry
 
 		if (rc == SQLITE_DONE)
 			break;
-		err = from_sqlite(index->db, rc);
+		err = kt_index_from_sqlite(index->db, rc);
 		if (err == KT_ERR_OK)
 			err = kt_row_is_whole(stmt) ? read(registry, &row) : KT_ERR_CORRUPT;
 	}
@@ -501,26 +491,7 @@ static enum kt_err read_all(struct kt_index *index, struct kt_registry *registry
 
 enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq, uint8_t head[static 32])
 {
-	sqlite3_stmt *stmt = NULL;
-	struct kt_row_in row = {0};
-	enum kt_err err;
-	int rc;
-
-	*seq = 0;
-	memset(head, 0, 32);
-	rc = sqlite3_prepare_v2(index->db, meta_sql, -1, &stmt, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(stmt);
-	err = from_sqlite(index->db, rc);
-	if (err == KT_ERR_OK && rc == SQLITE_ROW) {
-		row.stmt = stmt;
-		*seq = kt_get_u64(&row);
-		kt_get_hash(&row, head);
-	}
-	if (err == KT_ERR_OK && (rc != SQLITE_ROW || row.is_bad || !kt_row_is_whole(stmt)))
-		err = KT_ERR_CORRUPT;
-	(void)sqlite3_finalize(stmt); /* its code repeats the step's */
-	return err;
+	return kt_index_read_head(index->db, seq, head);
 }
 
 enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
@@ -529,7 +500,7 @@ enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
 		const char *sql;
 		enum kt_err (*read)(struct kt_registry *registry, struct kt_row_in *row);
 	} tables[] = {
-		{meta_sql, read_meta},
+		{KT_INDEX_META_SQL, read_meta},
 		{"SELECT * FROM device ORDER BY row", read_device},
 		{"SELECT * FROM credential ORDER BY row", read_credential},
 		{"SELECT * FROM ticket ORDER BY row", read_ticket},

@@ -13,6 +13,17 @@
 
 #include <sqlite3.h>
 
+#include "err.h"
+
+/* One row. Its columns are the same in every version: the next one reads how far this one knew. */
+#define KT_INDEX_META_SQL                                                                          \
+	"SELECT ledger_seq, ledger_head, time_us, trust_domain, restore_seq, digest FROM meta"
+
+/* KT_ERR_SYS sets errno, from @db where there is one. */
+enum kt_err kt_index_from_sqlite(sqlite3 *db, int rc);
+/* As kt_index_head. */
+KT_MUST_CHECK enum kt_err kt_index_read_head(sqlite3 *db, uint64_t *seq, uint8_t head[static 32]);
+
 /* Binds one parameter after the other; the first error sticks. */
 struct kt_row_out {
 	sqlite3_stmt *stmt;

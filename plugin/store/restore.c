@@ -175,7 +175,21 @@ static enum kt_err load_index(struct restore *r, const char *path)
 	return err;
 }
 
-/* A damaged one tells nothing, and the next start makes it anew. */
+/* Of a damaged one no row is believed, but how far it knew, if that can be read. */
+static enum kt_err take_as_witness(struct restore *r, const char *path)
+{
+	struct witness *w = &r->index_witness;
+	enum kt_err err;
+
+	r->report->is_index_damaged = true;
+	kt_index_close(r->index);
+	r->index = NULL;
+	kt_registry_free(w->registry);
+	w->registry = NULL;
+	err = kt_index_peek(path, &w->seq, w->head);
+	return err == KT_ERR_CORRUPT ? KT_ERR_OK : err;
+}
+
 static enum kt_err look_at_index(struct restore *r)
 {
 	struct path path;
@@ -188,16 +202,11 @@ static enum kt_err look_at_index(struct restore *r)
 		return errno == ENOENT ? KT_ERR_OK
 				       : refuse_err(r, KT_ERR_SYS, "cannot look at", path.s);
 	err = load_index(r, path.s);
-	if (err == KT_ERR_CORRUPT) {
-		r->report->is_index_damaged = true;
-		r->index_witness.seq = 0;
-		kt_index_close(r->index);
-		r->index = NULL;
-		return KT_ERR_OK;
-	}
+	r->report->has_index = err == KT_ERR_OK;
+	if (err == KT_ERR_CORRUPT)
+		err = take_as_witness(r, path.s);
 	if (err != KT_ERR_OK)
 		return refuse_err(r, err, "cannot read the index", path.s);
-	r->report->has_index = true;
 	r->report->index_seq = r->index_witness.seq;
 	return KT_ERR_OK;
 }
@@ -331,7 +340,7 @@ static enum kt_err plan_all(struct restore *r)
 		err = plan_restore(r);
 	if (err == KT_ERR_OK && r->report->is_present_ahead)
 		err = kt_restore_plan_known(&r->plan, r->present_witness.registry);
-	if (err == KT_ERR_OK && r->report->is_index_ahead)
+	if (err == KT_ERR_OK && r->report->is_index_ahead && !r->report->is_index_damaged)
 		err = kt_restore_plan_known(&r->plan, r->index_witness.registry);
 	return err == KT_ERR_OK ? err : refuse(r, err, "cannot plan it: %s", kt_err_text(err));
 }
@@ -469,15 +478,20 @@ out:
 }
 
 /*
- * The last step, and one transaction: as long as the index knows another history, every start
- * refuses.
+ * The last step, and one transaction (a damaged one is deleted): as long as the index knows another
+ * history, every start refuses.
  */
 static enum kt_err forget_index(const struct restore *r)
 {
+	struct path path;
 	enum kt_err err = KT_ERR_OK;
 
-	if (r->report->is_index_ahead)
+	if (!r->report->is_index_ahead)
+		return KT_ERR_OK;
+	if (r->index != NULL)
 		err = kt_index_clear(r->index);
+	else if (make_path(&path, r->req->state_dir, "/index.sqlite"))
+		err = kt_index_remove(r->req->fs, path.s);
 	return err == KT_ERR_OK
 		       ? err
 		       : refuse(r, err,

@@ -141,22 +141,6 @@ static enum kt_err refuse_rollback(const struct kt_store_start *s, const char *w
 
 /* --- the index -------------------------------------------------------------------------------- */
 
-static enum kt_err remove_index(const struct kt_fs *fs, const char *path)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-	char name[PATH_CAP + 16];
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		int len = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-
-		if (len <= 0 || (size_t)len >= sizeof(name))
-			return KT_ERR_TOO_LONG;
-		if (fs->unlink(fs->ctx, name) != 0 && errno != ENOENT)
-			return KT_ERR_SYS;
-	}
-	return KT_ERR_OK;
-}
-
 /*
  * A damaged index still tells that there was a registry. Where the ledger has nothing it may not be
  * thrown away for that: the next start would take both for a first one.
@@ -182,17 +166,27 @@ static enum kt_err load_index(struct kt_store_start *s)
 	struct kt_registry *scratch = NULL;
 	enum kt_err err = kt_index_head(s->index, &s->index_seq, s->index_head);
 
-	if (err == KT_ERR_OK && s->index_seq > 0) {
-		err = kt_registry_new(&scratch);
-		if (err == KT_ERR_OK)
-			err = kt_index_load(s->index, scratch);
-		kt_registry_free(scratch);
-	}
-	if (err != KT_ERR_CORRUPT)
+	if (err != KT_ERR_OK || s->index_seq == 0)
 		return err;
-	s->index_seq = 0;
-	err = check_ledger_is_there(s);
-	return err == KT_ERR_OK ? kt_index_clear(s->index) : err;
+	err = kt_registry_new(&scratch);
+	if (err == KT_ERR_OK)
+		err = kt_index_load(s->index, scratch);
+	kt_registry_free(scratch);
+	return err;
+}
+
+/* What is left of it is a witness, if that much can be read; it is made anew from the ledger. */
+static enum kt_err take_as_witness(struct kt_store_start *s, const char *path)
+{
+	enum kt_err err;
+
+	kt_index_close(s->index);
+	s->index = NULL;
+	s->is_index_void = true;
+	err = kt_index_peek(path, &s->index_seq, s->index_head);
+	if (err == KT_ERR_CORRUPT)
+		err = KT_ERR_OK;
+	return err == KT_ERR_OK && s->index_seq == 0 ? check_ledger_is_there(s) : err;
 }
 
 static enum kt_err open_index(struct kt_store_start *s)
@@ -205,15 +199,8 @@ static enum kt_err open_index(struct kt_store_start *s)
 	err = kt_index_open(s->fs, path, &s->index);
 	if (err == KT_ERR_OK)
 		err = load_index(s);
-	if (err == KT_ERR_CORRUPT) {
-		kt_index_close(s->index);
-		s->index = NULL;
-		err = check_ledger_is_there(s);
-		if (err == KT_ERR_OK)
-			err = remove_index(s->fs, path);
-		if (err == KT_ERR_OK)
-			err = kt_index_open(s->fs, path, &s->index);
-	}
+	if (err == KT_ERR_CORRUPT)
+		err = take_as_witness(s, path);
 	/* SQLite syncs the name of no database: without this a power cut could cost the witness */
 	if (err == KT_ERR_OK)
 		err = kt_dir_sync(s->fs, s->config->state_dir);
@@ -225,6 +212,29 @@ static enum kt_err open_index(struct kt_store_start *s)
 			      "index.sqlite* to have it rebuilt from the ledger",
 			      path);
 	return err == KT_ERR_OK ? err : refuse_err(s, err, "cannot open the index", path);
+}
+
+/* In place where that works: so no moment is without a witness. */
+static enum kt_err make_index_anew(struct kt_store_start *s, struct kt_index_batch *batch)
+{
+	char path[PATH_CAP];
+	enum kt_err err;
+
+	if (!make_path(path, s->config->state_dir, "index.sqlite"))
+		return KT_ERR_TOO_LONG;
+	err = kt_index_open(s->fs, path, &s->index);
+	if (err == KT_ERR_OK)
+		err = kt_index_rewrite(s->index, batch, s->state.seq, s->state.head);
+	if (err != KT_ERR_CORRUPT)
+		return err;
+	kt_index_close(s->index);
+	s->index = NULL;
+	err = kt_index_remove(s->fs, path);
+	if (err == KT_ERR_OK)
+		err = kt_index_open(s->fs, path, &s->index);
+	if (err == KT_ERR_OK)
+		err = kt_index_rewrite(s->index, batch, s->state.seq, s->state.head);
+	return err == KT_ERR_OK ? kt_dir_sync(s->fs, s->config->state_dir) : err;
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */
@@ -252,7 +262,7 @@ static enum kt_err replay(void *arg, const struct kt_record *record, const uint8
 	if (record->seq == s->index_seq && memcmp(hash, s->index_head, 32) != 0)
 		s->is_rolled_back = true; /* and on: the remedy names the last record */
 	err = kt_registry_apply(s->registry, record);
-	if (err == KT_ERR_OK && record->seq == s->index_seq)
+	if (err == KT_ERR_OK && record->seq == s->index_seq && !s->is_index_void)
 		forget_changes(s->registry);
 	return err == KT_ERR_STATE ? KT_ERR_CORRUPT : err;
 }
@@ -340,14 +350,16 @@ static void update_index(struct kt_store_start *s)
 	char seq[KT_U64_DIGITS_MAX + 1];
 	enum kt_err err;
 
-	if (s->index_seq == s->state.seq)
+	if (s->index_seq == s->state.seq && !s->is_index_void)
 		return;
 	kt_u64_encode(s->state.seq, seq);
-	if (s->index_seq == 0 && s->state.seq > 1)
+	if (s->is_index_void || (s->index_seq == 0 && s->state.seq > 1))
 		(void)kt_log_event(s->log, KT_EVENT_INDEX_REBUILT, &(struct kt_field){"seq", seq},
 				   1);
 	err = kt_index_collect(s->registry, &batch);
-	if (err == KT_ERR_OK)
+	if (err == KT_ERR_OK && s->is_index_void)
+		err = make_index_anew(s, batch);
+	else if (err == KT_ERR_OK)
 		err = kt_index_write(s->index, &batch, 1, s->state.seq, s->state.head);
 	kt_index_batch_free(batch);
 	s->index_failed = err != KT_ERR_OK;

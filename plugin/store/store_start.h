@@ -24,12 +24,13 @@ struct kt_store_start {
 	int lock_fd;
 	int ledger_lock_fd;
 	struct kt_ledger *ledger;
-	struct kt_index *index;
+	struct kt_index *index; /* NULL: index_failed */
 	struct kt_ledger_state state;
 	bool index_failed; /* the index lags behind and is not written in this run */
 	/* between */
 	uint64_t index_seq;
 	uint8_t index_head[32];
+	bool is_index_void;  /* damaged, or of an older version: a witness at most */
 	bool is_rolled_back; /* the record index_seq is another one */
 };
 

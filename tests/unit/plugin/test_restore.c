@@ -454,6 +454,38 @@ static void a_damaged_index_tells_nothing_and_stands_in_no_way(void **state)
 	kt_registry_free(r);
 }
 
+/* What it knew cannot be told, but that it knew more: that has to be accepted, and then it goes. */
+static void a_damaged_index_that_knew_more_has_to_be_accepted(void **state)
+{
+	static uint8_t file[1 << 20];
+	struct world *w = *state;
+	struct kt_registry *r = NULL;
+	char path[PATH_LEN];
+	uint8_t *id;
+	size_t size;
+	FILE *f;
+
+	roll_back(w);
+	(void)snprintf(path, sizeof(path), "%s/index.sqlite", w->state_dir);
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	size = fread(file, 1, sizeof(file), f);
+	id = memmem(file, size, "hub-1", 5);
+	assert_non_null(id);
+	assert_int_equal(fseek(f, (long)(id - file), SEEK_SET), 0);
+	assert_int_equal(fputs("Hub", f) >= 0, 1);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(ask(w, NULL, NULL), KT_ERR_ROLLED_BACK);
+	assert_true(w->report.is_index_damaged && w->report.is_index_ahead);
+	assert_int_equal(start(w, &r), KT_ERR_ROLLED_BACK);
+	assert_int_equal(ask(w, NULL, w->base_state.head), KT_ERR_OK);
+	assert_true(w->report.is_index_damaged && w->report.is_index_ahead);
+	assert_true(w->report.found.revoked == 0 && w->report.found.devices == 0);
+	assert_int_equal(start(w, &r), KT_ERR_OK);
+	assert_true(kt_registry_restore_seq(r) > 0);
+	kt_registry_free(r);
+}
+
 /* Both came from one backup: nothing shows that anything is missing, but the operator knows. */
 static void an_index_of_the_same_age_adds_nothing(void **state)
 {
@@ -904,6 +936,7 @@ int main(void)
 		T(without_the_word_a_rollback_is_refused),
 		T(without_an_index_the_ledger_alone_is_accepted),
 		T(a_damaged_index_tells_nothing_and_stands_in_no_way),
+		T(a_damaged_index_that_knew_more_has_to_be_accepted),
 		T(an_index_of_the_same_age_adds_nothing),
 		T(another_trust_domain_is_refused),
 		T(a_damaged_ledger_is_not_accepted),

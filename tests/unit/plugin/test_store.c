@@ -407,6 +407,84 @@ static void an_index_that_lags_is_caught_up(void **state)
 	assert_string_equal(w->lines, ""); /* nothing to tell */
 }
 
+/* One byte of the index, or as many as @len, at @at; or where @text is first. */
+static void damage_index(const struct world *w, long at, const char *text, const char *bytes,
+			 size_t len)
+{
+	static uint8_t file[1 << 20];
+	const uint8_t *found = NULL;
+	char path[128];
+	size_t size;
+	FILE *f;
+
+	path_of(w->state_dir, "index.sqlite", path);
+	f = fopen(path, "r+e");
+	assert_non_null(f);
+	size = fread(file, 1, sizeof(file), f);
+	if (text != NULL) {
+		found = memmem(file, size, text, strlen(text));
+		assert_non_null(found);
+		at = (long)(found - file);
+	}
+	assert_true((size_t)at + len <= size);
+	assert_int_equal(fseek(f, at, SEEK_SET), 0);
+	assert_int_equal(fwrite(bytes, 1, len, f), len);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* How far it knew is told also by one whose rows, pages or schema are of no more use. */
+static void a_damaged_index_is_a_witness_still(void **state)
+{
+	static const struct {
+		long at;
+		const char *text;
+		const char *bytes;
+		size_t len;
+	} damages[] = {
+		{0, "hub-39", "hub-93", 6},		  /* a row */
+		{2L * 4096, NULL, "\x77\x77\x77\x77", 4}, /* the root page of the devices */
+		{63, NULL, "\x03", 1},			  /* user_version: of the version before */
+	};
+	struct world *w = *state;
+	char ledger[128];
+	char old[128];
+	char new[128];
+	char *dump;
+
+	path_of(w->ledger_dir, "ledger.kt", ledger);
+	path_of(w->root, "old", old);
+	path_of(w->root, "new", new);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	fill(w);
+	close_world(w);
+	copy_file(ledger, old);
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-39", 39);
+	(void)wait_durable(w);
+	dump = registry_dump(w->registry);
+	close_world(w);
+	copy_file(ledger, new);
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		damage_index(w, damages[i].at, damages[i].text, damages[i].bytes, damages[i].len);
+		copy_file(old, ledger);
+		for (int again = 0; again < 2; again++) {
+			assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+			assert_non_null(strstr(w->why, "is older than the index"));
+		}
+		assert_int_equal(unlink(ledger), 0);
+		assert_int_equal(open_world(w), KT_ERR_ROLLED_BACK);
+		copy_file(new, ledger);
+		reopens_as(w, strdup(dump));
+		assert_non_null(strstr(w->lines, "event=index.rebuilt"));
+		close_world(w);
+		reopens_as(w, strdup(dump)); /* whole again */
+		assert_string_equal(w->lines, "");
+		close_world(w);
+	}
+	assert_int_equal(unlink(old) + unlink(new), 0);
+	free(dump);
+}
+
 /* --- an index that is lost, damaged, older, or half of it: nobody notices -----------------------
  */
 
@@ -897,6 +975,7 @@ int main(void)
 		T(two_registries_cannot_share_a_ledger),
 		T(a_lost_index_is_rebuilt),
 		T(a_corrupt_index_is_rebuilt),
+		T(a_damaged_index_is_a_witness_still),
 		T(an_index_that_lags_is_caught_up),
 		T(whatever_became_of_the_index_the_ledger_decides),
 		T(an_index_of_two_moments_is_not_believed),
