@@ -51,7 +51,7 @@ void kt_agent_link_event(struct kt_agent *agent, struct kt_agent_now now,
 	agent->now = now;
 	switch (event->kind) {
 	case KT_LINK_UP:
-		if (l->state != KT_LINK_STATE_CONNECTING)
+		if (l->state != KT_LINK_STATE_CONNECTING || l->is_closing)
 			break;
 		l->state = KT_LINK_STATE_UP;
 		l->up_at_ms = now.mono_ms;

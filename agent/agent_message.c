@@ -353,7 +353,8 @@ static void on_cert(struct kt_agent *agent, enum kt_link link, const struct kt_m
 	const struct kt_rollover_input input = {.link = link, .message = m};
 	const struct kt_agent_record *record = kt_agent_record(agent);
 
-	if (m->u.cert.op != record->op)
+	/* a claim's key is for no op */
+	if (kt_rollover_is_claim(record) || m->u.cert.op != record->op)
 		refuse(agent, m->type, KT_REASON_OP_STALE);
 	else
 		kt_agent_roll(agent, KT_EV_CERT_GOOD, &input);

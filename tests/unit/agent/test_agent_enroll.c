@@ -476,6 +476,7 @@ static void a_claim_asks_for_no_certificate_of_an_op(void **state)
 	hub_up(h, KT_LINK_AGENT);
 	h->trace.count = 0;
 	hub_welcome(h, KT_LINK_AGENT, KT_NEXT_CERT);
+	hub_cert(h, KT_LINK_AGENT, 100, HUB_NEW);
 	hub_pass(h, 600000);
 	TRACE_NOTHING(&h->trace);
 	hub_reject(h, KT_LINK_CLAIM, KT_REASON_CLAIM_REFUSED, 0, 0);
@@ -670,6 +671,22 @@ static void enrolled_after_the_wipe_is_not_heard(void **state)
 	TRACE_NOTHING(&h->trace);
 	assert_int_equal(h->disk.record.phase, KT_AGENT_NEW);
 	assert_int_equal(hub_health(h), KT_HEALTH_REVOKED);
+}
+
+static void a_link_that_comes_up_as_it_is_closed_says_nothing(void **state)
+{
+	struct hub *h = again_in_a_trial(state);
+
+	hub_start(h);
+	hub_up(h, KT_LINK_AGENT);
+	hub_wipe(h, KT_LINK_AGENT);
+	assert_int_equal(h->disk.record.pending.dir, 0);
+	h->trace.count = 0;
+	hub_up(h, KT_LINK_CLAIM);
+	TRACE_NOTHING(&h->trace);
+	hub_down(h, KT_LINK_CLAIM, KT_CAUSE_CLOSED);
+	hub_down(h, KT_LINK_AGENT, KT_CAUSE_CLOSED);
+	assert_int_equal(kt_agent_next_tick_ms(h->agent), INT64_MAX);
 }
 
 /* The link's credential would be neither the active one nor outdated: it begins again instead. */
@@ -979,6 +996,7 @@ int main(void)
 		T(again_in_a_trial_tries_both_credentials),
 		T(a_session_of_what_is_not_in_force_settles_nothing),
 		T(enrolled_after_the_wipe_is_not_heard),
+		T(a_link_that_comes_up_as_it_is_closed_says_nothing),
 		T(a_session_of_what_was_put_aside_is_not_kept_unsettled),
 		T(what_was_put_aside_is_tried_beside_a_key_of_an_op_too),
 		T(a_trial_goes_on_after_the_claim_is_given_up),
