@@ -48,8 +48,8 @@ KT_MUST_CHECK enum kt_err kt_key_from_pem(struct kt_crypto *c, const uint8_t *pe
 /* Borrowed, valid as long as @key. */
 const struct kt_public_key *kt_key_public(const struct kt_key *key);
 /*
- * From here on it signs by libcrypto, if that can: a second copy of the private key in memory, wiped
- * with it. For keys that sign all day. False: it signs as before.
+ * From here on it signs by libcrypto, if that can: a second copy of the private key in memory,
+ * wiped with it. For keys that sign all day. False: it signs as before.
  */
 bool kt_key_speed_up(struct kt_key *key);
 /* ES256 over @msg (hashed here): 64 bytes r||s. */

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/sha.h>
 
 enum { HASH_LEN = 32 };
 
@@ -127,4 +128,17 @@ bool kt_openssl_is_good(const uint8_t point[static KT_POINT_LEN], const uint8_t 
 	EVP_PKEY_free(key);
 	(void)ERR_pop_to_mark();
 	return is_good;
+}
+
+bool kt_openssl_sha256(const void *bytes, size_t len, uint8_t out[static 32])
+{
+	uint8_t hash[HASH_LEN];
+	bool is_done = false;
+
+	(void)ERR_set_mark();
+	is_done = SHA256(bytes, len, hash) != NULL;
+	(void)ERR_pop_to_mark();
+	if (is_done)
+		memcpy(out, hash, sizeof(hash));
+	return is_done;
 }

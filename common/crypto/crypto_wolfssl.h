@@ -33,6 +33,8 @@ struct kt_key {
 	struct kt_public_key public_key;
 };
 
+/* kt_sha256 by wolfCrypt alone. */
+void kt_wolfssl_sha256(const void *bytes, size_t len, uint8_t out[static 32]);
 /* kt_key_sign and kt_verify by wolfCrypt alone; @sig of kt_wolfssl_verify is in range. */
 KT_MUST_CHECK enum kt_err kt_wolfssl_sign(struct kt_crypto *c, const struct kt_key *key,
 					  const uint8_t hash[static 32],

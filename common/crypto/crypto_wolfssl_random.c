@@ -7,6 +7,8 @@
 
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#include "crypto_openssl.h"
+
 /* wolfCrypt counts its starts, but not atomically: two workers must not start at once. */
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -91,7 +93,7 @@ enum kt_err kt_random(struct kt_crypto *c, uint8_t *out, size_t len)
 	return KT_ERR_OK;
 }
 
-void kt_sha256(const void *bytes, size_t len, uint8_t out[static 32])
+void kt_wolfssl_sha256(const void *bytes, size_t len, uint8_t out[static 32])
 {
 	const uint8_t *p = bytes;
 	wc_Sha256 sha;
@@ -110,6 +112,12 @@ void kt_sha256(const void *bytes, size_t len, uint8_t out[static 32])
 	/* It can fail only on arguments that we do not pass; and then it matches nothing. */
 	if (ret != 0)
 		memset(out, 0, 32);
+}
+
+void kt_sha256(const void *bytes, size_t len, uint8_t out[static 32])
+{
+	if (len < KT_OPENSSL_HASH_MIN || !kt_openssl_sha256(bytes, len, out))
+		kt_wolfssl_sha256(bytes, len, out);
 }
 
 struct kt_fingerprint kt_fingerprint_of(const uint8_t *cert_der, size_t len)

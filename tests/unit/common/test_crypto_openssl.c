@@ -98,6 +98,28 @@ static void what_is_no_key_is_not_taken(void **state)
 	kt_key_free(key);
 }
 
+static void both_hash_alike(void **state)
+{
+	enum { LEN = 5000 };
+	uint8_t *bytes = calloc(1, LEN);
+	uint8_t slow[32];
+	uint8_t fast[32];
+	uint8_t either[32];
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t len = 0; len <= LEN; len += len < 300 ? 1 : 235) {
+		if (len > 0)
+			bytes[len - 1] = (uint8_t)(len * 7);
+		kt_wolfssl_sha256(bytes, len, slow);
+		assert_true(kt_openssl_sha256(bytes, len, fast));
+		kt_sha256(bytes, len, either);
+		assert_memory_equal(fast, slow, 32);
+		assert_memory_equal(either, slow, 32);
+	}
+	free(bytes);
+}
+
 /* The broker asks what went wrong with a connection after we were called: that must not be ours. */
 static void the_error_queue_stays_as_it_was(void **state)
 {
@@ -123,6 +145,7 @@ int main(void)
 		cmocka_unit_test(each_verifies_what_the_other_signed),
 		cmocka_unit_test(signs_what_it_can_verify_itself),
 		cmocka_unit_test(what_is_no_key_is_not_taken),
+		cmocka_unit_test(both_hash_alike),
 		cmocka_unit_test(the_error_queue_stays_as_it_was),
 	};
 

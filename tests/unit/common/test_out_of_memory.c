@@ -197,6 +197,26 @@ static void what_is_signed_holds(void **state)
 	assert_true(each_allocation(sign_fast) > 3);
 }
 
+static enum kt_err hash(void)
+{
+	static const uint8_t text[1000] = {7};
+	uint8_t got[32];
+	uint8_t again[32];
+	const size_t at = fail_at;
+
+	kt_sha256(text, sizeof(text), got);
+	fail_at = 0;
+	kt_sha256(text, sizeof(text), again);
+	fail_at = has_failed ? 0 : at;
+	return memcmp(got, again, sizeof(got)) == 0 ? KT_ERR_OK : KT_ERR_INTERNAL;
+}
+
+static void a_hash_is_never_another(void **state)
+{
+	(void)state;
+	assert_int_equal(each_allocation(hash), 0); /* wolfCrypt has none */
+}
+
 static enum kt_err read_public_key(void)
 {
 	struct kt_public_key out;
@@ -255,6 +275,7 @@ int main(void)
 		cmocka_unit_test(a_good_signature_is_never_called_bad),
 		cmocka_unit_test(a_bad_signature_is_never_called_good),
 		cmocka_unit_test(what_is_signed_holds),
+		cmocka_unit_test(a_hash_is_never_another),
 		cmocka_unit_test(a_good_key_is_never_called_damaged),
 		cmocka_unit_test(a_good_request_is_never_refused_for_what_it_is),
 		cmocka_unit_test(good_json_is_never_called_malformed),
