@@ -11,9 +11,8 @@
  *               OpenSSL, with the broker's certificate, NumTickets 0, no sockets; the clients are
  *               IDENTITIES/0.pem ... COUNT - 1 in turn
  *   sign, verify
- *               ES256 as the plugin does it, each verified key seen anew; on a thread of its own, as
- *               the plugin's workers are: the first thread's memory comes from elsewhere, and costs
- *               more
+ *               ES256 as the plugin does it, each verified key seen anew, on a second thread, as
+ *               its workers are (the first one's memory comes from elsewhere, and costs more)
  *   openssl_sign, openssl_verify
  *               the same by OpenSSL with a key that is ready
  *   der         a certificate read, and hashed
