@@ -43,15 +43,18 @@ class Connect(Bench):
 
     # --- who is connected to
 
-    def openssl_conf(self):
-        """The file that docs/OPERATIONS.md has."""
+    def shipped_environment(self):
+        """What docs/OPERATIONS.md puts into the service, and the file that it has for it."""
         page = read_text(pathlib.Path(__file__).resolve().parents[2] / "docs" / "OPERATIONS.md")
         found = re.search(r"<!-- check: openssl-cnf -->\n```ini\n(.*?)```", page, re.S)
         if not found or "NumTickets = 0" not in found[1]:
             raise Failed("docs/OPERATIONS.md has no openssl.cnf")
         path = pathlib.Path(self.top, "openssl.cnf")
         path.write_text(found[1])
-        return {"OPENSSL_CONF": str(path)}
+        tunables = re.search(r"^Environment=GLIBC_TUNABLES=(\S+)$", page, re.M)
+        if not tunables:
+            raise Failed("docs/OPERATIONS.md has no GLIBC_TUNABLES")
+        return {"OPENSSL_CONF": str(path), "GLIBC_TUNABLES": tunables[1]}
 
     def write_crl(self, path, revoked):
         """So many serials of the issuing CA, and that of the certificate revoked."""
@@ -93,8 +96,8 @@ class Connect(Bench):
         place = pathlib.Path(self.top, f"fleet-{self.base}-shipped")
         place = self.make_fleet(place.name, self.base, REAL)
         self.ways["shipped"] = Way(
-            self.add_broker("shipped", plugin=True, fleet=place, environment=self.openssl_conf()),
-            f"Keyturn as shipped (no tickets, nodelay), {self.base} devices", place / "identities", kinds=KINDS[:1])
+            self.add_broker("shipped", plugin=True, fleet=place, environment=self.shipped_environment()),
+            f"Keyturn as shipped (OPERATIONS), {self.base} devices", place / "identities", kinds=KINDS[:1])
         self.ways["stock"] = Way(self.add_broker("stock", anonymous=True, nodelay=False), "stock broker: no plugin, its own defaults",
                                  first)
 

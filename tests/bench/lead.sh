@@ -8,15 +8,17 @@ openssl_conf() {
 	grep -q '^NumTickets = 0$' "$KT_TMP/openssl.cnf" || fatal 'docs/OPERATIONS.md has no openssl.cnf'
 }
 
-# shipped_broker NAME [COMMAND...]: $KT_TMP/NAME on $PORT, as docs/OPERATIONS.md has it: no session tickets; with a
-# socket for operators.
+# shipped_broker NAME [COMMAND...]: $KT_TMP/NAME on $PORT, as docs/OPERATIONS.md has it: no session tickets, and what it
+# says of malloc; with a socket for operators.
 shipped_broker() {
-	local name=$1
+	local name=$1 tunables
 	shift
+	tunables=$(sed -n 's/^Environment=\(GLIBC_TUNABLES=\)/\1/p' "$KT_ROOT/docs/OPERATIONS.md")
+	[ -n "$tunables" ] || fatal 'docs/OPERATIONS.md has no GLIBC_TUNABLES'
 	grep -q '^listener 0 ' "$KT_TMP/$name/mosquitto.conf" ||
 		echo "listener 0 $KT_TMP/$name/op.sock" >>"$KT_TMP/$name/mosquitto.conf"
 	openssl_conf
-	start_broker "$name" "$KT_TMP/$name" "$PORT" env "OPENSSL_CONF=$KT_TMP/openssl.cnf" "$@"
+	start_broker "$name" "$KT_TMP/$name" "$PORT" env "OPENSSL_CONF=$KT_TMP/openssl.cnf" "$tunables" "$@"
 }
 
 # keyturn_place NAME DEVICES REAL [LINE...]: a ledger, both configurations and what bench/*.py expect of a place;
