@@ -191,8 +191,10 @@ static struct kt_message *says(struct agent_world *w, enum kt_link link, unsigne
 		m = message(w, link, KT_MESSAGE_PENDING);
 		m->u.pending.retry_s = b;
 		return m;
-	default:
-		return message(w, link, (enum kt_message_type)(b % KT_MESSAGE_COUNT));
+	default: /* empty: but no decoder lets an `enrolled` through that is for no op */
+		return b % KT_MESSAGE_COUNT != KT_MESSAGE_ENROLLED
+			       ? message(w, link, (enum kt_message_type)(b % KT_MESSAGE_COUNT))
+			       : NULL;
 	}
 }
 
