@@ -18,17 +18,19 @@
 #include "encoding.h"
 #include "types.h"
 
+enum { FILE_LEN_MAX = 1 << 20 };
+
 /* Whole file; @out_len without the NUL that is put behind it. free(). */
 static inline uint8_t *read_file(const char *path, size_t *out_len)
 {
 	FILE *file = fopen(path, "rb");
-	uint8_t *bytes = calloc(1, 65537);
+	uint8_t *bytes = calloc(1, FILE_LEN_MAX + 1);
 
 	assert_non_null(file);
 	assert_non_null(bytes);
-	*out_len = fread(bytes, 1, 65536, file);
+	*out_len = fread(bytes, 1, FILE_LEN_MAX, file);
 	assert_int_equal(fclose(file), 0);
-	assert_true(*out_len > 0);
+	assert_in_range(*out_len, 1, FILE_LEN_MAX - 1);
 	return bytes;
 }
 

@@ -12,14 +12,16 @@
 #include "exit_code.h"
 #include "options.h"
 
+enum { PAGE_MAX = 1 << 20 };
+
 static char *load(const char *path)
 {
-	char *text = calloc(1, 65536);
+	char *text = calloc(1, PAGE_MAX);
 	FILE *file = fopen(path, "r");
 
 	assert_non_null(text);
 	assert_non_null(file);
-	assert_in_range(fread(text, 1, 65535, file), 1000, 65534);
+	assert_in_range(fread(text, 1, PAGE_MAX - 1, file), 1000, PAGE_MAX - 2);
 	assert_int_equal(fclose(file), 0);
 	return text;
 }
