@@ -8,6 +8,7 @@ of the rounds' ratios. The last line is "N passed, N failed".
 
 import json
 import os
+import pathlib
 import subprocess
 import threading
 import time
@@ -143,6 +144,9 @@ class Rotation(measure.Bench):
         program = Program(self.scene, device, identity)
         program.start()
         for turn in range(self.args.agent_rotations):
+            # one rotation, not one on the heels of another: the hub is back on the connection that it keeps
+            wait(lambda: pathlib.Path(self.args.agent, "agent.log").read_text().count("event=link.up link=agent"),
+                 lambda n: n > turn, 60)
             self.scene.command("rotate", devices=[device], expect=1)
             wait(lambda: (rotations_of(ledger)["opened_to_promoted"] or {"count": 0})["count"], lambda n: n > turn, 60)
         seen = program.acknowledged
