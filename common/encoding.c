@@ -1,6 +1,7 @@
 #include "encoding.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char b64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char b64url_digits[] =
@@ -225,13 +226,27 @@ static bool is_utf8_second(uint8_t lead, uint8_t second)
 	}
 }
 
+/* Nearly all of our texts is: looked at by the word. */
+static bool are_ascii(const uint8_t text[static 8])
+{
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	return (word & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool kt_is_utf8(const uint8_t *text, size_t len)
 {
 	size_t i = 0;
 
 	while (i < len) {
-		size_t need = utf8_len(text[i]);
+		size_t need = 0;
 
+		if (len - i >= 8 && are_ascii(text + i)) {
+			i += 8;
+			continue;
+		}
+		need = utf8_len(text[i]);
 		if (need == 0 || need > len - i)
 			return false;
 		if (need > 1 && !is_utf8_second(text[i], text[i + 1]))

@@ -92,6 +92,8 @@ static bool has_hole(const uint8_t *p, size_t len, uint64_t offset)
 {
 	size_t run = 0;
 
+	if (memchr(p, 0, len) == NULL)
+		return false;
 	while (run < len && p[run] == 0)
 		run++;
 	if (run > 0 && (offset + run) % SECTOR == 0)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -307,6 +308,32 @@ static void utf8_of_three_bytes_is_counted_exactly(void **state)
 	assert_int_equal(count, 128ul * 128 * 128 + 2ul * 128 * 1920 + 61440);
 }
 
+/* Wherever it stands among letters, and however many of them are behind it. */
+static void utf8_is_seen_between_letters(void **state)
+{
+	enum { LEN = 40 };
+
+	(void)state;
+	for (size_t len = 2; len <= LEN; len++) {
+		for (size_t at = 0; at < len; at++) {
+			uint8_t *text = malloc(len); /* a byte read behind it is seen by ASan */
+
+			assert_non_null(text);
+			memset(text, 'a', len);
+			assert_true(kt_is_utf8(text, len));
+			text[at] = 0xc3;
+			assert_false(kt_is_utf8(text, len));
+			if (at + 1 < len) {
+				text[at + 1] = 0xa9;
+				assert_true(kt_is_utf8(text, len));
+			}
+			text[at] = 'a'; /* only the second byte of one, or none at all */
+			assert_int_equal(kt_is_utf8(text, len), at + 1 == len);
+			free(text);
+		}
+	}
+}
+
 static void utf8_of_four_bytes_ends_at_10ffff(void **state)
 {
 	unsigned long count = 0;
@@ -346,6 +373,7 @@ int main(void)
 		cmocka_unit_test(digits_refuse_what_they_would_not_write),
 		cmocka_unit_test(digits_past_64_bits_are_out_of_range),
 		cmocka_unit_test(utf8_of_three_bytes_is_counted_exactly),
+		cmocka_unit_test(utf8_is_seen_between_letters),
 		cmocka_unit_test(utf8_of_four_bytes_ends_at_10ffff),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
