@@ -59,8 +59,9 @@ int64_t kt_json_number(const struct kt_json_value *object, const char *name);
 /* false if absent. */
 bool kt_json_bool(const struct kt_json_value *object, const char *name);
 size_t kt_json_array_len(const struct kt_json_value *array);
+/* Counts from the first one on: to walk a whole array, kt_json_first and kt_json_next. */
 const struct kt_json_value *kt_json_array_item(const struct kt_json_value *array, size_t index);
-/* First and next member of an object (iteration); NULL at the end. */
+/* First and next member of an object, or item of an array (iteration); NULL at the end. */
 const struct kt_json_value *kt_json_first(const struct kt_json_value *object);
 const struct kt_json_value *kt_json_next(const struct kt_json_value *value);
 /* The member's own name; "" for an array item. */

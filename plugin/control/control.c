@@ -208,9 +208,9 @@ void kt_control_batch(struct kt_core *core, struct kt_session *session, struct k
 	kt_json_open_object(w, NULL);
 	kt_json_open_array(w, "responses");
 	if (kt_control_decode(payload, &json, &commands, &refusal)) {
-		for (size_t i = 0; i < kt_json_array_len(commands); i++) {
-			uint64_t one =
-				answer_one(core, session, kt_json_array_item(commands, i), w);
+		for (const struct kt_json_value *item = kt_json_first(commands); item != NULL;
+		     item = kt_json_next(item)) {
+			uint64_t one = answer_one(core, session, item, w);
 			seq = one > seq ? one : seq;
 		}
 	} else {

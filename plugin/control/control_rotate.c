@@ -26,8 +26,8 @@ static bool select_add(struct kt_control *c, struct selection *selection,
 static bool select_list(struct kt_control *c, struct selection *selection)
 {
 	const struct kt_json_value *list = kt_json_member(c->item, "devices");
-	for (size_t i = 0; i < kt_json_array_len(list); i++) {
-		const struct kt_json_value *value = kt_json_array_item(list, i);
+	for (const struct kt_json_value *value = kt_json_first(list); value != NULL;
+	     value = kt_json_next(value)) {
 		if (!kt_json_is(value, KT_JSON_STRING)) {
 			return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "devices",
 					 "holds something that is no string");

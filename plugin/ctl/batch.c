@@ -147,6 +147,7 @@ static bool is_reply_to(const struct kt_json_value *item, const struct kt_ctl *c
 static bool is_answer(const struct kt_batch *batch, struct kt_answer *answer)
 {
 	const struct kt_json_value *root = kt_json_root(answer->json);
+	size_t at = 0;
 
 	answer->responses = kt_json_member(root, "responses");
 	if (answer->responses == NULL || !kt_json_is(answer->responses, KT_JSON_ARRAY))
@@ -162,8 +163,9 @@ static bool is_answer(const struct kt_batch *batch, struct kt_answer *answer)
 	}
 	if (answer->count != batch->count)
 		return false;
-	for (size_t i = 0; i < answer->count; i++) {
-		if (!is_reply_to(kt_json_array_item(answer->responses, i), batch->ctl, i))
+	for (const struct kt_json_value *item = kt_json_first(answer->responses); item != NULL;
+	     item = kt_json_next(item)) {
+		if (!is_reply_to(item, batch->ctl, at++))
 			return false;
 	}
 	return true;

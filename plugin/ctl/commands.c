@@ -309,8 +309,9 @@ static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *
 		return is_rotation(data);
 	if (kt_json_array_len(rows) != meant)
 		return false;
-	for (size_t i = 0; i < meant; i++) {
-		if (!is_rotation(kt_json_array_item(rows, i)))
+	for (const struct kt_json_value *row = kt_json_first(rows); row != NULL;
+	     row = kt_json_next(row)) {
+		if (!is_rotation(row))
 			return false;
 	}
 	return true;
@@ -340,8 +341,9 @@ static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct 
 		return kt_ctl_not_understood(ctl);
 	if (ctl->args->operand_count == 1)
 		code = report_rotation(ctl, data);
-	for (size_t i = 0; i < kt_json_array_len(rows); i++) {
-		if (report_rotation(ctl, kt_json_array_item(rows, i)) != KT_CTL_EXIT_OK)
+	for (const struct kt_json_value *row = kt_json_first(rows); row != NULL;
+	     row = kt_json_next(row)) {
+		if (report_rotation(ctl, row) != KT_CTL_EXIT_OK)
 			code = KT_CTL_EXIT_REFUSED;
 	}
 	if (kt_ctl_has(ctl->args, KT_CTL_JSON) && kt_ctl_print_data(ctl, data) != KT_CTL_EXIT_OK)

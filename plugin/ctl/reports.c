@@ -87,8 +87,9 @@ static enum kt_ctl_exit add_page(const struct kt_ctl *ctl, const struct list *li
 	if (rows == NULL || !kt_json_is(rows, KT_JSON_ARRAY) || total == NULL ||
 	    !kt_json_is(total, KT_JSON_NUMBER))
 		return malformed(ctl);
-	for (size_t i = 0; code == KT_CTL_EXIT_OK && i < kt_json_array_len(rows); i++)
-		code = add_row(ctl, list, kt_json_array_item(rows, i), pages);
+	for (const struct kt_json_value *row = kt_json_first(rows);
+	     code == KT_CTL_EXIT_OK && row != NULL; row = kt_json_next(row))
+		code = add_row(ctl, list, row, pages);
 	pages->count += (int64_t)kt_json_array_len(rows);
 	/* a page without rows is the last one, whatever the total says: some may have been deleted
 	 * in between */
@@ -205,8 +206,9 @@ static void print_member(FILE *file, const struct kt_json_value *member)
 	char name[KT_CELL_MAX];
 
 	if (kt_json_is(member, KT_JSON_ARRAY)) {
-		for (size_t i = 0; i < kt_json_array_len(member); i++)
-			print_item(file, kt_json_name(member), kt_json_array_item(member, i));
+		for (const struct kt_json_value *v = kt_json_first(member); v != NULL;
+		     v = kt_json_next(v))
+			print_item(file, kt_json_name(member), v);
 	} else if (kt_json_is(member, KT_JSON_OBJECT)) {
 		for (const struct kt_json_value *v = kt_json_first(member); v != NULL;
 		     v = kt_json_next(v)) {
