@@ -7,7 +7,9 @@
 #include "secmem.h"
 
 #define AT(member) offsetof(struct kt_message, u.member)
-#define FIELDS(f)  .field_count = sizeof(f) / sizeof((f)[0]), .fields = (f)
+#define FIELDS(m)                                                                                  \
+	.field_count = sizeof(m##_fields) / sizeof((m##_fields)[0]), .fields = (m##_fields),       \
+	.size = AT(m) + sizeof(((struct kt_message *)0)->u.m)
 
 static const struct kt_field hello_fields[] = {
 	{.name = "agent", .kind = KT_FIELD_NAME, .offset = AT(hello.agent)},
@@ -120,23 +122,23 @@ static const struct kt_field pending_fields[] = {
 };
 
 static const struct kt_message_rule rules[KT_MESSAGE_COUNT] = {
-	[KT_MESSAGE_HELLO] = {.has_dn = true, FIELDS(hello_fields)},
-	[KT_MESSAGE_WELCOME] = {.has_dn = true, .has_sn = true, FIELDS(welcome_fields)},
-	[KT_MESSAGE_CHALLENGE] = {.has_dn = true, FIELDS(challenge_fields)},
-	[KT_MESSAGE_ANSWER] = {.has_sn = true, .has_report = true, FIELDS(answer_fields)},
-	[KT_MESSAGE_ROTATE] = {.has_dn = true, FIELDS(rotate_fields)},
-	[KT_MESSAGE_CSR] = {.has_sn = true, FIELDS(csr_fields)},
-	[KT_MESSAGE_CERT] = {.has_dn = true, FIELDS(cert_fields)},
-	[KT_MESSAGE_CONFIRM] = {.has_sn = true, FIELDS(confirm_fields)},
-	[KT_MESSAGE_COMMITTED] = {.has_dn = true, FIELDS(committed_fields)},
-	[KT_MESSAGE_PROMOTED] = {.has_sn = true, FIELDS(promoted_fields)},
-	[KT_MESSAGE_FAILED] = {.has_sn = true, FIELDS(failed_fields)},
-	[KT_MESSAGE_NOTED] = {.has_dn = true, FIELDS(noted_fields)},
-	[KT_MESSAGE_REJECT] = {.has_dn = true, .may_lack_device = true, FIELDS(reject_fields)},
-	[KT_MESSAGE_REVOKED] = {.has_dn = true, FIELDS(revoked_fields)},
-	[KT_MESSAGE_ENROLL] = {.has_dn = true, .may_lack_device = true, FIELDS(enroll_fields)},
-	[KT_MESSAGE_ENROLLED] = {.has_dn = true, FIELDS(enrolled_fields)},
-	[KT_MESSAGE_PENDING] = {.has_dn = true, .may_lack_device = true, FIELDS(pending_fields)},
+	[KT_MESSAGE_HELLO] = {.has_dn = true, FIELDS(hello)},
+	[KT_MESSAGE_WELCOME] = {.has_dn = true, .has_sn = true, FIELDS(welcome)},
+	[KT_MESSAGE_CHALLENGE] = {.has_dn = true, FIELDS(challenge)},
+	[KT_MESSAGE_ANSWER] = {.has_sn = true, .has_report = true, FIELDS(answer)},
+	[KT_MESSAGE_ROTATE] = {.has_dn = true, FIELDS(rotate)},
+	[KT_MESSAGE_CSR] = {.has_sn = true, FIELDS(csr)},
+	[KT_MESSAGE_CERT] = {.has_dn = true, FIELDS(cert)},
+	[KT_MESSAGE_CONFIRM] = {.has_sn = true, FIELDS(confirm)},
+	[KT_MESSAGE_COMMITTED] = {.has_dn = true, FIELDS(committed)},
+	[KT_MESSAGE_PROMOTED] = {.has_sn = true, FIELDS(promoted)},
+	[KT_MESSAGE_FAILED] = {.has_sn = true, FIELDS(failed)},
+	[KT_MESSAGE_NOTED] = {.has_dn = true, FIELDS(noted)},
+	[KT_MESSAGE_REJECT] = {.has_dn = true, .may_lack_device = true, FIELDS(reject)},
+	[KT_MESSAGE_REVOKED] = {.has_dn = true, FIELDS(revoked)},
+	[KT_MESSAGE_ENROLL] = {.has_dn = true, .may_lack_device = true, FIELDS(enroll)},
+	[KT_MESSAGE_ENROLLED] = {.has_dn = true, FIELDS(enrolled)},
+	[KT_MESSAGE_PENDING] = {.has_dn = true, .may_lack_device = true, FIELDS(pending)},
 };
 
 static const struct {
@@ -181,9 +183,15 @@ bool kt_field_is_peer_reason(enum kt_reason reason)
 	return reason > KT_REASON_NONE && reason < KT_REASON_COUNT && kt_reason_is_for_peer(reason);
 }
 
+size_t kt_message_size(const struct kt_message *message)
+{
+	return (unsigned)message->type < KT_MESSAGE_COUNT ? rules[message->type].size : 0;
+}
+
+/* Of what the type needs: a chain takes 16 KiB, and few messages have one. */
 struct kt_message *kt_message_new(enum kt_message_type type)
 {
-	struct kt_message *message = calloc(1, sizeof(*message));
+	struct kt_message *message = calloc(1, rules[type].size);
 
 	if (message != NULL)
 		message->type = type;
@@ -194,7 +202,7 @@ void kt_message_free(struct kt_message *message)
 {
 	if (message == NULL)
 		return;
-	kt_wipe(message, sizeof(*message));
+	kt_wipe(message, kt_message_size(message));
 	free(message);
 }
 

@@ -161,8 +161,8 @@ struct kt_msg_pending {
 	uint32_t retry_s;
 };
 
-struct kt_message { /* large (chain): keep it on the heap */
-	enum kt_message_type type;
+struct kt_message {		   /* made by kt_message_new alone: no longer than its type needs */
+	enum kt_message_type type; /* never changed */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 	struct kt_device_id device; /* may be empty in `enroll`, `pending` and `reject` only */
 	/*
@@ -204,6 +204,8 @@ KT_MUST_CHECK enum kt_err kt_message_encode(const struct kt_message *message, ch
  */
 KT_MUST_CHECK enum kt_err kt_message_decode(const uint8_t *payload, size_t len, bool from_device,
 					    struct kt_message **out, enum kt_reason *reason);
+/* Bytes of it that there are: what comes behind them belongs to longer types. 0: no type at all. */
+size_t kt_message_size(const struct kt_message *message);
 /* Zeroed, or NULL. Wiped on free (a ticket may be in it); NULL is fine. */
 struct kt_message *kt_message_new(enum kt_message_type type);
 void kt_message_free(struct kt_message *message);

@@ -44,6 +44,7 @@ struct kt_message_rule {
 	bool has_sn;
 	bool may_lack_device; /* `device` may be "" */
 	bool has_report;      /* an object `report`, by kt_report_fields */
+	size_t size;	      /* bytes of such a message */
 	size_t field_count;
 	const struct kt_field *fields;
 };

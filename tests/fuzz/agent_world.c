@@ -379,7 +379,7 @@ void agent_world_deliver(struct agent_world *w, enum kt_link link, struct kt_mes
 	if (message != NULL) {
 		copy = kt_message_new(message->type);
 		FUZZ_REQUIRE(copy != NULL);
-		*copy = *message;
+		memcpy(copy, message, kt_message_size(message));
 	}
 	w->incoming = message;
 	w->now_delivered = copy;

@@ -18,7 +18,7 @@ static void check_round_trip(const struct kt_message *message, bool from_device)
 	if (kt_message_decode((const uint8_t *)text, len, from_device, &again, &reason) !=
 	    KT_ERR_OK)
 		abort();
-	if (memcmp(message, again, sizeof(*message)) != 0)
+	if (message->type != again->type || memcmp(message, again, kt_message_size(message)) != 0)
 		abort();
 	free(text);
 	kt_message_free(again);

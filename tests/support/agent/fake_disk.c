@@ -68,7 +68,7 @@ static enum kt_err seal(void *ctx, uint64_t dir, const struct kt_message *messag
 	*out = strdup(kt_message_type_name(message->type));
 	if (d->sealed == NULL || *out == NULL)
 		abort();
-	*d->sealed = *message;
+	memcpy(d->sealed, message, kt_message_size(message));
 	d->sealed_by = dir;
 	*out_len = strlen(*out);
 	return KT_ERR_OK;
