@@ -3,10 +3,10 @@
  * to wolfCrypt, and to OpenSSL's libcrypto for what is quicker there.
  *
  * Only crypto_wolfssl_*.c include wolfSSL, for P-256, SHA-256 and random bytes, and only
- * crypto_openssl.c OpenSSL, for signatures; certificates and requests are read and written with
- * der.h. Owns every check that the library leaves out
- * (curve, point on curve, canonical lengths, trailing bytes, key usage). Does not log, does not
- * read files, does not know sessions or registries.
+ * crypto_openssl.c OpenSSL, for signatures and longer hashes; certificates and requests are read
+ * and written with der.h. Owns every check that the libraries leave out (curve, point on curve,
+ * canonical lengths, trailing bytes, key usage). Does not log, does not read files, does not know
+ * sessions or registries.
  * Standards: RFC 5280, RFC 2986, FIPS 186-4, RFC 7518 section 3.4 (r||s), SPIFFE X.509-SVID.
  * Threads: one struct kt_crypto per thread; keys and issuers are used by one thread at a time.
  */

@@ -64,19 +64,25 @@ out:
 	return key;
 }
 
+/* What signs (or, without @scalar, verifies) with the key, and holds it. NULL as make_key. */
+static EVP_PKEY_CTX *context_of(const uint8_t point[static KT_POINT_LEN], const uint8_t *scalar)
+{
+	EVP_PKEY *key = make_key(point, scalar);
+	EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
+
+	EVP_PKEY_free(key);
+	return ctx;
+}
+
 struct kt_openssl_key *kt_openssl_key_new(const uint8_t point[static KT_POINT_LEN],
 					  const uint8_t scalar[static KT_SCALAR_LEN])
 {
 	struct kt_openssl_key *key = calloc(1, sizeof(*key));
-	EVP_PKEY *pkey = NULL;
 
 	if (key == NULL)
 		return NULL;
 	(void)ERR_set_mark();
-	pkey = make_key(point, scalar);
-	if (pkey != NULL)
-		key->ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	EVP_PKEY_free(pkey);
+	key->ctx = context_of(point, scalar);
 	if (key->ctx == NULL || EVP_PKEY_sign_init(key->ctx) != 1) {
 		kt_openssl_key_free(key);
 		key = NULL;
@@ -114,18 +120,14 @@ bool kt_openssl_is_good(const uint8_t point[static KT_POINT_LEN], const uint8_t 
 	uint8_t der[KT_ECDSA_DER_MAX];
 	struct kt_der_writer w = kt_der_writer_of(der, sizeof(der));
 	EVP_PKEY_CTX *ctx = NULL;
-	EVP_PKEY *key = NULL;
 	bool is_good = false;
 
 	kt_ecdsa_put(&w, sig);
 	(void)ERR_set_mark();
-	key = make_key(point, NULL);
-	if (key != NULL)
-		ctx = EVP_PKEY_CTX_new(key, NULL);
+	ctx = context_of(point, NULL);
 	is_good = ctx != NULL && !w.bad && EVP_PKEY_verify_init(ctx) == 1 &&
 		  EVP_PKEY_verify(ctx, der, w.len, hash, HASH_LEN) == 1;
 	EVP_PKEY_CTX_free(ctx);
-	EVP_PKEY_free(key);
 	(void)ERR_pop_to_mark();
 	return is_good;
 }

@@ -490,8 +490,10 @@ static enum kt_err forget_index(const struct restore *r)
 		return KT_ERR_OK;
 	if (r->index != NULL)
 		err = kt_index_clear(r->index);
-	else if (make_path(&path, r->req->state_dir, "/index.sqlite"))
-		err = kt_index_remove(r->req->fs, path.s);
+	else
+		err = make_path(&path, r->req->state_dir, "/index.sqlite")
+			      ? kt_index_remove(r->req->fs, path.s)
+			      : KT_ERR_TOO_LONG;
 	return err == KT_ERR_OK
 		       ? err
 		       : refuse(r, err,
