@@ -35,15 +35,25 @@ static size_t encode_digits(const uint8_t *bytes, size_t len, const char *digits
 	return written;
 }
 
+/* One more than the value of a digit that both alphabets have; 0: it is none of them. */
+static const uint8_t common_digits[UINT8_MAX + 1] = {
+	['A'] = 1,  ['B'] = 2,	['C'] = 3,  ['D'] = 4,	['E'] = 5,  ['F'] = 6,	['G'] = 7,
+	['H'] = 8,  ['I'] = 9,	['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14,
+	['O'] = 15, ['P'] = 16, ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21,
+	['V'] = 22, ['W'] = 23, ['X'] = 24, ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28,
+	['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32, ['g'] = 33, ['h'] = 34, ['i'] = 35,
+	['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40, ['o'] = 41, ['p'] = 42,
+	['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48, ['w'] = 49,
+	['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+	['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62};
+
 /* 0-63, or -1 for a character outside the alphabet. */
 static int digit_value(char c, const char *digits)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
+	const int value = common_digits[(uint8_t)c];
+
+	if (value > 0)
+		return value - 1;
 	if (c == digits[62])
 		return 62;
 	return c == digits[63] ? 63 : -1;
@@ -145,11 +155,15 @@ enum kt_err kt_hex_encode(const uint8_t *bytes, size_t len, char *out, size_t ca
 	return KT_ERR_OK;
 }
 
+/* One more than the value of a digit; 0: it is none. */
+static const uint8_t hex_values[UINT8_MAX + 1] = {
+	['0'] = 1,  ['1'] = 2,	['2'] = 3,  ['3'] = 4,	['4'] = 5,  ['5'] = 6,
+	['6'] = 7,  ['7'] = 8,	['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+	['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16};
+
 static int hex_value(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return hex_values[(uint8_t)c] - 1;
 }
 
 enum kt_err kt_hex_decode(const char *text, size_t text_len, uint8_t *out, size_t len)

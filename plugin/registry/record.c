@@ -3,61 +3,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "encoding.h"
 #include "json.h"
+#include "record_fields.h"
 
-enum {
-	HASH_LEN = 32,
-	HASH_HEX = 64,
-	HEAD_RULES = 6, /* v, seq, prev, time, actor, kind */
-	DER_TEXT_MAX = KT_B64URL_LEN(KT_CERT_MAX),
-	NOTE_MAX = sizeof(((struct kt_record *)NULL)->note) - 1
-};
-
-static const struct {
-	const char *name;
-	unsigned fields;
-} kinds[KT_RECORD_COUNT] = {
-#define KT_RECORD_ROW(code, name, fields, text) [KT_RECORD_##code] = {name, (unsigned)(fields)},
+static const struct kt_record_kind_row kinds[KT_RECORD_COUNT] = {
+#define KT_RECORD_ROW(code, name, fields, text)                                                    \
+	[KT_RECORD_##code] = {{name, sizeof(name) - 1}, (unsigned)(fields)},
 	KT_RECORD_LIST(KT_RECORD_ROW)
 #undef KT_RECORD_ROW
 };
 
-/* The members in the order in which they are written. */
-static const struct {
-	unsigned bit;
-	struct kt_json_rule rule;
-} members[] = {
-	{KT_F_TRUST_DOMAIN, {"trust_domain", KT_JSON_STRING, true, KT_TRUST_DOMAIN_MAX}},
-	{KT_F_DEVICE, {"device", KT_JSON_STRING, true, KT_DEVICE_ID_MAX}},
-	{KT_F_NAME, {"name", KT_JSON_STRING, true, KT_DEVICE_ID_MAX}},
-	{KT_F_GROUP, {"group", KT_JSON_STRING, false, KT_GROUP_MAX}},
-	{KT_F_PATTERN, {"pattern", KT_JSON_STRING, false, KT_DEVICE_ID_MAX}},
-	{KT_F_OP, {"op", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_NONCE, {"nonce", KT_JSON_STRING, true, KT_B64URL_LEN(KT_NONCE_LEN)}},
-	{KT_F_ALG, {"alg", KT_JSON_STRING, true, 16}},
-	{KT_F_DEADLINE, {"deadline", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_FP, {"fp", KT_JSON_STRING, true, HASH_HEX}},
-	{KT_F_KEY_ID, {"key_id", KT_JSON_STRING, true, HASH_HEX}},
-	{KT_F_GENERATION, {"generation", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_NOT_AFTER, {"not_after", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_TICKET, {"ticket", KT_JSON_STRING, true, HASH_HEX}},
-	{KT_F_EXPIRES, {"expires", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_REASON, {"reason", KT_JSON_STRING, true, 64}},
-	{KT_F_WIPE, {"wipe", KT_JSON_BOOL, true, 0}},
-	{KT_F_HEAD, {"head", KT_JSON_STRING, true, HASH_HEX}},
-	{KT_F_INDEX_SEQ, {"index_seq", KT_JSON_STRING, true, KT_U64_DIGITS_MAX}},
-	{KT_F_STATUS, {"status", KT_JSON_STRING, true, 16}},
-	{KT_F_FROZEN, {"frozen", KT_JSON_BOOL, true, 0}},
-	{KT_F_ROLE, {"role", KT_JSON_STRING, true, 16}},
-	{KT_F_NOTE, {"note", KT_JSON_STRING, false, NOTE_MAX}},
-	{KT_F_DER, {"der", KT_JSON_STRING, true, DER_TEXT_MAX}},
+#define MEMBER(bit, name)                                                                          \
+	{                                                                                          \
+		bit,                                                                               \
+		{                                                                                  \
+			name, sizeof(name) - 1                                                     \
+		}                                                                                  \
+	}
+const struct kt_record_member kt_record_members[KT_RECORD_MEMBERS] = {
+	MEMBER(KT_F_TRUST_DOMAIN, "trust_domain"),
+	MEMBER(KT_F_DEVICE, "device"),
+	MEMBER(KT_F_NAME, "name"),
+	MEMBER(KT_F_GROUP, "group"),
+	MEMBER(KT_F_PATTERN, "pattern"),
+	MEMBER(KT_F_OP, "op"),
+	MEMBER(KT_F_NONCE, "nonce"),
+	MEMBER(KT_F_ALG, "alg"),
+	MEMBER(KT_F_DEADLINE, "deadline"),
+	MEMBER(KT_F_FP, "fp"),
+	MEMBER(KT_F_KEY_ID, "key_id"),
+	MEMBER(KT_F_GENERATION, "generation"),
+	MEMBER(KT_F_NOT_AFTER, "not_after"),
+	MEMBER(KT_F_TICKET, "ticket"),
+	MEMBER(KT_F_EXPIRES, "expires"),
+	MEMBER(KT_F_REASON, "reason"),
+	MEMBER(KT_F_WIPE, "wipe"),
+	MEMBER(KT_F_HEAD, "head"),
+	MEMBER(KT_F_INDEX_SEQ, "index_seq"),
+	MEMBER(KT_F_STATUS, "status"),
+	MEMBER(KT_F_FROZEN, "frozen"),
+	MEMBER(KT_F_ROLE, "role"),
+	MEMBER(KT_F_NOTE, "note"),
+	MEMBER(KT_F_DER, "der"),
 };
-enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
+
+const struct kt_record_kind_row *kt_record_kind_row(enum kt_record_kind kind)
+{
+	return &kinds[kind];
+}
 
 const char *kt_record_kind_name(enum kt_record_kind kind)
 {
-	return (unsigned)kind < KT_RECORD_COUNT ? kinds[kind].name : "?";
+	return (unsigned)kind < KT_RECORD_COUNT ? kinds[kind].name.s : "?";
 }
 
 static const char *const status_names[] = {"pending", "current",   "superseded",
@@ -79,8 +76,7 @@ bool kt_credential_status_from_name(const char *name, enum kt_credential_status 
 	return false;
 }
 
-/* Members that a kind has, but that this kind may leave out. */
-static unsigned optional_fields(enum kt_record_kind kind)
+unsigned kt_record_optional(enum kt_record_kind kind)
 {
 	unsigned optional = KT_F_GROUP | KT_F_PATTERN | KT_F_NOTE;
 
@@ -112,9 +108,9 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 	case KT_F_NOTE:
 		return r->note[0] != '\0';
 	case KT_F_OP:
-		return r->op > 0 || (optional_fields(r->kind) & KT_F_OP) == 0;
+		return r->op > 0 || (kt_record_optional(r->kind) & KT_F_OP) == 0;
 	case KT_F_GENERATION:
-		return r->generation > 0 || (optional_fields(r->kind) & KT_F_GENERATION) == 0;
+		return r->generation > 0 || (kt_record_optional(r->kind) & KT_F_GENERATION) == 0;
 	case KT_F_KEY_ID: /* elsewhere it is not a choice */
 		return r->has_key_id || r->kind != KT_RECORD_DEVICE_CREATE;
 	case KT_F_ALG:
@@ -173,11 +169,7 @@ static bool is_member_valid(const struct kt_record *r, unsigned bit)
 	}
 }
 
-/*
- * One rule set for both directions: what could not be read back is never written. A key comes with
- * its algorithm; a ticket is for one device, or for a pattern.
- */
-static bool is_valid(const struct kt_record *r)
+bool kt_record_is_valid(const struct kt_record *r)
 {
 	unsigned fields;
 
@@ -185,13 +177,13 @@ static bool is_valid(const struct kt_record *r)
 	    r->actor[0] == '\0')
 		return false;
 	fields = kinds[r->kind].fields;
-	for (size_t i = 0; i < MEMBER_COUNT; i++) {
-		unsigned bit = members[i].bit;
+	for (size_t i = 0; i < KT_RECORD_MEMBERS; i++) {
+		unsigned bit = kt_record_members[i].bit;
 
 		if ((fields & bit) == 0)
 			continue;
 		if (has_member(r, bit) ? !is_member_valid(r, bit)
-				       : (optional_fields(r->kind) & bit) == 0)
+				       : (kt_record_optional(r->kind) & bit) == 0)
 			return false;
 	}
 	if (r->kind == KT_RECORD_DEVICE_CREATE && r->has_key_id != (r->alg != KT_ALG_NONE))
@@ -268,18 +260,18 @@ static uint64_t number_of(const struct kt_record *r, unsigned bit)
 
 static void put_member(struct kt_json_writer *w, const struct kt_record *r, size_t member)
 {
-	const char *name = members[member].rule.name;
-	const unsigned bit = members[member].bit;
+	const char *name = kt_record_members[member].name.s;
+	const unsigned bit = kt_record_members[member].bit;
 
 	if (text_of(r, bit) != NULL)
 		kt_json_put_string(w, name, text_of(r, bit));
 	else if (hash_of(r, bit) != NULL)
-		kt_json_put_hex(w, name, hash_of(r, bit), HASH_LEN);
+		kt_json_put_hex(w, name, hash_of(r, bit), KT_RECORD_HASH_LEN);
 	else if (bit == KT_F_NONCE)
 		kt_json_put_b64url(w, name, r->nonce.b, sizeof(r->nonce.b));
 	else if (bit == KT_F_DER)
 		kt_json_put_b64url(w, name, r->der.p, r->der.len);
-	else if (members[member].rule.type == KT_JSON_BOOL)
+	else if ((bit & KT_RECORD_BOOLS) != 0)
 		kt_json_put_bool(w, name, bit == KT_F_WIPE ? r->wipe : r->frozen);
 	else
 		kt_json_put_u64(w, name, number_of(r, bit));
@@ -295,7 +287,7 @@ enum kt_err kt_record_encode(const struct kt_record *record, const uint8_t prev[
 
 	*out = NULL;
 	*out_len = 0;
-	if (!is_valid(record))
+	if (!kt_record_is_valid(record))
 		return KT_ERR_INVALID;
 	err = kt_json_writer_new(&w);
 	if (err != KT_ERR_OK)
@@ -303,13 +295,13 @@ enum kt_err kt_record_encode(const struct kt_record *record, const uint8_t prev[
 	kt_json_open_object(w, NULL);
 	kt_json_put_number(w, "v", KT_RECORD_VERSION);
 	kt_json_put_u64(w, "seq", record->seq);
-	kt_json_put_hex(w, "prev", prev, HASH_LEN);
+	kt_json_put_hex(w, "prev", prev, KT_RECORD_HASH_LEN);
 	kt_json_put_u64(w, "time", (uint64_t)record->time_us);
 	kt_json_put_string(w, "actor", record->actor);
 	kt_json_put_string(w, "kind", kt_record_kind_name(record->kind));
-	for (size_t i = 0; i < MEMBER_COUNT; i++) {
-		if ((kinds[record->kind].fields & members[i].bit) != 0 &&
-		    has_member(record, members[i].bit))
+	for (size_t i = 0; i < KT_RECORD_MEMBERS; i++) {
+		if ((kinds[record->kind].fields & kt_record_members[i].bit) != 0 &&
+		    has_member(record, kt_record_members[i].bit))
 			put_member(w, record, i);
 	}
 	kt_json_close_object(w);
@@ -326,249 +318,6 @@ enum kt_err kt_record_encode(const struct kt_record *record, const uint8_t prev[
 out:
 	free(text);
 	kt_json_writer_free(w);
-	return err;
-}
-
-/* --- decode ---------------------------------------------------------------------------------- */
-
-static enum kt_err get_u64(const struct kt_json_value *v, uint64_t max, uint64_t *out)
-{
-	const char *text = kt_json_value_string(v);
-
-	if (kt_u64_decode(text, strlen(text), out) != KT_ERR_OK || *out > max)
-		return KT_ERR_INVALID;
-	return KT_ERR_OK;
-}
-
-static enum kt_err get_i64(const struct kt_json_value *v, int64_t *out)
-{
-	uint64_t value;
-
-	if (get_u64(v, INT64_MAX, &value) != KT_ERR_OK)
-		return KT_ERR_INVALID;
-	*out = (int64_t)value;
-	return KT_ERR_OK;
-}
-
-static enum kt_err get_hash(const struct kt_json_value *v, uint8_t out[static HASH_LEN])
-{
-	const char *text = kt_json_value_string(v);
-
-	return kt_hex_decode(text, strlen(text), out, HASH_LEN);
-}
-
-/* @out is zeroed and holds @cap bytes; an empty string is refused: it would have been left out. */
-static enum kt_err get_text(const struct kt_json_value *v, char *out, size_t cap)
-{
-	const char *text = kt_json_value_string(v);
-	size_t len = strlen(text);
-
-	if (len == 0 || len >= cap)
-		return KT_ERR_INVALID;
-	memcpy(out, text, len + 1);
-	return KT_ERR_OK;
-}
-
-static enum kt_err get_generation(const struct kt_json_value *v, struct kt_record *r)
-{
-	uint64_t value;
-
-	if (get_u64(v, UINT32_MAX, &value) != KT_ERR_OK || value == 0)
-		return KT_ERR_INVALID;
-	r->generation = (uint32_t)value;
-	return KT_ERR_OK;
-}
-
-static enum kt_err get_nonce(const struct kt_json_value *v, struct kt_record *r)
-{
-	const char *text = kt_json_value_string(v);
-	size_t len;
-
-	if (kt_b64url_decode(text, strlen(text), r->nonce.b, sizeof(r->nonce.b), &len) !=
-		    KT_ERR_OK ||
-	    len != sizeof(r->nonce.b))
-		return KT_ERR_INVALID;
-	return KT_ERR_OK;
-}
-
-static enum kt_err get_der(const struct kt_json_value *v, struct kt_record *r)
-{
-	const char *text = kt_json_value_string(v);
-	size_t cap = strlen(text); /* more than the bytes need */
-	size_t len = 0;
-
-	r->storage = malloc(cap + 1);
-	if (r->storage == NULL)
-		return KT_ERR_NOMEM;
-	if (kt_b64url_decode(text, cap, r->storage, cap + 1, &len) != KT_ERR_OK)
-		return KT_ERR_INVALID;
-	r->der = (struct kt_bytes){r->storage, len};
-	return KT_ERR_OK;
-}
-
-#define TEXT(bit, member)                                                                          \
-	{                                                                                          \
-		bit, offsetof(struct kt_record, member), sizeof(((struct kt_record *)0)->member)   \
-	}
-static const struct {
-	unsigned bit;
-	size_t offset;
-	size_t size;
-} texts[] = {
-	TEXT(KT_F_TRUST_DOMAIN, trust_domain),
-	TEXT(KT_F_DEVICE, device.s),
-	TEXT(KT_F_NAME, name.s),
-	TEXT(KT_F_GROUP, group),
-	TEXT(KT_F_PATTERN, pattern),
-	TEXT(KT_F_NOTE, note),
-};
-
-static enum kt_err get_member(const struct kt_json_value *v, unsigned bit, struct kt_record *r)
-{
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		if (texts[i].bit == bit)
-			return get_text(v, (char *)r + texts[i].offset, texts[i].size);
-	}
-	switch (bit) {
-	case KT_F_ROLE:
-		r->role = kt_role_from_name(kt_json_value_string(v));
-		return KT_ERR_OK; /* NONE is refused by is_valid */
-	case KT_F_OP:
-		/* none is written by leaving it out */
-		return get_u64(v, UINT64_MAX, &r->op) == KT_ERR_OK && r->op > 0 ? KT_ERR_OK
-										: KT_ERR_INVALID;
-	case KT_F_NONCE:
-		return get_nonce(v, r);
-	case KT_F_ALG:
-		r->alg = kt_alg_from_name(kt_json_value_string(v));
-		return r->alg == KT_ALG_NONE ? KT_ERR_INVALID : KT_ERR_OK;
-	case KT_F_DEADLINE:
-		return get_i64(v, &r->deadline_us);
-	case KT_F_FP:
-		return get_hash(v, r->fp.b);
-	case KT_F_KEY_ID:
-		r->has_key_id = true;
-		return get_hash(v, r->key_id.b);
-	case KT_F_GENERATION:
-		return get_generation(v, r);
-	case KT_F_NOT_AFTER:
-		return get_i64(v, &r->not_after_s);
-	case KT_F_TICKET:
-		r->has_ticket = true;
-		return get_hash(v, r->ticket_sha256);
-	case KT_F_EXPIRES:
-		return get_i64(v, &r->expires_us);
-	case KT_F_REASON:
-		r->reason = kt_reason_from_name(kt_json_value_string(v));
-		return KT_ERR_OK; /* NONE is refused by is_valid */
-	case KT_F_WIPE:
-		r->wipe = kt_json_value_bool(v);
-		return KT_ERR_OK;
-	case KT_F_HEAD:
-		return get_hash(v, r->head);
-	case KT_F_INDEX_SEQ:
-		return get_u64(v, UINT64_MAX, &r->index_seq);
-	case KT_F_STATUS:
-		return kt_credential_status_from_name(kt_json_value_string(v), &r->status)
-			       ? KT_ERR_OK
-			       : KT_ERR_INVALID;
-	case KT_F_FROZEN:
-		r->frozen = kt_json_value_bool(v);
-		return KT_ERR_OK;
-	default:
-		return get_der(v, r);
-	}
-}
-
-static enum kt_err get_kind(const struct kt_json_value *root, enum kt_record_kind *out)
-{
-	const struct kt_json_value *v = kt_json_member(root, "kind");
-
-	if (v == NULL || !kt_json_is(v, KT_JSON_STRING))
-		return KT_ERR_INVALID;
-	for (size_t i = 0; i < KT_RECORD_COUNT; i++) {
-		if (strcmp(kinds[i].name, kt_json_value_string(v)) == 0) {
-			*out = (enum kt_record_kind)i;
-			return KT_ERR_OK;
-		}
-	}
-	return KT_ERR_INVALID;
-}
-
-/* Exactly the members of this kind, each of its type and size. */
-static enum kt_err check_members(const struct kt_json_value *root, enum kt_record_kind kind)
-{
-	struct kt_json_rule rules[HEAD_RULES + MEMBER_COUNT] = {
-		{"v", KT_JSON_NUMBER, true, 0},
-		{"seq", KT_JSON_STRING, true, KT_U64_DIGITS_MAX},
-		{"prev", KT_JSON_STRING, true, HASH_HEX},
-		{"time", KT_JSON_STRING, true, KT_U64_DIGITS_MAX},
-		{"actor", KT_JSON_STRING, true, KT_ACTOR_MAX},
-		{"kind", KT_JSON_STRING, true, 32},
-	};
-	const char *bad_field = NULL;
-	size_t count = HEAD_RULES;
-
-	for (size_t i = 0; i < MEMBER_COUNT; i++) {
-		if ((kinds[kind].fields & members[i].bit) == 0)
-			continue;
-		rules[count] = members[i].rule;
-		rules[count].required = (optional_fields(kind) & members[i].bit) == 0;
-		count++;
-	}
-	return kt_json_check(root, rules, count, &bad_field) == KT_ERR_OK ? KT_ERR_OK
-									  : KT_ERR_INVALID;
-}
-
-static enum kt_err decode_root(const struct kt_json_value *root, struct kt_record *out,
-			       uint8_t prev[static HASH_LEN])
-{
-	enum kt_err err;
-
-	/* The version first: a newer record may have members that we do not know. */
-	if (kt_json_member(root, "v") == NULL ||
-	    !kt_json_is(kt_json_member(root, "v"), KT_JSON_NUMBER))
-		return KT_ERR_INVALID;
-	if (kt_json_number(root, "v") > KT_RECORD_VERSION)
-		return KT_ERR_VERSION;
-	if (kt_json_number(root, "v") != KT_RECORD_VERSION ||
-	    get_kind(root, &out->kind) != KT_ERR_OK ||
-	    check_members(root, out->kind) != KT_ERR_OK ||
-	    get_u64(kt_json_member(root, "seq"), UINT64_MAX, &out->seq) != KT_ERR_OK ||
-	    get_hash(kt_json_member(root, "prev"), prev) != KT_ERR_OK ||
-	    get_i64(kt_json_member(root, "time"), &out->time_us) != KT_ERR_OK ||
-	    get_text(kt_json_member(root, "actor"), out->actor, sizeof(out->actor)) != KT_ERR_OK)
-		return KT_ERR_INVALID;
-	for (size_t i = 0; i < MEMBER_COUNT; i++) {
-		const struct kt_json_value *v = kt_json_member(root, members[i].rule.name);
-
-		if (v == NULL)
-			continue;
-		err = get_member(v, members[i].bit, out);
-		if (err != KT_ERR_OK)
-			return err == KT_ERR_NOMEM ? err : KT_ERR_INVALID;
-	}
-	return is_valid(out) ? KT_ERR_OK : KT_ERR_INVALID;
-}
-
-enum kt_err kt_record_decode(const char *text, size_t len, struct kt_record *out,
-			     uint8_t prev[static 32])
-{
-	static const struct kt_json_limits limits = {.size_max = KT_RECORD_TEXT_MAX,
-						     .depth_max = KT_JSON_DEPTH_MAX,
-						     .tokens_max = KT_JSON_TOKENS_MAX};
-	struct kt_json *json = NULL;
-	enum kt_err err;
-
-	memset(out, 0, sizeof(*out));
-	memset(prev, 0, HASH_LEN);
-	err = kt_json_parse((const uint8_t *)text, len, &limits, &json);
-	if (err != KT_ERR_OK)
-		return err == KT_ERR_NOMEM ? err : KT_ERR_INVALID;
-	err = decode_root(kt_json_root(json), out, prev);
-	kt_json_free(json);
-	if (err != KT_ERR_OK)
-		kt_record_clear(out);
 	return err;
 }
 

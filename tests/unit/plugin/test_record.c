@@ -15,9 +15,10 @@
 #include "vector_file.h"
 
 #define PREV "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define HEAD(kind)                                                                                 \
-	"{\"v\":1,\"seq\":\"7\",\"prev\":\"" PREV "\",\"time\":\"5\",\"actor\":\"op:x\","          \
-	"\"kind\":\"" kind "\""
+#define HEAD_REST(kind)                                                                            \
+	",\"seq\":\"7\",\"prev\":\"" PREV "\",\"time\":\"5\",\"actor\":\"op:x\",\"kind\":\"" kind  \
+	"\""
+#define HEAD(kind) "{\"v\":1" HEAD_REST(kind)
 
 static const uint8_t prev_bytes[32] = {
 	0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa,
@@ -224,6 +225,16 @@ static void leaves_out_optional_members(void **state)
 	}
 }
 
+static void refuses_to_read(const char *text, size_t len)
+{
+	struct kt_record rec;
+	uint8_t prev[32];
+
+	if (kt_record_decode(text, len, &rec, prev) != KT_ERR_INVALID)
+		fail_msg("accepted: %s", text);
+	assert_null(rec.storage);
+}
+
 static void refuses_malformed_records(void **state)
 {
 	static const char *const bad[] = {
@@ -275,13 +286,84 @@ static void refuses_malformed_records(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refuses_to_read(bad[i], strlen(bad[i]));
+}
+
+/* Each says what a record says, and the writer would say it otherwise. */
+static void refuses_a_second_spelling(void **state)
+{
+	static const char *const bad[] = {
+		" " HEAD("reconcile.end") "}",
+		HEAD("reconcile.end") "} ",
+		HEAD("reconcile.end") ", \"note\":\"so\"}",
+		HEAD("reconcile.end") ",\"note\": \"so\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\u006f\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\/o\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\u000ao\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\u001Fo\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\u0000o\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\\",
+		HEAD("reconcile.end") ",\"note\":\"s\\u00",
+		HEAD("reconcile.end") ",\"note\":\"s\xff\"}",
+		HEAD("reconcile.end") ",\"note\":\"s\n\"}",
+		HEAD("reconcile.end") ",\"n\\u006fte\":\"so\"}",
+		HEAD("promoted") ",\"op\":\"1\",\"device\":\"a\"}",
+		HEAD("promoted") ",\"device\":\"\\u0061\",\"op\":\"1\"}",
+		HEAD("promot\\u0065d") ",\"device\":\"a\",\"op\":\"1\"}",
+		HEAD("failed") ",\"device\":\"a\",\"op\":\"1\",\"reason\":\"bus\\u0079\"}",
+		"{\"v\":01" HEAD_REST("reconcile.end") "}",
+		"{\"v\":1.0" HEAD_REST("reconcile.end") "}",
+		"{\"v\":+1" HEAD_REST("reconcile.end") "}",
+		"{\"v\":" HEAD_REST("reconcile.end") "}",
+		"{\"v\":99999999999999999999" HEAD_REST("reconcile.end") "}",
+	};
+	static const char nul[] = HEAD("promoted") ",\"device\":\"a\0b\",\"op\":\"1\"}";
+	static const char good[] = HEAD("reconcile.end") ",\"note\":\"s\\u001f\\n\"}";
+	struct kt_record rec;
+	uint8_t prev[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		refuses_to_read(bad[i], strlen(bad[i]));
+	refuses_to_read(nul, sizeof(nul) - 1);
+	assert_int_equal(kt_record_decode(good, sizeof(good) - 1, &rec, prev), KT_ERR_OK);
+	assert_string_equal(rec.note, "s\x1f\n");
+	kt_record_clear(&rec);
+}
+
+/* Cut and long texts: of each member one byte more than it has room for. */
+static void refuses_members_that_are_too_long(void **state)
+{
+	static const struct {
+		const char *before;
+		size_t room;
+		const char *behind;
+	} members[] = {
+		{HEAD("promoted") ",\"device\":\"", KT_DEVICE_ID_MAX, "\",\"op\":\"1\"}"},
+		{HEAD("device.create") ",\"device\":\"a\",\"group\":\"", KT_GROUP_MAX, "\"}"},
+		{HEAD("reconcile.end") ",\"note\":\"", 127, "\"}"},
+		{"{\"v\":1,\"seq\":\"7\",\"prev\":\"" PREV "\",\"time\":\"5\",\"actor\":\"",
+		 KT_ACTOR_MAX, "\",\"kind\":\"reconcile.end\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		const int room = (int)members[i].room;
+		char fill[256];
+		char text[1024];
 		struct kt_record rec;
 		uint8_t prev[32];
+		int len;
 
-		if (kt_record_decode(bad[i], strlen(bad[i]), &rec, prev) != KT_ERR_INVALID)
-			fail_msg("accepted: %s", bad[i]);
-		assert_null(rec.storage);
+		memset(fill, 'a', sizeof(fill));
+		len = snprintf(text, sizeof(text), "%s%.*s%s", members[i].before, room, fill,
+			       members[i].behind);
+		assert_int_equal(kt_record_decode(text, (size_t)len, &rec, prev), KT_ERR_OK);
+		kt_record_clear(&rec);
+		len = snprintf(text, sizeof(text), "%s%.*s%s", members[i].before, room + 1, fill,
+			       members[i].behind);
+		refuses_to_read(text, (size_t)len);
 	}
 }
 
@@ -366,7 +448,7 @@ static void the_design_page_lists_every_kind(void **state)
 	kt_registry_free(r);
 }
 
-/* A damaged record may read as another one; it must then still be whole. */
+/* A damaged record may read as another one; then its text is the only one of that record. */
 static void try_damaged(void *ctx, const uint8_t *bytes, size_t len)
 {
 	struct kt_record rec;
@@ -378,6 +460,8 @@ static void try_damaged(void *ctx, const uint8_t *bytes, size_t len)
 	if (kt_record_decode((const char *)bytes, len, &rec, prev) != KT_ERR_OK)
 		return;
 	assert_int_equal(kt_record_encode(&rec, prev, &text, &text_len), KT_ERR_OK);
+	assert_int_equal(text_len, len);
+	assert_memory_equal(text, bytes, len);
 	kt_record_clear(&rec);
 	free(text);
 }
@@ -418,6 +502,8 @@ int main(void)
 		cmocka_unit_test(refuses_to_write_what_could_not_be_read),
 		cmocka_unit_test(leaves_out_optional_members),
 		cmocka_unit_test(refuses_malformed_records),
+		cmocka_unit_test(refuses_a_second_spelling),
+		cmocka_unit_test(refuses_members_that_are_too_long),
 		cmocka_unit_test(a_newer_version_is_named_as_such),
 		cmocka_unit_test(the_design_page_lists_every_kind),
 		cmocka_unit_test(survives_damage_at_every_byte),
