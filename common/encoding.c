@@ -211,6 +211,44 @@ void kt_u64_encode(uint64_t value, char out[static KT_U64_DIGITS_MAX + 1])
 	(void)snprintf(out, KT_U64_DIGITS_MAX + 1, "%llu", (unsigned long long)value);
 }
 
+bool kt_version_decode(const char *text, uint64_t *out)
+{
+	uint64_t version = 0;
+	size_t count = 0;
+
+	*out = 0;
+	while (count < 4) {
+		const size_t digits = strspn(text, "0123456789");
+		uint64_t number = 0;
+
+		if (digits == 0)
+			break;
+		for (size_t i = 0; i < digits && number <= UINT16_MAX; i++)
+			number = number * 10 + (uint64_t)(text[i] - '0');
+		if (number > UINT16_MAX)
+			return false;
+		version |= number << (16 * (3 - count++));
+		text += digits;
+		if (text[0] != '.')
+			break;
+		text++;
+	}
+	*out = version;
+	return count > 0;
+}
+
+void kt_version_encode(uint64_t version, char out[static KT_VERSION_TEXT_MAX + 1])
+{
+	const unsigned parts[] = {(unsigned)(version >> 48), (unsigned)(version >> 32 & UINT16_MAX),
+				  (unsigned)(version >> 16 & UINT16_MAX),
+				  (unsigned)(version & UINT16_MAX)};
+	const int len =
+		snprintf(out, KT_VERSION_TEXT_MAX + 1, "%u.%u.%u", parts[0], parts[1], parts[2]);
+
+	if (parts[3] != 0)
+		(void)snprintf(out + len, KT_VERSION_TEXT_MAX + 1 - (size_t)len, ".%u", parts[3]);
+}
+
 /* Bytes of the sequence that starts with @lead (RFC 3629 section 4), 0 if none does. */
 static size_t utf8_len(uint8_t lead)
 {

@@ -34,6 +34,15 @@ KT_MUST_CHECK enum kt_err kt_u64_decode(const char *text, size_t text_len, uint6
 /* Writes at most KT_U64_DIGITS_MAX digits and a NUL. */
 void kt_u64_encode(uint64_t value, char out[static KT_U64_DIGITS_MAX + 1]);
 
+/*
+ * "1.4.2": one to four numbers of at most 65535 with dots between; what stands behind them is
+ * passed over ("1.4.2-rc1"). *out orders as versions do; false, and 0, if there is no number.
+ */
+bool kt_version_decode(const char *text, uint64_t *out);
+enum { KT_VERSION_TEXT_MAX = 23 };
+/* At least three numbers. */
+void kt_version_encode(uint64_t version, char out[static KT_VERSION_TEXT_MAX + 1]);
+
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. A NUL byte is valid. */
 bool kt_is_utf8(const uint8_t *text, size_t len);
 

@@ -60,6 +60,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(DEVICE_DENIED, "device.denied", INFO, 0, "an operator denied a key")                     \
 	X(DEVICE_REVOKED, "device.revoked", WARN, 0, "a device was revoked")                       \
 	X(DEVICE_DELETED, "device.deleted", WARN, 0, "a device was deleted")                       \
+	X(DEVICE_SET, "device.set", INFO, 0, "an operator changed a device's group or labels")     \
 	X(DEVICE_QUARANTINED, "device.quarantined", WARN, 0, "a device has Keyturn topics only")   \
 	X(DEVICE_RELEASED, "device.released", INFO, 0, "quarantine or freeze was ended")           \
 	X(DEVICE_ADOPTED, "device.adopted", WARN, 0,                                               \

@@ -44,14 +44,19 @@ bool kt_nonce_eq(const struct kt_nonce *a, const struct kt_nonce *b)
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
-bool kt_is_device_id(const char *s, size_t len)
+bool kt_is_name(const char *s, size_t len, const char *more)
 {
-	if (len == 0 || len > KT_DEVICE_ID_MAX || !is_alnum_ascii(s[0]))
-		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (!is_name_char(s[i]))
+		if (!is_name_char(s[i]) && (s[i] == '\0' || strchr(more, s[i]) == NULL))
 			return false;
 	}
+	return len > 0;
+}
+
+bool kt_is_device_id(const char *s, size_t len)
+{
+	if (len > KT_DEVICE_ID_MAX || !kt_is_name(s, len, "") || !is_alnum_ascii(s[0]))
+		return false;
 	return !is_word(s, len, "op") && !is_word(s, len, "claim");
 }
 
@@ -66,13 +71,7 @@ bool kt_device_id_set(struct kt_device_id *out, const char *s, size_t len)
 
 bool kt_is_tag(const char *s, size_t len)
 {
-	if (len == 0 || len > KT_TAG_MAX)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (!is_name_char(s[i]))
-			return false;
-	}
-	return true;
+	return len <= KT_TAG_MAX && kt_is_name(s, len, "");
 }
 
 bool kt_is_trust_domain(const char *s, size_t len)

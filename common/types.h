@@ -77,6 +77,9 @@ bool kt_fingerprint_eq(const struct kt_fingerprint *a, const struct kt_fingerpri
 bool kt_key_id_eq(const struct kt_key_id *a, const struct kt_key_id *b);
 bool kt_nonce_eq(const struct kt_nonce *a, const struct kt_nonce *b);
 
+/* Is it one or more of [A-Za-z0-9._-] and of the characters of @more (may be "")? */
+bool kt_is_name(const char *s, size_t len, const char *more);
+
 /*
  * 1-63 of [A-Za-z0-9._-], first one alphanumeric, never "op" or "claim" in any case.
  * @s need not be NUL-terminated.

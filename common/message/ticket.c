@@ -14,34 +14,6 @@ enum {
 	BODY_MAX = KT_TICKET_MAX /* bytes of the JSON: base64url only makes it longer */
 };
 
-static bool is_id_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '.' || c == '_' || c == '-';
-}
-
-static bool is_group(const char *s)
-{
-	if (s[0] == '\0')
-		return false;
-	for (; *s != '\0'; s++) {
-		if (!is_id_char(*s))
-			return false;
-	}
-	return true;
-}
-
-static bool is_pattern(const char *s)
-{
-	if (s[0] == '\0')
-		return false;
-	for (; *s != '\0'; s++) {
-		if (!is_id_char(*s) && *s != '*')
-			return false;
-	}
-	return true;
-}
-
 /* A name, an IPv4 address or an IPv6 one in brackets; a colon; 1-65535. */
 static bool is_broker(const char *s)
 {
@@ -50,10 +22,8 @@ static bool is_broker(const char *s)
 
 	if (colon == NULL || colon == s)
 		return false;
-	for (const char *p = s; p < colon; p++) {
-		if (!is_id_char(*p) && !(s[0] == '[' && strchr("[]:", *p) != NULL))
-			return false;
-	}
+	if (!kt_is_name(s, (size_t)(colon - s), s[0] == '[' ? "[]:" : ""))
+		return false;
 	if (s[0] == '[' && (colon[-1] != ']' || colon - s < 4))
 		return false;
 	return kt_u64_decode(colon + 1, strlen(colon + 1), &port) == KT_ERR_OK && port >= 1 &&
@@ -72,7 +42,8 @@ static bool is_complete(const struct kt_ticket *t)
 	if (is_for_device)
 		return kt_is_device_id(t->device, strlen(t->device)) && t->group[0] == '\0' &&
 		       t->pattern[0] == '\0';
-	return is_group(t->group) && is_pattern(t->pattern);
+	return kt_is_name(t->group, strlen(t->group), "") &&
+	       kt_is_name(t->pattern, strlen(t->pattern), "*");
 }
 
 static bool is_terminated(const struct kt_ticket *t)

@@ -17,6 +17,7 @@ static kt_command_run *const runs[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_LIST_PENDING] = kt_command_list_pending,
 	[KT_COMMAND_APPROVE] = kt_command_approve,
 	[KT_COMMAND_DENY] = kt_command_deny,
+	[KT_COMMAND_SET_DEVICE] = kt_command_set_device,
 	[KT_COMMAND_ROTATE] = kt_command_rotate,
 	[KT_COMMAND_CANCEL] = kt_command_cancel,
 	[KT_COMMAND_CHALLENGE] = kt_command_challenge,

@@ -20,7 +20,8 @@ enum {
 	KT_CONTROL_SIZE_MAX = 256 * 1024, /* bytes of a batch */
 	KT_CONTROL_TOKENS_MAX = 4096,
 	KT_CONTROL_COMMANDS_MAX = 100, /* commands of a batch */
-	KT_CONTROL_DEVICES_MAX = 1000, /* devices that one rotate may name */
+	KT_CONTROL_DEVICES_MAX = 1000, /* devices that one command may mean */
+	KT_CONTROL_LABELS_MAX = 16,    /* labels that one command may add, or remove */
 	KT_CONTROL_PAGE_MAX = 200,     /* rows of one page */
 	KT_CONTROL_CORRELATION_MAX = 128,
 	KT_CONTROL_NAME_MAX = 32,
@@ -38,6 +39,7 @@ enum {
 	X(LIST_PENDING, "listPending", LOOK)                                                       \
 	X(APPROVE, "approve", ENROLL)                                                              \
 	X(DENY, "deny", ENROLL)                                                                    \
+	X(SET_DEVICE, "setDevice", ADMIN)                                                          \
 	X(ROTATE, "rotate", ROTATE)                                                                \
 	X(CANCEL, "cancel", ROTATE)                                                                \
 	X(CHALLENGE, "challenge", ROTATE)                                                          \

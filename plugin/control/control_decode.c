@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "encoding.h"
+#include "selector.h"
 
 enum { KEY_ID_DIGITS = 2 * KT_KEY_ID_LEN };
 
@@ -19,6 +20,18 @@ enum { KEY_ID_DIGITS = 2 * KT_KEY_ID_LEN };
 #define FIELD_MAYBE_DEVICE                                                                         \
 	{                                                                                          \
 		"device", KT_JSON_STRING, false, KT_DEVICE_ID_MAX                                  \
+	}
+/* Which devices: control_select.c. */
+#define SELECTION                                                                                  \
+	FIELD_MAYBE_DEVICE, {"devices", KT_JSON_ARRAY, false, KT_CONTROL_DEVICES_MAX},             \
+		{"all", KT_JSON_BOOL, false, 0}, FIELD_SELECT,                                     \
+		{"expect", KT_JSON_NUMBER, false, 0},                                              \
+	{                                                                                          \
+		"dryRun", KT_JSON_BOOL, false, 0                                                   \
+	}
+#define FIELD_SELECT                                                                               \
+	{                                                                                          \
+		"select", KT_JSON_ARRAY, false, KT_SELECTOR_WORDS_MAX                              \
 	}
 #define FIELD_NAME                                                                                 \
 	{                                                                                          \
@@ -60,24 +73,24 @@ static const struct kt_json_rule create_ticket[] = {COMMON,
 						    {"validFor", KT_JSON_NUMBER, false, 0},
 						    {"broker", KT_JSON_STRING, false, 260}};
 static const struct kt_json_rule list_devices[] = {
-	COMMON, FIELD_OFFSET, FIELD_COUNT, {"state", KT_JSON_STRING, false, 16}};
+	COMMON, FIELD_OFFSET, FIELD_COUNT, {"state", KT_JSON_STRING, false, 16}, FIELD_SELECT};
 static const struct kt_json_rule list_pending[] = {COMMON, FIELD_OFFSET, FIELD_COUNT};
 static const struct kt_json_rule approve[] = {COMMON, FIELD_KEY_ID(true), FIELD_DEVICE,
 					      FIELD_GROUP};
 static const struct kt_json_rule deny[] = {COMMON, FIELD_KEY_ID(true)};
-static const struct kt_json_rule rotate[] = {
+static const struct kt_json_rule set_device[] = {
 	COMMON,
-	FIELD_MAYBE_DEVICE,
-	{"devices", KT_JSON_ARRAY, false, KT_CONTROL_DEVICES_MAX},
-	{"all", KT_JSON_BOOL, false, 0},
-	{"expect", KT_JSON_NUMBER, false, 0},
-	FIELD_NOTE};
+	SELECTION,
+	FIELD_GROUP,
+	{"addLabels", KT_JSON_ARRAY, false, KT_CONTROL_LABELS_MAX},
+	{"removeLabels", KT_JSON_ARRAY, false, KT_CONTROL_LABELS_MAX}};
 static const struct kt_json_rule one_device[] = {COMMON, FIELD_DEVICE};
-static const struct kt_json_rule quarantine[] = {COMMON, FIELD_DEVICE, FIELD_NOTE};
+static const struct kt_json_rule selected[] = {COMMON, SELECTION};
+static const struct kt_json_rule selected_note[] = {COMMON, SELECTION, FIELD_NOTE};
 static const struct kt_json_rule release[] = {
-	COMMON, FIELD_DEVICE, {"freeze", KT_JSON_BOOL, false, 0}};
+	COMMON, SELECTION, {"freeze", KT_JSON_BOOL, false, 0}};
 static const struct kt_json_rule revoke[] = {COMMON,
-					     FIELD_DEVICE,
+					     SELECTION,
 					     {"emergency", KT_JSON_BOOL, false, 0},
 					     {"wipe", KT_JSON_BOOL, false, 0},
 					     FIELD_NOTE};
@@ -109,15 +122,16 @@ static const struct {
 	[KT_COMMAND_LIST_PENDING] = RULES(list_pending),
 	[KT_COMMAND_APPROVE] = RULES(approve),
 	[KT_COMMAND_DENY] = RULES(deny),
-	[KT_COMMAND_ROTATE] = RULES(rotate),
-	[KT_COMMAND_CANCEL] = RULES(one_device),
-	[KT_COMMAND_CHALLENGE] = RULES(one_device),
-	[KT_COMMAND_QUARANTINE] = RULES(quarantine),
+	[KT_COMMAND_SET_DEVICE] = RULES(set_device),
+	[KT_COMMAND_ROTATE] = RULES(selected_note),
+	[KT_COMMAND_CANCEL] = RULES(selected),
+	[KT_COMMAND_CHALLENGE] = RULES(selected),
+	[KT_COMMAND_QUARANTINE] = RULES(selected_note),
 	[KT_COMMAND_RELEASE] = RULES(release),
 	[KT_COMMAND_CONFIRM_CLOCK] = RULES(no_fields),
 	[KT_COMMAND_END_RECONCILE] = RULES(end_reconcile),
 	[KT_COMMAND_REVOKE] = RULES(revoke),
-	[KT_COMMAND_DELETE_DEVICE] = RULES(one_device),
+	[KT_COMMAND_DELETE_DEVICE] = RULES(selected),
 	[KT_COMMAND_STATUS] = RULES(no_fields),
 	[KT_COMMAND_ADD_OPERATOR] = RULES(add_operator),
 	[KT_COMMAND_REMOVE_OPERATOR] = RULES(remove_operator),
@@ -351,12 +365,6 @@ bool kt_field_operator(const struct kt_json_value *item, struct kt_device_id *ou
 	return true;
 }
 
-static bool is_name_character(char c, bool wildcard)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '.' || c == '_' || c == '-' || (wildcard && c == '*');
-}
-
 bool kt_field_name(const struct kt_json_value *item, const char *name, bool wildcard,
 		   const char **out, struct kt_refusal *refusal)
 {
@@ -365,11 +373,7 @@ bool kt_field_name(const struct kt_json_value *item, const char *name, bool wild
 	if (text == NULL) {
 		return true;
 	}
-	bool good = text[0] != '\0';
-	for (const char *c = text; *c != '\0'; c++) {
-		good = good && is_name_character(*c, wildcard);
-	}
-	if (!good) {
+	if (!kt_is_name(text, strlen(text), wildcard ? "*" : "")) {
 		return kt_refuse(refusal, KT_REASON_JSON_FIELD, name,
 				 wildcard ? "is not 1 to 63 of A-Z a-z 0-9 . _ - *"
 					  : "is not 1 to 63 of A-Z a-z 0-9 . _ -");

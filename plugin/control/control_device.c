@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "encoding.h"
+#include "labels.h"
 #include "secmem.h"
 #include "topic.h"
 
@@ -152,42 +153,149 @@ void kt_command_deny(struct kt_control *c)
 	}
 }
 
+/* --- to each of the devices that are meant --- */
+
+static struct kt_outcome rotate(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_rotation_order(c->core, device, c->session->actor, kt_control_note(c));
+}
+
+static struct kt_outcome cancel(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_rotation_cancel(c->core, device, c->session->actor);
+}
+
+static struct kt_outcome challenge(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_challenge_send(c->core, device, c->session->actor);
+}
+
+static struct kt_outcome quarantine(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_device_quarantine(c->core, device, c->session->actor, kt_control_note(c));
+}
+
+static struct kt_outcome release(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_json_bool(c->item, "freeze")
+		       ? kt_rotation_unfreeze(c->core, device, c->session->actor)
+		       : kt_device_release(c->core, device, c->session->actor);
+}
+
+static struct kt_outcome revoke(struct kt_control *c, const struct kt_device *device)
+{
+	const struct kt_revoke_order order = {.emergency = kt_json_bool(c->item, "emergency"),
+					      .wipe = kt_json_bool(c->item, "wipe"),
+					      .note = kt_control_note(c)};
+
+	return kt_device_revoke(c->core, device, c->session->actor, &order);
+}
+
+static struct kt_outcome delete_device(struct kt_control *c, const struct kt_device *device)
+{
+	return kt_device_delete(c->core, device, c->session->actor);
+}
+
+/* What "addLabels" and "removeLabels" make of @labels; the first label that is none, or has no
+ * room. */
+static enum kt_err change_labels(const struct kt_control *c, struct kt_labels *labels)
+{
+	const struct kt_json_value *added = kt_json_member(c->item, "addLabels");
+	const struct kt_json_value *removed = kt_json_member(c->item, "removeLabels");
+	const struct kt_json_value *label;
+	enum kt_err err = KT_ERR_OK;
+
+	for (label = removed != NULL ? kt_json_first(removed) : NULL; label != NULL;
+	     label = kt_json_next(label)) {
+		const char *text =
+			kt_json_is(label, KT_JSON_STRING) ? kt_json_value_string(label) : "";
+
+		if (!kt_is_label(text, strlen(text)))
+			return KT_ERR_INVALID;
+		kt_labels_remove(labels, text);
+	}
+	for (label = added != NULL ? kt_json_first(added) : NULL; err == KT_ERR_OK && label != NULL;
+	     label = kt_json_next(label))
+		err = kt_labels_add(labels, kt_json_is(label, KT_JSON_STRING)
+						    ? kt_json_value_string(label)
+						    : "");
+	return err;
+}
+
+static struct kt_outcome set_device(struct kt_control *c, const struct kt_device *device)
+{
+	const char *group = kt_json_string(c->item, "group");
+	struct kt_labels labels;
+
+	(void)snprintf(labels.s, sizeof(labels.s), "%s", device->labels);
+	if (change_labels(c, &labels) != KT_ERR_OK) /* their form was looked at before */
+		return (struct kt_outcome){.reason = KT_REASON_MSG_SIZE};
+	return kt_device_set(c->core, device, group != NULL ? group : device->group, labels.s,
+			     c->session->actor);
+}
+
+/* A group of "" ends the one that there is. */
+void kt_command_set_device(struct kt_control *c)
+{
+	const char *group = kt_json_string(c->item, "group");
+	struct kt_labels labels = {.s = ""};
+	enum kt_err err;
+
+	if (group == NULL && kt_json_member(c->item, "addLabels") == NULL &&
+	    kt_json_member(c->item, "removeLabels") == NULL) {
+		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "group",
+				"or addLabels or removeLabels: at least one of them");
+		return;
+	}
+	if (group != NULL && group[0] != '\0' &&
+	    !kt_field_name(c->item, "group", false, &group, &c->refusal))
+		return;
+	err = change_labels(c, &labels);
+	if (err == KT_ERR_OK)
+		kt_control_each(c, set_device);
+	else if (err == KT_ERR_TOO_LONG)
+		(void)kt_refuse(&c->refusal, KT_REASON_MSG_SIZE, "addLabels",
+				"has more than 255 characters of labels");
+	else
+		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "addLabels",
+				"or removeLabels holds something that is no label (1 to 63 of "
+				"A-Z a-z 0-9 . _ : / -)");
+}
+
+void kt_command_rotate(struct kt_control *c)
+{
+	c->tells_op = true;
+	kt_control_each(c, rotate);
+}
+
 void kt_command_cancel(struct kt_control *c)
 {
-	const struct kt_device *device = kt_control_device(c);
-	if (device != NULL) {
-		(void)kt_control_outcome(c, kt_rotation_cancel(c->core, device, c->session->actor));
-	}
+	kt_control_each(c, cancel);
 }
 
 void kt_command_challenge(struct kt_control *c)
 {
-	const struct kt_device *device = kt_control_device(c);
-	if (device != NULL) {
-		(void)kt_control_outcome(c, kt_challenge_send(c->core, device, c->session->actor));
-	}
+	kt_control_each(c, challenge);
 }
 
 void kt_command_quarantine(struct kt_control *c)
 {
-	const struct kt_device *device = kt_control_device(c);
-	if (device != NULL) {
-		(void)kt_control_outcome(c, kt_device_quarantine(c->core, device, c->session->actor,
-								 kt_control_note(c)));
-	}
+	kt_control_each(c, quarantine);
 }
 
 void kt_command_release(struct kt_control *c)
 {
-	const struct kt_device *device = kt_control_device(c);
-	if (device == NULL) {
-		return;
-	}
-	struct kt_outcome outcome =
-		kt_json_bool(c->item, "freeze")
-			? kt_rotation_unfreeze(c->core, device, c->session->actor)
-			: kt_device_release(c->core, device, c->session->actor);
-	(void)kt_control_outcome(c, outcome);
+	kt_control_each(c, release);
+}
+
+void kt_command_revoke(struct kt_control *c)
+{
+	kt_control_each(c, revoke);
+}
+
+void kt_command_delete_device(struct kt_control *c)
+{
+	kt_control_each(c, delete_device);
 }
 
 void kt_command_confirm_clock(struct kt_control *c)
@@ -199,24 +307,4 @@ void kt_command_end_reconcile(struct kt_control *c)
 {
 	(void)kt_control_outcome(c,
 				 kt_reconcile_end(c->core, c->session->actor, kt_control_note(c)));
-}
-
-void kt_command_revoke(struct kt_control *c)
-{
-	const struct kt_device *device = kt_control_device(c);
-	if (device == NULL) {
-		return;
-	}
-	const struct kt_revoke_order order = {.emergency = kt_json_bool(c->item, "emergency"),
-					      .wipe = kt_json_bool(c->item, "wipe"),
-					      .note = kt_control_note(c)};
-	(void)kt_control_outcome(c, kt_device_revoke(c->core, device, c->session->actor, &order));
-}
-
-void kt_command_delete_device(struct kt_control *c)
-{
-	const struct kt_device *device = kt_control_device(c);
-	if (device != NULL) {
-		(void)kt_control_outcome(c, kt_device_delete(c->core, device, c->session->actor));
-	}
 }

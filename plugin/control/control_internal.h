@@ -17,7 +17,8 @@ struct kt_control { /* one command in hand; all borrowed */
 	struct kt_refusal refusal;
 	uint64_t seq; /* the answer waits for this record */
 	const struct kt_device *device;
-	uint64_t op; /* for the log line */
+	uint64_t op;   /* for the log line */
+	bool tells_op; /* the answer names the op */
 	bool has_data;
 };
 
@@ -44,6 +45,18 @@ struct kt_control_page {
 bool kt_control_page(struct kt_control *c, struct kt_control_page *out);
 bool kt_control_is_on_page(const struct kt_control_page *page, int64_t index);
 
+struct kt_selector;
+/* What "select" says: without a word if it is absent. False and a refusal. */
+bool kt_control_selector(struct kt_control *c, struct kt_selector *out);
+
+/* What a command does to one device. */
+typedef struct kt_outcome kt_device_action(struct kt_control *c, const struct kt_device *device);
+/*
+ * @action for each device that the command names by "device", "devices", "all" or "select", or a
+ * refusal before the first one.
+ */
+void kt_control_each(struct kt_control *c, kt_device_action *action);
+
 /* control_device.c */
 kt_command_run kt_command_create_device;
 kt_command_run kt_command_create_ticket;
@@ -57,10 +70,10 @@ kt_command_run kt_command_confirm_clock;
 kt_command_run kt_command_end_reconcile;
 kt_command_run kt_command_revoke;
 kt_command_run kt_command_delete_device;
+kt_command_run kt_command_rotate;
+kt_command_run kt_command_set_device;
 /* control_import.c */
 kt_command_run kt_command_import_certificate;
-/* control_rotate.c */
-kt_command_run kt_command_rotate;
 /* control_operator.c */
 kt_command_run kt_command_add_operator;
 kt_command_run kt_command_remove_operator;

@@ -1,6 +1,10 @@
 #include "control_internal.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "encoding.h"
+#include "selector.h"
 
 /* --- listDevices --- */
 
@@ -9,41 +13,21 @@ static bool is_online(struct kt_core *core, const struct kt_device *device)
 	return kt_sessions_next_of(core->sessions, device, NULL) != NULL;
 }
 
-/* "" as a filter: everything but what was deleted. */
-static bool is_listed(const struct kt_device *device, const char *state)
+/* "state" is the older way to say one word of "select". */
+static bool list_selector(struct kt_control *c, char word[static KT_SELECTOR_WORD_MAX + 1],
+			  struct kt_selector *out)
 {
-	if (state[0] == '\0') {
-		return device->state != KT_DEVICE_DELETED;
-	}
-	if (strcmp(state, "quarantined") == 0) {
-		return device->quarantined;
-	}
-	if (strcmp(state, "frozen") == 0) {
-		return device->frozen;
-	}
-	if (strcmp(state, "adopted") == 0) {
-		return device->adopted;
-	}
-	return strcmp(state, kt_device_state_name(device->state)) == 0;
-}
-
-static bool state_filter(struct kt_control *c, const char **out)
-{
-	static const char *const words[] = {"new",	   "active", "revoked", "deleted",
-					    "quarantined", "frozen", "adopted"};
 	const char *state = kt_json_string(c->item, "state");
-	*out = "";
-	if (state == NULL) {
+	const char *why = "";
+
+	if (!kt_control_selector(c, out))
+		return false;
+	if (state == NULL)
 		return true;
-	}
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(state, words[i]) == 0) {
-			*out = words[i];
-			return true;
-		}
-	}
-	return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "state",
-			 "is none of new, active, revoked, deleted, quarantined, frozen, adopted");
+	(void)snprintf(word, KT_SELECTOR_WORD_MAX + 1, "%s%s",
+		       kt_selector_prefix(KT_SELECTOR_STATE), state);
+	return kt_selector_add(out, word, &why) ||
+	       kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "state", why);
 }
 
 bool kt_control_page(struct kt_control *c, struct kt_control_page *out)
@@ -68,6 +52,9 @@ static void put_summary(struct kt_core *core, struct kt_json_writer *w,
 	if (device->group[0] != '\0') {
 		kt_json_put_string(w, "group", device->group);
 	}
+	if (device->labels[0] != '\0') {
+		kt_json_put_string(w, "labels", device->labels);
+	}
 	kt_json_put_string(w, "state", kt_device_state_name(device->state));
 	kt_json_put_string(w, "phase", kt_server_phase_name(device->phase));
 	kt_json_put_number(w, "generation",
@@ -81,10 +68,11 @@ static void put_summary(struct kt_core *core, struct kt_json_writer *w,
 void kt_command_list_devices(struct kt_control *c)
 {
 	struct kt_control_page page;
-	const char *state = "";
+	struct kt_selector selector;
+	char word[KT_SELECTOR_WORD_MAX + 1];
 	size_t cursor = 0;
 	int64_t total = 0;
-	if (!kt_control_page(c, &page) || !state_filter(c, &state)) {
+	if (!kt_control_page(c, &page) || !list_selector(c, word, &selector)) {
 		return;
 	}
 	kt_json_open_array(kt_control_data(c), "devices");
@@ -94,7 +82,7 @@ void kt_command_list_devices(struct kt_control *c)
 		if (device == NULL) {
 			break;
 		}
-		if (!is_listed(device, state)) {
+		if (!kt_selector_means(&selector, device, c->core->now.wall_us, false)) {
 			continue;
 		}
 		if (kt_control_is_on_page(&page, total)) {
@@ -195,6 +183,16 @@ static void put_sessions(struct kt_core *core, struct kt_json_writer *w,
 	kt_json_close_array(w);
 }
 
+static void put_agent_version(struct kt_json_writer *w, uint64_t version)
+{
+	char text[KT_VERSION_TEXT_MAX + 1];
+
+	if (version == 0)
+		return;
+	kt_version_encode(version, text);
+	kt_json_put_string(w, "agentVersion", text);
+}
+
 void kt_command_get_device(struct kt_control *c)
 {
 	const struct kt_device *device = kt_control_device(c);
@@ -210,6 +208,7 @@ void kt_command_get_device(struct kt_control *c)
 				sizeof(device->registered_key.b));
 	}
 	put_operations(w, device);
+	put_agent_version(w, device->agent_version);
 	kt_control_put_time(w, "created", device->created_us);
 	kt_control_put_time(w, "committed", device->committed_us);
 	if (device->state == KT_DEVICE_REVOKED) {

@@ -199,9 +199,15 @@ static bool filters_overlap(const char *a, const char *b)
 	}
 }
 
+/* "" until a change is durable: neither the old group's topics nor the new one's. */
+static const char *group_of(const struct kt_access *access, const struct kt_device *device)
+{
+	return device->grouped_seq > access->durable_seq ? "" : device->group;
+}
+
 /* %d and %g filled in. False: does not fit, or the device has no group. */
-static bool expand(const char *pattern, const struct kt_device *device,
-		   char out[static PATTERN_MAX])
+static bool expand(const struct kt_access *access, const char *pattern,
+		   const struct kt_device *device, char out[static PATTERN_MAX])
 {
 	size_t len = 0;
 
@@ -211,7 +217,7 @@ static bool expand(const char *pattern, const struct kt_device *device,
 		if (pattern[0] == '%' && pattern[1] == 'd')
 			part = device->id.s;
 		else if (pattern[0] == '%' && pattern[1] == 'g')
-			part = device->group;
+			part = group_of(access, device);
 		if (part != NULL) {
 			const size_t part_len = strlen(part);
 
@@ -247,7 +253,8 @@ static enum kt_right site_right(const struct kt_access *access, const struct who
 	for (size_t i = 0; topic[0] != '$' && i < access->acl->rule_count; i++) {
 		const struct kt_acl_rule *rule = &access->acl->rules[i];
 
-		if (!rule_covers(rule, action) || !expand(rule->pattern, who->device, pattern))
+		if (!rule_covers(rule, action) ||
+		    !expand(access, rule->pattern, who->device, pattern))
 			continue;
 		if (rule->access == KT_ACL_DENY) {
 			if (filters_overlap(pattern, topic))

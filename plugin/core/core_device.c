@@ -144,6 +144,26 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 	return outcome;
 }
 
+struct kt_outcome kt_device_set(struct kt_core *core, const struct kt_device *device,
+				const char *group, const char *labels, const char *actor)
+{
+	struct kt_record record = new_record(KT_RECORD_DEVICE_SET, device, NULL);
+	const struct kt_field fields[] = {{"actor", actor},
+					  {"group", group[0] != '\0' ? group : NULL},
+					  {"labels", labels[0] != '\0' ? labels : NULL}};
+	struct kt_outcome outcome;
+
+	if (device->state != KT_DEVICE_DELETED && strcmp(device->group, group) == 0 &&
+	    strcmp(device->labels, labels) == 0)
+		return (struct kt_outcome){.seq = kt_core_seq_of(device)};
+	(void)snprintf(record.group, sizeof(record.group), "%s", group);
+	(void)snprintf(record.labels.s, sizeof(record.labels.s), "%s", labels);
+	outcome = change(core, &record, actor);
+	if (outcome.reason == KT_REASON_NONE)
+		kt_core_fact(core, KT_EVENT_DEVICE_SET, device, fields, 3, outcome.seq);
+	return outcome;
+}
+
 static enum kt_reason create_refusal(const struct kt_core *core, const char *id,
 				     const struct kt_key_id *key_id)
 {

@@ -183,6 +183,9 @@ struct kt_outcome kt_device_delete(struct kt_core *core, const struct kt_device 
 /* @key_id NULL: without a registered key. *device: the new one. */
 struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const char *group,
 				   const struct kt_key_id *key_id, const char *actor);
+/* What its group and labels are from now on; "" for none. Nothing is recorded if they are so. */
+struct kt_outcome kt_device_set(struct kt_core *core, const struct kt_device *device,
+				const char *group, const char *labels, const char *actor);
 /* import.c: a certificate of another CA as @device's generation 0. */
 struct kt_import {
 	const char *device;

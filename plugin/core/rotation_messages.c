@@ -297,8 +297,11 @@ void kt_rotation_on_hello(struct kt_core *core, struct kt_session *session, stru
 	struct kt_message *welcome;
 	enum kt_server_phase phase;
 	enum kt_next next;
+	uint64_t version;
 	uint64_t op;
 
+	if (kt_version_decode(m->u.hello.agent, &version))
+		kt_registry_note_agent(core->registry, device, version);
 	if (m->u.hello.op > device->op && !settle_newer_op(core, session, m->u.hello.op))
 		return;
 	(void)kt_rotation_order_due(core, session); /* the welcome says so */

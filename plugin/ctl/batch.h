@@ -68,6 +68,20 @@ enum kt_ctl_exit kt_ctl_run_one(struct kt_ctl *ctl, const char *command, kt_ctl_
 				const char *subject);
 /* --note, if it is given. */
 kt_ctl_put_fields kt_ctl_put_note;
+/* "device", "devices", "all" or "select", as the command line has it (select_command.c). */
+kt_ctl_put_fields kt_ctl_put_selection;
+
+struct kt_ctl_order { /* one command for the devices that are meant */
+	const char *command;
+	const char *what;	   /* for who is asked: "This revokes" */
+	kt_ctl_put_fields *fields; /* beside them; may be NULL */
+	bool is_final;		   /* cannot be undone: somebody has to confirm it */
+	bool has_op;		   /* an answer without an op is none */
+	bool is_dry_run;
+	int64_t expect; /* -1: any number */
+};
+/* is_dry_run and expect are as the command line has them. */
+enum kt_ctl_exit kt_ctl_order(struct kt_ctl *ctl, struct kt_ctl_order order);
 
 /* Connects, once. */
 enum kt_ctl_exit kt_ctl_connect(struct kt_ctl *ctl);

@@ -160,10 +160,19 @@ static enum kt_ctl_exit order_each(struct kt_ctl *ctl, const char *command,
 	return code;
 }
 
-static enum kt_ctl_exit run_each(struct kt_ctl *ctl, const char *command, kt_ctl_put_fields *fields)
+/* Of devices that are named each has its own error, with a sentence. */
+static enum kt_ctl_exit run_each(struct kt_ctl *ctl, const struct kt_ctl_order *order)
 {
 	struct kt_answer answer;
-	enum kt_ctl_exit code = order_each(ctl, command, fields, &answer);
+	enum kt_ctl_exit code;
+
+	if (kt_ctl_has(ctl->args, KT_CTL_ALL) || kt_ctl_has(ctl->args, KT_CTL_DRY_RUN) ||
+	    kt_ctl_selects(ctl->args))
+		return kt_ctl_order(ctl, *order);
+	code = order->is_final ? kt_ctl_confirm(ctl, order->what) : KT_CTL_EXIT_OK;
+	if (code != KT_CTL_EXIT_OK)
+		return code;
+	code = order_each(ctl, order->command, order->fields, &answer);
 
 	if (code == KT_CTL_EXIT_OK) {
 		code = ctl->args->operand_count == 1
@@ -193,33 +202,39 @@ static void put_revoke(struct kt_json_writer *w, const struct kt_ctl *ctl)
 
 enum kt_ctl_exit kt_ctl_cancel(struct kt_ctl *ctl)
 {
-	return run_each(ctl, "cancel", NULL);
+	return run_each(ctl,
+			&(struct kt_ctl_order){.command = "cancel", .what = "This cancels for"});
 }
 
 enum kt_ctl_exit kt_ctl_quarantine(struct kt_ctl *ctl)
 {
-	return run_each(ctl, "quarantine", kt_ctl_put_note);
+	return run_each(ctl, &(struct kt_ctl_order){.command = "quarantine",
+						    .what = "This quarantines",
+						    .fields = kt_ctl_put_note});
 }
 
 enum kt_ctl_exit kt_ctl_release(struct kt_ctl *ctl)
 {
-	return run_each(ctl, "release", put_freeze);
+	return run_each(ctl, &(struct kt_ctl_order){.command = "release",
+						    .what = "This releases",
+						    .fields = put_freeze});
 }
 
 /* --- what cannot be undone -------------------------------------------------------------------- */
 
 enum kt_ctl_exit kt_ctl_revoke(struct kt_ctl *ctl)
 {
-	const enum kt_ctl_exit code = kt_ctl_confirm(ctl, "This revokes");
-
-	return code != KT_CTL_EXIT_OK ? code : run_each(ctl, "revoke", put_revoke);
+	return run_each(ctl, &(struct kt_ctl_order){.command = "revoke",
+						    .what = "This revokes",
+						    .fields = put_revoke,
+						    .is_final = true});
 }
 
 enum kt_ctl_exit kt_ctl_delete_device(struct kt_ctl *ctl)
 {
-	const enum kt_ctl_exit code = kt_ctl_confirm(ctl, "This deletes, for good,");
-
-	return code != KT_CTL_EXIT_OK ? code : run_each(ctl, "deleteDevice", NULL);
+	return run_each(ctl, &(struct kt_ctl_order){.command = "deleteDevice",
+						    .what = "This deletes, for good,",
+						    .is_final = true});
 }
 
 /* --- challenge -------------------------------------------------------------------------------- */
@@ -266,7 +281,8 @@ enum kt_ctl_exit kt_ctl_challenge(struct kt_ctl *ctl)
 	enum kt_ctl_exit code;
 
 	if (!kt_ctl_has(ctl->args, KT_CTL_WAIT))
-		return run_each(ctl, "challenge", NULL);
+		return run_each(ctl, &(struct kt_ctl_order){.command = "challenge",
+							    .what = "This challenges"});
 	code = kt_ctl_watch_outcomes(ctl);
 	if (code != KT_CTL_EXIT_OK)
 		return code;
@@ -278,131 +294,6 @@ enum kt_ctl_exit kt_ctl_challenge(struct kt_ctl *ctl)
 	}
 	kt_answer_clear(&answer);
 	return code;
-}
-
-/* --- rotate ----------------------------------------------------------------------------------- */
-
-static bool is_text(const struct kt_json_value *row, const char *name)
-{
-	const struct kt_json_value *value = kt_json_member(row, name);
-
-	return value != NULL && kt_json_is(value, KT_JSON_STRING);
-}
-
-/* A device and its op, or why there is none. */
-static bool is_rotation(const struct kt_json_value *row)
-{
-	return is_text(row, "device") &&
-	       is_text(row, kt_json_member(row, "error") != NULL ? "error" : "op");
-}
-
-/* Of one device that was named the data is its row, of several it has rows: as many as were meant,
- * or nobody knows what was done. */
-static bool are_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data,
-			  int64_t expect)
-{
-	const struct kt_ctl_args *args = ctl->args;
-	const struct kt_json_value *rows = kt_json_member(data, "devices");
-	const size_t meant = args->operand_count > 0 ? args->operand_count : (size_t)expect;
-
-	if (args->operand_count == 1)
-		return is_rotation(data);
-	if (kt_json_array_len(rows) != meant)
-		return false;
-	for (const struct kt_json_value *row = kt_json_first(rows); row != NULL;
-	     row = kt_json_next(row)) {
-		if (!is_rotation(row))
-			return false;
-	}
-	return true;
-}
-
-static enum kt_ctl_exit report_rotation(const struct kt_ctl *ctl, const struct kt_json_value *row)
-{
-	const char *device = kt_json_string(row, "device");
-
-	if (kt_json_member(row, "error") != NULL) {
-		kt_print(ctl->env->err, "keyturnctl: %s: %s", device, kt_json_string(row, "error"));
-		return KT_CTL_EXIT_REFUSED;
-	}
-	if (!kt_ctl_has(ctl->args, KT_CTL_JSON))
-		kt_print(ctl->env->out, "%s: %s, op %s", device, ctl->args->command->done,
-			 kt_json_string(row, "op"));
-	return KT_CTL_EXIT_OK;
-}
-
-static enum kt_ctl_exit report_rotations(const struct kt_ctl *ctl, const struct kt_json_value *data,
-					 int64_t expect)
-{
-	const struct kt_json_value *rows = kt_json_member(data, "devices");
-	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
-
-	if (!are_rotations(ctl, data, expect))
-		return kt_ctl_not_understood(ctl);
-	if (ctl->args->operand_count == 1)
-		code = report_rotation(ctl, data);
-	for (const struct kt_json_value *row = kt_json_first(rows); row != NULL;
-	     row = kt_json_next(row)) {
-		if (report_rotation(ctl, row) != KT_CTL_EXIT_OK)
-			code = KT_CTL_EXIT_REFUSED;
-	}
-	if (kt_ctl_has(ctl->args, KT_CTL_JSON) && kt_ctl_print_data(ctl, data) != KT_CTL_EXIT_OK)
-		code = KT_CTL_EXIT_LOCAL;
-	return code;
-}
-
-static void put_selection(struct kt_json_writer *w, const struct kt_ctl *ctl, int64_t expect)
-{
-	const struct kt_ctl_args *args = ctl->args;
-	const int64_t count = (int64_t)args->operand_count;
-
-	if (kt_ctl_has(args, KT_CTL_ALL)) {
-		kt_json_put_bool(w, "all", true);
-	} else if (count == 1) {
-		kt_json_put_string(w, "device", args->operands[0]);
-	} else {
-		kt_json_open_array(w, "devices");
-		for (size_t i = 0; i < args->operand_count; i++)
-			kt_json_put_string(w, NULL, args->operands[i]);
-		kt_json_close_array(w);
-	}
-	kt_json_put_number(w, "expect", expect);
-	kt_ctl_put_note(w, ctl);
-}
-
-static enum kt_ctl_exit order_rotation(struct kt_ctl *ctl, int64_t expect)
-{
-	const char *subject = ctl->args->operand_count == 1 ? ctl->args->operands[0] : "";
-	struct kt_answer answer = {0};
-	struct kt_batch batch;
-	enum kt_ctl_exit code = kt_batch_begin(ctl, &batch);
-
-	if (code == KT_CTL_EXIT_OK) {
-		put_selection(kt_batch_add(&batch, "rotate"), ctl, expect);
-		kt_batch_end(&batch);
-		code = kt_batch_exchange(&batch, &answer);
-	}
-	if (code == KT_CTL_EXIT_OK) {
-		const struct kt_reply reply = kt_answer_reply(&answer, 0);
-
-		code = reply.error != NULL ? kt_ctl_report_error(ctl, subject, &reply)
-					   : report_rotations(ctl, reply.data, expect);
-	}
-	kt_answer_clear(&answer);
-	kt_batch_free(&batch);
-	return code;
-}
-
-/* Who names devices has counted them, and --expect says it once more; all are counted here. */
-enum kt_ctl_exit kt_ctl_rotate(struct kt_ctl *ctl)
-{
-	const struct kt_ctl_args *args = ctl->args;
-	int64_t expect = args->expect >= 0 ? args->expect : (int64_t)args->operand_count;
-	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
-
-	if (kt_ctl_has(args, KT_CTL_ALL) && args->expect < 0)
-		code = kt_ctl_confirm_all(ctl, &expect);
-	return code == KT_CTL_EXIT_OK ? order_rotation(ctl, expect) : code;
 }
 
 /* --- one command ------------------------------------------------------------------------------ */

@@ -11,7 +11,6 @@ kt_ctl_command_run kt_ctl_create_device;
 kt_ctl_command_run kt_ctl_create_ticket;
 kt_ctl_command_run kt_ctl_approve;
 kt_ctl_command_run kt_ctl_deny;
-kt_ctl_command_run kt_ctl_rotate;
 kt_ctl_command_run kt_ctl_cancel;
 kt_ctl_command_run kt_ctl_challenge;
 kt_ctl_command_run kt_ctl_quarantine;
@@ -20,6 +19,9 @@ kt_ctl_command_run kt_ctl_confirm_clock;
 kt_ctl_command_run kt_ctl_reconcile;
 kt_ctl_command_run kt_ctl_revoke;
 kt_ctl_command_run kt_ctl_delete_device;
+/* select_command.c */
+kt_ctl_command_run kt_ctl_rotate;
+kt_ctl_command_run kt_ctl_set;
 /* import_command.c */
 kt_ctl_command_run kt_ctl_import;
 /* operator_command.c */

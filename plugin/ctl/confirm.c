@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "batch.h"
 #include "print.h"
+#include "selector.h"
 
 /* Has the person typed @want? */
 static enum kt_ctl_exit read_confirmation(const struct kt_ctl *ctl, const char *want)
@@ -47,17 +47,31 @@ enum kt_ctl_exit kt_ctl_confirm(const struct kt_ctl *ctl, const char *what)
 	return read_confirmation(ctl, want);
 }
 
-static void put_active(struct kt_json_writer *w, const struct kt_ctl *ctl)
+/* As a command means them: without a word on their state, active ones. */
+static void put_count(struct kt_json_writer *w, const struct kt_ctl *ctl)
 {
-	(void)ctl;
-	kt_json_put_string(w, "state", "active");
+	const struct kt_ctl_args *args = ctl->args;
+	const char *state = kt_selector_prefix(KT_SELECTOR_STATE);
+	bool names_state = false;
+
+	if (args->operand_count > 0) {
+		kt_json_open_array(w, "select");
+		for (size_t i = 0; i < args->operand_count; i++) {
+			kt_json_put_string(w, NULL, args->operands[i]);
+			names_state = names_state ||
+				      strncmp(args->operands[i], state, strlen(state)) == 0;
+		}
+		kt_json_close_array(w);
+	}
+	if (!names_state)
+		kt_json_put_string(w, "state", "active");
 	kt_json_put_number(w, "count", 1);
 }
 
-static enum kt_ctl_exit count_active(struct kt_ctl *ctl, int64_t *count)
+static enum kt_ctl_exit count_meant(struct kt_ctl *ctl, int64_t *count)
 {
 	struct kt_answer answer;
-	enum kt_ctl_exit code = kt_ctl_send_one(ctl, "listDevices", put_active, &answer);
+	enum kt_ctl_exit code = kt_ctl_send_one(ctl, "listDevices", put_count, &answer);
 
 	if (code == KT_CTL_EXIT_OK) {
 		const struct kt_reply reply = kt_answer_reply(&answer, 0);
@@ -74,25 +88,38 @@ static enum kt_ctl_exit count_active(struct kt_ctl *ctl, int64_t *count)
 	return code;
 }
 
-enum kt_ctl_exit kt_ctl_confirm_all(struct kt_ctl *ctl, int64_t *count)
+static enum kt_ctl_exit refuse_unasked(const struct kt_ctl *ctl, const struct kt_ctl_order *order,
+				       bool is_all)
 {
+	if (order->is_final)
+		kt_print(ctl->env->err,
+			 "keyturnctl: %s cannot be undone, and nobody can be asked here: give "
+			 "--yes",
+			 ctl->args->command->name);
+	else
+		kt_print(ctl->env->err,
+			 "keyturnctl: %s needs --expect: say how many devices you mean, or --yes: "
+			 "as many as there are",
+			 is_all ? "--all" : "a selector");
+	return KT_CTL_EXIT_USAGE;
+}
+
+enum kt_ctl_exit kt_ctl_confirm_count(struct kt_ctl *ctl, struct kt_ctl_order *order)
+{
+	const bool is_all = kt_ctl_has(ctl->args, KT_CTL_ALL);
 	const bool is_asked = !kt_ctl_has(ctl->args, KT_CTL_YES);
 	char want[32];
-	enum kt_ctl_exit code;
+	enum kt_ctl_exit code = KT_CTL_EXIT_OK;
 
-	if (is_asked && !ctl->env->has_terminal) {
-		kt_print(ctl->env->err,
-			 "keyturnctl: --all needs --expect: say how many devices you "
-			 "mean, or --yes: as many as there are");
-		return KT_CTL_EXIT_USAGE;
-	}
-	code = count_active(ctl, count);
+	if (is_asked && !ctl->env->has_terminal)
+		return refuse_unasked(ctl, order, is_all);
+	if (order->expect < 0)
+		code = count_meant(ctl, &order->expect);
 	if (code != KT_CTL_EXIT_OK || !is_asked)
 		return code;
-	(void)snprintf(want, sizeof(want), "%" PRId64, *count);
-	kt_print(
-		ctl->env->err,
-		"This rotates all active devices: %s. To go on, type how many there are once more:",
-		want);
+	(void)snprintf(want, sizeof(want), "%" PRId64, order->expect);
+	kt_print(ctl->env->err,
+		 "%s all %s devices: %s. To go on, type how many there are once more:", order->what,
+		 is_all ? "active" : "selected", want);
 	return read_confirmation(ctl, want);
 }

@@ -7,11 +7,14 @@
 #ifndef KT_CTL_CONFIRM_H
 #define KT_CTL_CONFIRM_H
 
-#include "ctl.h"
+#include "batch.h"
 
 /* The devices on the command line. OK, or USAGE: not confirmed, nothing was sent. */
 enum kt_ctl_exit kt_ctl_confirm(const struct kt_ctl *ctl, const char *what);
-/* All active devices, which are counted: *count is what the plugin is to expect. */
-enum kt_ctl_exit kt_ctl_confirm_all(struct kt_ctl *ctl, int64_t *count);
+/*
+ * What --all or a selector means, which is counted if order->expect does not say it already: then
+ * that is what the plugin is to expect.
+ */
+enum kt_ctl_exit kt_ctl_confirm_count(struct kt_ctl *ctl, struct kt_ctl_order *order);
 
 #endif

@@ -9,12 +9,16 @@
 #include "option_file.h"
 #include "print.h"
 #include "role.h"
+#include "selector.h"
 
 #define BIT(option) (UINT64_C(1) << KT_CTL_##option)
 /* What every command takes. */
 #define COMMON                                                                                     \
 	(BIT(UNIX) | BIT(HOST) | BIT(PORT) | BIT(CAFILE) | BIT(CERT) | BIT(KEY) | BIT(TIMEOUT) |   \
 	 BIT(JSON) | BIT(HELP) | BIT(VERSION))
+
+/* What every command for many devices takes. */
+#define SELECTION (BIT(ALL) | BIT(EXPECT) | BIT(DRY_RUN) | BIT(YES))
 
 static const struct {
 	const char *name;
@@ -36,7 +40,8 @@ static const struct kt_ctl_command commands[] = {
 	{"import", "FILE|DIRECTORY...", "register the certificates of an existing fleet",
 	 "imported", kt_ctl_import, BIT(GROUP) | BIT(ID_FROM) | BIT(CHECK), KT_CTL_TAKES_WORDS, 1,
 	 KT_CTL_IMPORT_MAX},
-	{"list", "", "all devices", "", kt_ctl_list, BIT(STATE), KT_CTL_TAKES_NOTHING, 0, 0},
+	{"list", "[SELECTOR...]", "devices", "", kt_ctl_list, BIT(STATE), KT_CTL_TAKES_SELECTOR, 0,
+	 KT_SELECTOR_WORDS_MAX},
 	{"show", "DEVICE", "all about one device", "", kt_ctl_show, 0, KT_CTL_TAKES_DEVICES, 1, 1},
 	{"pending", "", "keys that wait for approval", "", kt_ctl_pending, 0, KT_CTL_TAKES_NOTHING,
 	 0, 0},
@@ -44,24 +49,29 @@ static const struct kt_ctl_command commands[] = {
 	 kt_ctl_approve, BIT(GROUP), KT_CTL_TAKES_KEY_AND_DEVICE, 2, 2},
 	{"deny", "KEY_ID", "refuse a waiting key for good", "denied", kt_ctl_deny, 0,
 	 KT_CTL_TAKES_KEY, 1, 1},
-	{"rotate", "[DEVICE...]", "order new keys and certificates", "rotation ordered",
-	 kt_ctl_rotate, BIT(ALL) | BIT(EXPECT) | BIT(YES) | BIT(NOTE), KT_CTL_TAKES_DEVICES, 0,
-	 KT_CTL_ROTATE_MAX},
-	{"cancel", "DEVICE...", "close a rotation that is not finished", "cancelled", kt_ctl_cancel,
-	 0, KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
-	{"challenge", "DEVICE...", "ask a connected device for a signature made now", "challenged",
-	 kt_ctl_challenge, BIT(WAIT), KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
-	{"quarantine", "DEVICE...", "leave a device Keyturn's own topics only", "quarantined",
-	 kt_ctl_quarantine, BIT(NOTE), KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
-	{"release", "DEVICE...", "end a quarantine, or the freeze of a rotation", "released",
-	 kt_ctl_release, BIT(FREEZE), KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
+	{"set", "DEVICE...|SELECTOR...", "change the group and the labels of devices", "set",
+	 kt_ctl_set, SELECTION | BIT(GROUP) | BIT(UNGROUP) | BIT(LABEL) | BIT(UNLABEL),
+	 KT_CTL_TAKES_SELECTION, 0, KT_CTL_ROTATE_MAX},
+	{"rotate", "DEVICE...|SELECTOR...", "order new keys and certificates", "rotation ordered",
+	 kt_ctl_rotate, SELECTION | BIT(NOTE), KT_CTL_TAKES_SELECTION, 0, KT_CTL_ROTATE_MAX},
+	{"cancel", "DEVICE...|SELECTOR...", "close a rotation that is not finished", "cancelled",
+	 kt_ctl_cancel, SELECTION, KT_CTL_TAKES_SELECTION, 0, KT_CTL_BATCH_MAX},
+	{"challenge", "DEVICE...|SELECTOR...", "ask a connected device for a signature made now",
+	 "challenged", kt_ctl_challenge, SELECTION | BIT(WAIT), KT_CTL_TAKES_SELECTION, 0,
+	 KT_CTL_BATCH_MAX},
+	{"quarantine", "DEVICE...|SELECTOR...", "leave a device Keyturn's own topics only",
+	 "quarantined", kt_ctl_quarantine, SELECTION | BIT(NOTE), KT_CTL_TAKES_SELECTION, 0,
+	 KT_CTL_BATCH_MAX},
+	{"release", "DEVICE...|SELECTOR...", "end a quarantine, or the freeze of a rotation",
+	 "released", kt_ctl_release, SELECTION | BIT(FREEZE), KT_CTL_TAKES_SELECTION, 0,
+	 KT_CTL_BATCH_MAX},
 	{"confirm-clock", "", "say that the broker's clock is right", "the clock is confirmed",
 	 kt_ctl_confirm_clock, 0, KT_CTL_TAKES_NOTHING, 0, 0},
-	{"revoke", "DEVICE...", "end every credential and every session of a device", "revoked",
-	 kt_ctl_revoke, BIT(EMERGENCY) | BIT(WIPE) | BIT(NOTE) | BIT(YES), KT_CTL_TAKES_DEVICES, 1,
-	 KT_CTL_BATCH_MAX},
-	{"delete-device", "DEVICE...", "end a device for good", "deleted", kt_ctl_delete_device,
-	 BIT(YES), KT_CTL_TAKES_DEVICES, 1, KT_CTL_BATCH_MAX},
+	{"revoke", "DEVICE...|SELECTOR...", "end every credential and every session of a device",
+	 "revoked", kt_ctl_revoke, SELECTION | BIT(EMERGENCY) | BIT(WIPE) | BIT(NOTE),
+	 KT_CTL_TAKES_SELECTION, 0, KT_CTL_BATCH_MAX},
+	{"delete-device", "DEVICE...|SELECTOR...", "end a device for good", "deleted",
+	 kt_ctl_delete_device, SELECTION, KT_CTL_TAKES_SELECTION, 0, KT_CTL_BATCH_MAX},
 	{"operator", "add|remove|list [WORD...]", "who may command", "done", kt_ctl_operator,
 	 BIT(NOTE) | BIT(REMOVED), KT_CTL_TAKES_WORDS, 1, 4},
 	{"status", "", "the plugin, its ledger, and how many of what", "", kt_ctl_status, 0,
@@ -99,6 +109,21 @@ const char *kt_ctl_option_argument(enum kt_ctl_option option)
 bool kt_ctl_has(const struct kt_ctl_args *args, enum kt_ctl_option option)
 {
 	return args->values[option] != NULL;
+}
+
+static bool is_selector_word(const char *word)
+{
+	return strpbrk(word, "=<") != NULL;
+}
+
+bool kt_ctl_selects(const struct kt_ctl_args *args)
+{
+	return args->operand_count > 0 && is_selector_word(args->operands[0]);
+}
+
+bool kt_ctl_names_one(const struct kt_ctl_args *args)
+{
+	return args->operand_count == 1 && !kt_ctl_has(args, KT_CTL_ALL) && !kt_ctl_selects(args);
 }
 
 static const struct kt_ctl_command *command_named(const char *name)
@@ -201,6 +226,17 @@ static enum kt_err check_device(const struct parse *parse, const char *word)
 		       : wrong(parse, "'%s' is no device id (1 to 63 of A-Z a-z 0-9 . _ -)", word);
 }
 
+static enum kt_err check_selector(const struct parse *parse, const char *word)
+{
+	struct kt_selector selector = {.count = 0};
+	const char *why = "";
+
+	if (parse->args->operand_count > KT_SELECTOR_WORDS_MAX)
+		return wrong(parse, "a selector has at most %d words", KT_SELECTOR_WORDS_MAX);
+	return kt_selector_add(&selector, word, &why) ? KT_ERR_OK
+						      : wrong(parse, "selector '%s' %s", word, why);
+}
+
 static enum kt_err check_key_id(const struct parse *parse, const char *word)
 {
 	uint8_t bytes[KT_KEY_ID_LEN];
@@ -220,6 +256,14 @@ static enum kt_err check_operand(const struct parse *parse, size_t index)
 		return KT_ERR_OK;
 	case KT_CTL_TAKES_DEVICES:
 		return check_device(parse, word);
+	case KT_CTL_TAKES_SELECTION:
+		if (is_selector_word(word) != kt_ctl_selects(parse->args))
+			return wrong(parse, "'%s': name devices, or give a selector, not both",
+				     word);
+		return is_selector_word(word) ? check_selector(parse, word)
+					      : check_device(parse, word);
+	case KT_CTL_TAKES_SELECTOR:
+		return check_selector(parse, word);
 	case KT_CTL_TAKES_KEY:
 		return check_key_id(parse, word);
 	case KT_CTL_TAKES_KEY_AND_DEVICE:
@@ -232,6 +276,9 @@ static enum kt_err check_operands(const struct parse *parse)
 {
 	const struct kt_ctl_args *args = parse->args;
 	const struct kt_ctl_command *command = args->command;
+	const bool takes_devices =
+		command->kind == KT_CTL_TAKES_DEVICES ||
+		(command->kind == KT_CTL_TAKES_SELECTION && !kt_ctl_selects(args));
 	enum kt_err err = KT_ERR_OK;
 
 	if (args->operand_count < command->min || args->operand_count > command->max) {
@@ -245,8 +292,7 @@ static enum kt_err check_operands(const struct parse *parse)
 	}
 	for (size_t i = 0; err == KT_ERR_OK && i < args->operand_count; i++) {
 		err = check_operand(parse, i);
-		for (size_t k = 0;
-		     err == KT_ERR_OK && command->kind == KT_CTL_TAKES_DEVICES && k < i; k++) {
+		for (size_t k = 0; err == KT_ERR_OK && takes_devices && k < i; k++) {
 			if (strcmp(args->operands[i], args->operands[k]) == 0)
 				err = wrong(parse, "'%s' is named twice", args->operands[i]);
 		}
@@ -416,16 +462,52 @@ static enum kt_err check_local_sense(const struct parse *parse)
 	return KT_ERR_OK;
 }
 
+static enum kt_err check_labels(const struct parse *parse, enum kt_ctl_option option)
+{
+	const char *at = parse->args->values[option];
+
+	while (at != NULL) {
+		const size_t len = strcspn(at, ",");
+
+		if (!kt_is_label(at, len))
+			return wrong(parse, "--%s %s: a label is 1 to 63 of A-Z a-z 0-9 . _ : / -",
+				     options[option].name, parse->args->values[option]);
+		at = at[len] == ',' ? at + len + 1 : NULL;
+	}
+	return KT_ERR_OK;
+}
+
+static enum kt_err check_set(const struct parse *parse)
+{
+	const struct kt_ctl_args *args = parse->args;
+	enum kt_err err;
+
+	if (kt_ctl_has(args, KT_CTL_GROUP) && kt_ctl_has(args, KT_CTL_UNGROUP))
+		return wrong(parse, "set: --group or --ungroup, not both");
+	if (!kt_ctl_has(args, KT_CTL_GROUP) && !kt_ctl_has(args, KT_CTL_UNGROUP) &&
+	    !kt_ctl_has(args, KT_CTL_LABEL) && !kt_ctl_has(args, KT_CTL_UNLABEL))
+		return wrong(parse, "set: --group, --ungroup, --label or --unlabel");
+	err = check_labels(parse, KT_CTL_LABEL);
+	return err == KT_ERR_OK ? check_labels(parse, KT_CTL_UNLABEL) : err;
+}
+
 /* What only two options together, or an option and the words, tell. */
 static enum kt_err check_sense(const struct parse *parse)
 {
 	const struct kt_ctl_args *args = parse->args;
 	const bool all = kt_ctl_has(args, KT_CTL_ALL);
 
-	if (args->command->run == kt_ctl_rotate) {
-		if (all == (args->operand_count > 0))
-			return wrong(parse, "rotate: name devices, or --all");
-	}
+	if (args->command->kind == KT_CTL_TAKES_SELECTION && !all && args->operand_count == 0)
+		return wrong(parse, "usage: keyturnctl %s %s, or --all", args->command->name,
+			     args->command->operands);
+	if (args->command->kind == KT_CTL_TAKES_SELECTION && all && args->operand_count > 0)
+		return wrong(parse, "%s: name devices, or give a selector, or --all",
+			     args->command->name);
+	if (args->command->run == kt_ctl_challenge && kt_ctl_has(args, KT_CTL_WAIT) &&
+	    (all || kt_ctl_selects(args) || kt_ctl_has(args, KT_CTL_DRY_RUN)))
+		return wrong(parse, "challenge: --wait goes with devices that are named");
+	if (args->command->run == kt_ctl_set)
+		return check_set(parse);
 	if (args->command->run == kt_ctl_create_ticket) {
 		const bool group = kt_ctl_has(args, KT_CTL_GROUP);
 

@@ -39,7 +39,10 @@ enum {
 	X(YES, "yes", NULL, "do not ask")                                                          \
 	X(HELP, "help", NULL, "print this")                                                        \
 	X(VERSION, "version", NULL, "print the version")                                           \
-	X(GROUP, "group", "NAME", "the group of a new device, or that a ticket is for")            \
+	X(GROUP, "group", "NAME", "the group of a device, or that a ticket is for")                \
+	X(UNGROUP, "ungroup", NULL, "the device is in no group any more")                          \
+	X(LABEL, "label", "LABEL[,LABEL...]", "labels to give the device")                         \
+	X(UNLABEL, "unlabel", "LABEL[,LABEL...]", "labels to take from it")                        \
 	X(KEY_ID, "key-id", "KEY_ID", "the key that may enrol as this device")                     \
 	X(PATTERN, "pattern", "PATTERN", "the ids that a group's ticket allows, * for any run")    \
 	X(VALID_FOR, "valid-for", "TIME", "how long a ticket is good: 12h, 7d (default 7d)")       \
@@ -53,6 +56,7 @@ enum {
 	X(NOTE, "note", "TEXT", "why, for the ledger")                                             \
 	X(ALL, "all", NULL, "all active devices; with --expect, --yes or an answer")               \
 	X(EXPECT, "expect", "NUMBER", "how many devices are meant: any other number is refused")   \
+	X(DRY_RUN, "dry-run", NULL, "say which devices are meant, do nothing")                     \
 	X(WAIT, "wait", NULL, "wait for the outcome; exit 5 if a device did not answer")           \
 	X(FREEZE, "freeze", NULL, "end the freeze of its rotation instead")                        \
 	X(EMERGENCY, "emergency", NULL, "end the sessions at once, without a notice")              \
@@ -78,6 +82,8 @@ typedef enum kt_ctl_exit kt_ctl_command_run(struct kt_ctl *ctl);
 enum kt_ctl_operand {
 	KT_CTL_TAKES_NOTHING,
 	KT_CTL_TAKES_DEVICES,
+	KT_CTL_TAKES_SELECTION, /* devices, or the words of a selector (selector.h) */
+	KT_CTL_TAKES_SELECTOR,
 	KT_CTL_TAKES_KEY,
 	KT_CTL_TAKES_KEY_AND_DEVICE,
 	KT_CTL_TAKES_WORDS
@@ -120,6 +126,10 @@ enum { KT_CTL_WHY_MAX = 256 };
 KT_MUST_CHECK enum kt_err kt_ctl_args_parse(int argc, char *const argv[], struct kt_ctl_args *out,
 					    char why[static KT_CTL_WHY_MAX]);
 void kt_ctl_args_clear(struct kt_ctl_args *args);
+/* Are the words after the command a selector? */
+bool kt_ctl_selects(const struct kt_ctl_args *args);
+/* One device is named, by its id. */
+bool kt_ctl_names_one(const struct kt_ctl_args *args);
 bool kt_ctl_has(const struct kt_ctl_args *args, enum kt_ctl_option option);
 
 /* The whole usage; with @command (may be NULL) what it alone takes. */

@@ -25,7 +25,7 @@ KT_MUST_CHECK enum kt_err kt_print_json(FILE *file, const struct kt_json_value *
 /* The same for JSON text that we wrote ourselves. */
 void kt_print_json_text(FILE *file, const char *json);
 
-enum { KT_TABLE_COLUMNS_MAX = 8, KT_CELL_MAX = 96 };
+enum { KT_TABLE_COLUMNS_MAX = 9, KT_CELL_MAX = 96 };
 
 /*
  * Text, number or yes/no of a JSON value as a cell; "-" for NULL, "?" for an object or array. What

@@ -28,10 +28,11 @@ struct list { /* a command whose answer comes in pages of rows */
 	const char *const *members; /* of a row, column by column */
 };
 
-static const char *const device_columns[] = {"DEVICE",	    "STATE",  "PHASE", "GEN", "ONLINE",
-					     "QUARANTINED", "FROZEN", "GROUP", NULL};
-static const char *const device_members[] = {
-	"device", "state", "phase", "generation", "online", "quarantined", "frozen", "group", NULL};
+static const char *const device_columns[] = {"DEVICE",	    "STATE",  "PHASE", "GEN",	 "ONLINE",
+					     "QUARANTINED", "FROZEN", "GROUP", "LABELS", NULL};
+static const char *const device_members[] = {"device", "state",	      "phase",	"generation",
+					     "online", "quarantined", "frozen", "group",
+					     "labels", NULL};
 static const char *const pending_columns[] = {"KEY ID", "DEVICE", "BATCH", "ADDRESS",
 					      "FIRST",	"LAST",	  "TRIES", NULL};
 static const char *const pending_members[] = {"keyId", "device", "batch", "address",
@@ -107,6 +108,8 @@ static enum kt_ctl_exit fetch_page(struct kt_ctl *ctl, const struct list *list, 
 		struct kt_json_writer *w = kt_batch_add(&batch, list->command);
 
 		kt_json_put_number(w, "offset", pages->count);
+		if (kt_ctl_selects(ctl->args))
+			kt_ctl_put_selection(w, ctl);
 		if (kt_ctl_has(ctl->args, KT_CTL_STATE))
 			kt_json_put_string(w, "state", ctl->args->values[KT_CTL_STATE]);
 		if (kt_ctl_has(ctl->args, KT_CTL_REMOVED))

@@ -26,6 +26,7 @@ const struct kt_record_member kt_record_members[KT_RECORD_MEMBERS] = {
 	MEMBER(KT_F_NAME, "name"),
 	MEMBER(KT_F_GROUP, "group"),
 	MEMBER(KT_F_PATTERN, "pattern"),
+	MEMBER(KT_F_LABELS, "labels"),
 	MEMBER(KT_F_OP, "op"),
 	MEMBER(KT_F_NONCE, "nonce"),
 	MEMBER(KT_F_ALG, "alg"),
@@ -78,7 +79,7 @@ bool kt_credential_status_from_name(const char *name, enum kt_credential_status 
 
 unsigned kt_record_optional(enum kt_record_kind kind)
 {
-	unsigned optional = KT_F_GROUP | KT_F_PATTERN | KT_F_NOTE;
+	unsigned optional = KT_F_GROUP | KT_F_PATTERN | KT_F_LABELS | KT_F_NOTE;
 
 	if (kind == KT_RECORD_DEVICE_CREATE)
 		optional |= KT_F_KEY_ID | KT_F_ALG;
@@ -105,6 +106,8 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 		return r->group[0] != '\0';
 	case KT_F_PATTERN:
 		return r->pattern[0] != '\0';
+	case KT_F_LABELS:
+		return r->labels.s[0] != '\0';
 	case KT_F_NOTE:
 		return r->note[0] != '\0';
 	case KT_F_OP:
@@ -122,15 +125,6 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 	}
 }
 
-/* Characters of an id; in a pattern also '*', which stands for any run of them. */
-static bool is_name(const char *s, bool is_pattern)
-{
-	static const char alphabet[] = "*ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				       "0123456789._-";
-
-	return strspn(s, is_pattern ? alphabet : alphabet + 1) == strlen(s);
-}
-
 static bool is_member_valid(const struct kt_record *r, unsigned bit)
 {
 	switch (bit) {
@@ -141,9 +135,11 @@ static bool is_member_valid(const struct kt_record *r, unsigned bit)
 	case KT_F_ROLE:
 		return r->role > KT_ROLE_NONE && r->role < KT_ROLE_COUNT;
 	case KT_F_GROUP:
-		return is_name(r->group, false);
+		return kt_is_name(r->group, strlen(r->group), "");
 	case KT_F_PATTERN:
-		return is_name(r->pattern, true);
+		return kt_is_name(r->pattern, strlen(r->pattern), "*");
+	case KT_F_LABELS:
+		return kt_labels_are_valid(r->labels.s);
 	case KT_F_OP:
 		return r->op > 0;
 	case KT_F_ALG:
@@ -227,6 +223,8 @@ static const char *text_of(const struct kt_record *r, unsigned bit)
 		return r->group;
 	case KT_F_PATTERN:
 		return r->pattern;
+	case KT_F_LABELS:
+		return r->labels.s;
 	case KT_F_ALG:
 		return kt_alg_name(r->alg);
 	case KT_F_REASON:

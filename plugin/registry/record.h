@@ -9,6 +9,7 @@
 #define KT_RECORD_H
 
 #include "err.h"
+#include "labels.h"
 #include "reason.h"
 #include "role.h"
 #include "ticket.h"
@@ -41,7 +42,8 @@ enum kt_record_field {
 	KT_F_STATUS = 1 << 20,
 	KT_F_FROZEN = 1 << 21,
 	KT_F_NAME = 1 << 22, /* an operator's; has the form of a device id */
-	KT_F_ROLE = 1 << 23
+	KT_F_ROLE = 1 << 23,
+	KT_F_LABELS = 1 << 24 /* optional */
 };
 
 /*
@@ -55,6 +57,8 @@ enum kt_record_field {
 	X(LEDGER_BEGIN, "ledger.begin", KT_F_TRUST_DOMAIN, "a new ledger")                         \
 	X(DEVICE_CREATE, "device.create", KT_F_DEVICE | KT_F_GROUP | KT_F_KEY_ID | KT_F_ALG,       \
 	  "a device exists; with a key id: that key may enrol as it")                              \
+	X(DEVICE_SET, "device.set", KT_F_DEVICE | KT_F_GROUP | KT_F_LABELS,                        \
+	  "an operator says its group and its labels; what is left out is none")                   \
 	X(TICKET_CREATE, "ticket.create",                                                          \
 	  KT_F_DEVICE | KT_F_GROUP | KT_F_PATTERN | KT_F_TICKET | KT_F_EXPIRES, "a ticket exists") \
 	X(APPROVE, "device.approve", KT_F_DEVICE | KT_F_KEY_ID | KT_F_ALG | KT_F_GROUP,            \
@@ -89,7 +93,7 @@ enum kt_record_field {
 	  "an operator accepts an older ledger; closes every op, ends every operator of the "      \
 	  "ledger, reconciling begins")                                                            \
 	X(RESTORE_DEVICE, "restore.device",                                                        \
-	  KT_F_DEVICE | KT_F_GROUP | KT_F_OP | KT_F_GENERATION | KT_F_FROZEN,                      \
+	  KT_F_DEVICE | KT_F_GROUP | KT_F_OP | KT_F_GENERATION | KT_F_FROZEN | KT_F_LABELS,        \
 	  "what was known of a device: its counters, its freeze")                                  \
 	X(RESTORE_CREDENTIAL, "restore.credential",                                                \
 	  KT_F_DEVICE | KT_F_OP | KT_F_FP | KT_F_KEY_ID | KT_F_GENERATION | KT_F_NOT_AFTER |       \
@@ -146,6 +150,7 @@ struct kt_record {
 	bool has_ticket;
 	char group[KT_GROUP_MAX + 1];
 	char pattern[KT_DEVICE_ID_MAX + 1];
+	struct kt_labels labels;
 	int64_t expires_us;
 	enum kt_reason reason;
 	bool wipe;

@@ -213,6 +213,8 @@ static bool take_member(struct cursor *in, unsigned bit, struct kt_record *r)
 		return take_text(in, r->group, sizeof(r->group));
 	case KT_F_PATTERN:
 		return take_text(in, r->pattern, sizeof(r->pattern));
+	case KT_F_LABELS:
+		return take_text(in, r->labels.s, sizeof(r->labels.s));
 	case KT_F_NOTE:
 		return take_text(in, r->note, sizeof(r->note));
 	case KT_F_OP: /* none is written by leaving it out */

@@ -211,8 +211,24 @@ struct kt_device_row *kt_row_add_device(struct kt_registry *r, const struct kt_d
 
 	row->row = n;
 	row->d.id = *id;
+	row->d.group = "";
+	row->d.labels = "";
 	kt_table_add(&r->by_id, kt_hash_id(id->s), n);
 	return row;
+}
+
+void kt_row_set_group(struct kt_device_row *row, char *group)
+{
+	free(row->group);
+	row->group = group;
+	row->d.group = group != NULL ? group : "";
+}
+
+void kt_row_set_labels(struct kt_device_row *row, char *labels)
+{
+	free(row->labels);
+	row->labels = labels;
+	row->d.labels = labels != NULL ? labels : "";
 }
 
 struct kt_credential_row *kt_row_add_credential(struct kt_registry *r,
@@ -390,10 +406,17 @@ enum kt_err kt_registry_new(struct kt_registry **out)
 	return KT_ERR_OK;
 }
 
+static void clear_device(struct kt_device_row *row)
+{
+	free(row->der);
+	free(row->group);
+	free(row->labels);
+}
+
 static void clear(struct kt_registry *r)
 {
 	for (uint32_t i = 0; i < r->devices.count; i++)
-		free(device_at(r, i)->der);
+		clear_device(device_at(r, i));
 	kt_slab_clear(&r->devices);
 	kt_slab_clear(&r->credentials);
 	kt_slab_clear(&r->tickets);
@@ -431,6 +454,15 @@ const struct kt_device *kt_registry_find_device(const struct kt_registry *regist
 	const struct kt_device_row *row = kt_row_device(registry, id);
 
 	return row != NULL ? &row->d : NULL;
+}
+
+void kt_registry_note_agent(struct kt_registry *registry, const struct kt_device *device,
+			    uint64_t version)
+{
+	struct kt_device_row *row = kt_row_device(registry, device->id.s);
+
+	if (row != NULL)
+		row->d.agent_version = version;
 }
 
 void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,

@@ -41,7 +41,8 @@ struct kt_credential { /* read-only outside the registry */
 
 struct kt_device { /* read-only outside the registry */
 	struct kt_device_id id;
-	char group[KT_GROUP_MAX + 1];
+	const char *group;  /* "" if it is in none */
+	const char *labels; /* labels.h; "" if it has none */
 	enum kt_device_state state;
 	bool quarantined;
 	bool frozen;
@@ -76,7 +77,10 @@ struct kt_device { /* read-only outside the registry */
 	int64_t promoted_ms;
 	uint64_t promoted_before_op;
 	int64_t promoted_before_ms;
+	uint64_t
+		agent_version; /* of its last hello (kt_version_decode); 0: not heard in this run */
 	int64_t told_us;       /* when it made us write news of its own; not indexed */
+	uint64_t grouped_seq;  /* record that set the group of one that was there; not indexed */
 	uint64_t released_seq; /* record that ended the last quarantine or adoption; not indexed */
 	uint64_t changed_seq;  /* last record about it */
 };
@@ -172,6 +176,10 @@ uint64_t kt_registry_ended_seq(const struct kt_registry *registry);
  */
 void kt_registry_note_promoted(struct kt_registry *registry, const struct kt_device *device,
 			       uint64_t before_op, int64_t mono_ms);
+
+/* What its agent says that it is. No record, not kept over a restart. */
+void kt_registry_note_agent(struct kt_registry *registry, const struct kt_device *device,
+			    uint64_t version);
 
 struct kt_registry_counts {
 	size_t devices; /* without tombstones */

@@ -15,7 +15,7 @@ struct change { /* one record on its way in */
 	struct kt_registry *r;
 	const struct kt_record *rec;
 	struct kt_device_row *row; /* of rec->device; NULL if the kind has none, or it is unknown */
-	uint8_t *der;		   /* owned copy, moved by apply_issue */
+	struct kt_copies copies;   /* what is moved into the row is NULL then */
 };
 
 /* After the check and the reservation nothing in here can fail. */
@@ -68,30 +68,23 @@ static void close_op(struct change *c, struct kt_device_row *row, enum kt_creden
 	d->closed_op = d->op;
 }
 
-static void use_ticket(struct change *c, struct kt_ticket_row *row)
-{
-	row->t.used = true;
-	c->r->counts.tickets_open--;
-	kt_row_mark_ticket(c->r, row);
-}
-
-static void void_tickets(struct change *c, const char *device)
-{
-	size_t cursor = (size_t)kt_hash_id(device);
-	uint32_t n;
-
-	while (kt_table_next(&c->r->by_bound, &cursor, &n)) {
-		struct kt_ticket_row *row = kt_slab_at(&c->r->tickets, n);
-
-		if (!row->t.used && strcmp(row->t.device.s, device) == 0)
-			use_ticket(c, row);
-	}
-}
-
+/* Whatever it was. */
 static void set_group(struct change *c)
 {
-	if (c->rec->group[0] != '\0')
-		memcpy(c->row->d.group, c->rec->group, sizeof(c->row->d.group));
+	kt_row_set_group(c->row, c->copies.group);
+	c->copies.group = NULL; /* moved */
+}
+
+static void set_group_if_said(struct change *c)
+{
+	if (c->copies.group != NULL)
+		set_group(c);
+}
+
+static void set_labels(struct change *c)
+{
+	kt_row_set_labels(c->row, c->copies.labels);
+	c->copies.labels = NULL; /* moved */
 }
 
 static void apply_nothing(struct change *c)
@@ -111,9 +104,20 @@ static void apply_create(struct change *c)
 
 	d->state = KT_DEVICE_NEW;
 	d->created_us = c->rec->time_us;
-	memcpy(d->group, c->rec->group, sizeof(d->group));
+	set_group(c);
+	set_labels(c);
 	if (c->rec->has_key_id)
 		kt_row_register(c->r, c->row, &c->rec->key_id);
+}
+
+static void apply_device_set(struct change *c)
+{
+	struct kt_device *d = &c->row->d;
+
+	if (strcmp(d->group, c->rec->group) != 0)
+		d->grouped_seq = c->rec->seq;
+	set_group(c);
+	set_labels(c);
 }
 
 static void apply_ticket(struct change *c)
@@ -124,7 +128,7 @@ static void apply_ticket(struct change *c)
 	memcpy(t.group, c->rec->group, sizeof(t.group));
 	memcpy(t.pattern, c->rec->pattern, sizeof(t.pattern));
 	if (t.device.s[0] != '\0') /* the last one given is the one that counts */
-		void_tickets(c, t.device.s);
+		kt_ticket_void_all(c->r, t.device.s);
 	kt_row_mark_ticket(c->r, kt_row_add_ticket(c->r, &t));
 	if (c->row != NULL && c->row->d.enrolling)
 		close_op(c, c->row, KT_CREDENTIAL_ABANDONED);
@@ -134,7 +138,7 @@ static void apply_approve(struct change *c)
 {
 	struct kt_denied_row *denied = kt_row_denied(c->r, &c->rec->key_id);
 
-	set_group(c);
+	set_group_if_said(c);
 	kt_row_register(c->r, c->row, &c->rec->key_id);
 	if (denied != NULL && denied->denied) {
 		denied->denied = false;
@@ -198,7 +202,7 @@ static void apply_issue(struct change *c)
 		d->op_alg = rec->alg;
 		d->op_deadline_us = 0; /* never given up by itself */
 	}
-	set_group(c);
+	set_group_if_said(c);
 	credential = kt_row_add_credential(c->r, &(struct kt_credential){
 							 .fp = rec->fp,
 							 .key_id = rec->key_id,
@@ -214,16 +218,16 @@ static void apply_issue(struct change *c)
 	d->pending = &credential->c;
 	d->generation = rec->generation;
 	d->phase = KT_SERVER_ISSUED;
-	c->row->der = c->der;
-	d->pending_der = c->der;
+	c->row->der = c->copies.der;
+	d->pending_der = c->copies.der;
 	d->pending_der_len = (uint16_t)rec->der.len;
-	c->der = NULL; /* moved */
+	c->copies.der = NULL; /* moved */
 	if (rec->has_ticket) {
 		struct kt_ticket_row *ticket = kt_row_ticket(c->r, rec->ticket_sha256);
 
 		ticket->t.used_by = rec->key_id;
 		ticket->t.used_for = rec->device;
-		use_ticket(c, ticket);
+		kt_ticket_use(c->r, ticket);
 	}
 }
 
@@ -329,7 +333,7 @@ static void apply_revoke(struct change *c)
 	d->wipe = c->rec->wipe;
 	d->revoked_us = c->rec->time_us;
 	leave_lost_behind(c, d);
-	void_tickets(c, d->id.s);
+	kt_ticket_void_all(c->r, d->id.s);
 	if (d->has_registered_key && kt_row_key(c->r, &d->registered_key) == NULL)
 		kt_row_register(c->r, c->row, NULL);
 }
@@ -387,6 +391,8 @@ static void apply_restore_device(struct change *c)
 
 	if (d->group[0] == '\0')
 		set_group(c);
+	if (d->labels[0] == '\0')
+		set_labels(c);
 	if (c->rec->op > d->op)
 		d->op = c->rec->op;
 	raise_generation(&d->generation, c->rec->generation);
@@ -450,7 +456,7 @@ static void apply_restore_credential(struct change *c)
 
 static void apply_ticket_void(struct change *c)
 {
-	use_ticket(c, kt_row_ticket(c->r, c->rec->ticket_sha256));
+	kt_ticket_use(c->r, kt_row_ticket(c->r, c->rec->ticket_sha256));
 }
 
 /* An enrolment may lie in a box: the old hub does not end it by coming back. */
@@ -482,9 +488,10 @@ static void apply_import(struct change *c)
 
 	if (d->state == KT_DEVICE_DELETED) {
 		d->created_us = c->rec->time_us;
-		memset(d->group, 0, sizeof(d->group));
+		set_group(c);
+		set_labels(c);
 	}
-	set_group(c);
+	set_group_if_said(c);
 	if (row == NULL)
 		row = add_known(c, KT_CREDENTIAL_CURRENT);
 	else
@@ -516,6 +523,7 @@ static const struct effect {
 } effects[KT_RECORD_COUNT] = {
 	[KT_RECORD_LEDGER_BEGIN] = {apply_begin, false},
 	[KT_RECORD_DEVICE_CREATE] = {apply_create, true},
+	[KT_RECORD_DEVICE_SET] = {apply_device_set, false},
 	[KT_RECORD_TICKET_CREATE] = {apply_ticket, false},
 	[KT_RECORD_APPROVE] = {apply_approve, true},
 	[KT_RECORD_DENY] = {apply_deny, false},
@@ -552,13 +560,9 @@ static enum kt_err prepare(struct change *c)
 	if (err != KT_ERR_OK)
 		return err;
 	err = kt_registry_reserve(c->r);
-	if (err != KT_ERR_OK || c->rec->kind != KT_RECORD_ISSUE)
+	if (err != KT_ERR_OK)
 		return err;
-	c->der = malloc(c->rec->der.len);
-	if (c->der == NULL)
-		return KT_ERR_NOMEM;
-	memcpy(c->der, c->rec->der.p, c->rec->der.len);
-	return KT_ERR_OK;
+	return kt_copies_make(&c->copies, c->rec);
 }
 
 static void find_or_make_device(struct change *c)
@@ -584,6 +588,7 @@ enum kt_err kt_registry_apply(struct kt_registry *registry, const struct kt_reco
 	effects[record->kind].apply(&c);
 	if (c.row != NULL)
 		edit_end(&c, c.row);
+	kt_copies_free(&c.copies);
 	registry->seq = record->seq;
 	if (record->kind == KT_RECORD_CLOCK_CONFIRM || record->time_us > registry->time_us)
 		registry->time_us = record->time_us;

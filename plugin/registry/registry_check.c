@@ -15,6 +15,7 @@
  * device.create | id unknown (ignoring case) or the very   | device NEW; a tombstone's generation
  *               | same tombstone; key, if any, free and    | and op counters go on; key registered
  *               | not denied                               |
+ * device.set    | there                                    | group and labels as in the record
  * ticket.create | ticket unknown; a device's ticket: id    | ticket open; the device's older ones
  *               | unknown (ignoring case) or there         | void, its pending enrolment closed
  * approve       | id unknown (ignoring case) or there; key | device made if need be; key registered
@@ -404,6 +405,7 @@ static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 					     const struct kt_device *d) = {
 	[KT_RECORD_LEDGER_BEGIN] = check_begin,
 	[KT_RECORD_DEVICE_CREATE] = check_create,
+	[KT_RECORD_DEVICE_SET] = check_there,
 	[KT_RECORD_TICKET_CREATE] = check_ticket,
 	[KT_RECORD_APPROVE] = check_approve,
 	[KT_RECORD_DENY] = check_always,

@@ -66,6 +66,8 @@ bool kt_table_next(const struct kt_table *table, size_t *cursor, uint32_t *row);
 struct kt_device_row {
 	struct kt_device d; /* first */
 	uint8_t *der;	    /* owned: what d.pending_der shows */
+	char *group;	    /* owned, or NULL: what d.group shows */
+	char *labels;	    /* the same of d.labels */
 	uint32_t row;
 	uint32_t next_dirty;
 };
@@ -154,6 +156,9 @@ struct kt_credential_row *kt_row_add_credential(struct kt_registry *r,
 struct kt_ticket_row *kt_row_add_ticket(struct kt_registry *r, const struct kt_ticket_entry *t);
 struct kt_denied_row *kt_row_add_denied(struct kt_registry *r, const struct kt_key_id *key);
 struct kt_operator_row *kt_row_add_operator(struct kt_registry *r, const struct kt_device_id *name);
+/* Take over a text (malloc'ed, or NULL for none). */
+void kt_row_set_group(struct kt_device_row *row, char *group);
+void kt_row_set_labels(struct kt_device_row *row, char *labels);
 /* Sets or (NULL) drops the key that may enrol as the device; keeps by_registered in step. */
 void kt_row_register(struct kt_registry *r, struct kt_device_row *row, const struct kt_key_id *key);
 /* Adds (+1) or takes away (-1) what the device contributes to the counts. */
@@ -181,6 +186,22 @@ struct kt_credential_row *kt_row_take_credential(struct kt_registry *r);
 struct kt_ticket_row *kt_row_take_ticket(struct kt_registry *r);
 struct kt_denied_row *kt_row_take_denied(struct kt_registry *r);
 struct kt_operator_row *kt_row_take_operator(struct kt_registry *r);
+
+/* --- registry_copies.c: what a record brings and a row keeps; owned, NULL where there is none ---
+ */
+struct kt_copies {
+	char *group;
+	char *labels;
+	uint8_t *der;
+};
+/* @copies is zeroed. KT_ERR_NOMEM: it still is. */
+KT_MUST_CHECK enum kt_err kt_copies_make(struct kt_copies *copies, const struct kt_record *record);
+void kt_copies_free(struct kt_copies *copies);
+
+/* --- registry_ticket.c --- */
+void kt_ticket_use(struct kt_registry *r, struct kt_ticket_row *row);
+/* All open tickets for @device alone are used, by nobody. */
+void kt_ticket_void_all(struct kt_registry *r, const char *device);
 
 /* --- registry_operator.c: what records make of operators; the check has been made --- */
 void kt_operator_apply_add(struct kt_registry *r, const struct kt_record *record);

@@ -16,7 +16,7 @@ struct kt_index;
 struct kt_index_batch; /* images of changed rows, made on the broker's thread, written on the
 			  ledger's */
 
-enum { KT_INDEX_VERSION = 4 };
+enum { KT_INDEX_VERSION = 5 };
 
 /*
  * Creates it (0600, through @fs) if need be; the rest is SQLite's, through its default VFS. WAL,

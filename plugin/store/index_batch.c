@@ -19,6 +19,13 @@ static enum kt_err grow(void **items, size_t count, size_t size)
 	return KT_ERR_OK;
 }
 
+static bool copy_text(const char *text, char **out)
+{
+	if (text != NULL)
+		*out = strdup(text);
+	return text == NULL || *out != NULL;
+}
+
 static enum kt_err add_device(struct kt_index_batch *batch, const struct kt_device_row *row)
 {
 	void *items = batch->devices;
@@ -33,13 +40,17 @@ static enum kt_err add_device(struct kt_index_batch *batch, const struct kt_devi
 	image->d.current = NULL;
 	image->d.pending = NULL;
 	image->d.pending_der = NULL;
+	image->d.group = NULL;
+	image->d.labels = NULL;
+	batch->device_count++;
+	if (!copy_text(row->group, &image->group) || !copy_text(row->labels, &image->labels))
+		return KT_ERR_NOMEM;
 	if (row->der != NULL) {
 		image->der = malloc(row->d.pending_der_len);
 		if (image->der == NULL)
 			return KT_ERR_NOMEM;
 		memcpy(image->der, row->der, row->d.pending_der_len);
 	}
-	batch->device_count++;
 	return KT_ERR_OK;
 }
 
@@ -133,12 +144,19 @@ enum kt_err kt_index_collect(struct kt_registry *registry, struct kt_index_batch
 	return KT_ERR_OK;
 }
 
+void kt_device_image_clear(struct kt_device_image *image)
+{
+	free(image->der);
+	free(image->group);
+	free(image->labels);
+}
+
 void kt_index_batch_free(struct kt_index_batch *batch)
 {
 	if (batch == NULL)
 		return;
 	for (size_t i = 0; i < batch->device_count; i++)
-		free(batch->devices[i].der);
+		kt_device_image_clear(&batch->devices[i]);
 	free(batch->devices);
 	free(batch->credentials);
 	free(batch->tickets);

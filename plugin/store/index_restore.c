@@ -8,11 +8,9 @@ static struct kt_device_row *device_at(const struct kt_registry *r, uint32_t row
 	return kt_slab_at(&r->devices, row);
 }
 
-enum kt_err kt_index_restore_device(struct kt_registry *registry,
-				    const struct kt_device_image *image)
+enum kt_err kt_index_restore_device(struct kt_registry *registry, struct kt_device_image *image)
 {
 	struct kt_device_row *row;
-	uint8_t *der = NULL;
 	enum kt_err err;
 
 	if (image->row != registry->devices.count ||
@@ -24,17 +22,16 @@ enum kt_err kt_index_restore_device(struct kt_registry *registry,
 	err = kt_registry_reserve(registry);
 	if (err != KT_ERR_OK)
 		return err;
-	if (image->der != NULL) {
-		der = malloc(image->d.pending_der_len);
-		if (der == NULL)
-			return KT_ERR_NOMEM;
-		memcpy(der, image->der, image->d.pending_der_len);
-	}
 	row = kt_row_add_device(registry, &image->d.id);
 	row->d = image->d;
 	row->d.has_registered_key = false; /* until it is in its table too */
-	row->der = der;
-	row->d.pending_der = der;
+	row->der = image->der;
+	row->d.pending_der = image->der;
+	kt_row_set_group(row, image->group);
+	kt_row_set_labels(row, image->labels);
+	image->der = NULL; /* moved, as the two texts */
+	image->group = NULL;
+	image->labels = NULL;
 	if (image->d.has_registered_key)
 		kt_row_register(registry, row, &image->d.registered_key);
 	return KT_ERR_OK;

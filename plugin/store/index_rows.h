@@ -11,8 +11,10 @@
 #include "registry_internal.h"
 
 struct kt_device_image {
-	struct kt_device d; /* its pointers are NULL, but for pending_der: owned */
-	uint8_t *der;	    /* owned */
+	struct kt_device d; /* its pointers are NULL */
+	uint8_t *der;	    /* owned, or NULL */
+	char *group;	    /* owned, or NULL: none */
+	char *labels;	    /* the same */
 	uint32_t row;
 };
 
@@ -59,12 +61,15 @@ enum { KT_INDEX_TABLES = 6 };
 extern const char kt_index_schema[];
 extern const char *const kt_index_put_text[KT_INDEX_PUT_COUNT];
 
+void kt_device_image_clear(struct kt_device_image *image);
+
 /*
  * The way back, into a registry that is being filled: devices first, rows in order from 0.
- * KT_ERR_CORRUPT: no fold of records could have left such a row; KT_ERR_NOMEM.
+ * What a device's image owns is moved when it is OK. KT_ERR_CORRUPT: no fold of records could have
+ * left such a row; KT_ERR_NOMEM.
  */
 KT_MUST_CHECK enum kt_err kt_index_restore_device(struct kt_registry *registry,
-						  const struct kt_device_image *image);
+						  struct kt_device_image *image);
 KT_MUST_CHECK enum kt_err kt_index_restore_credential(struct kt_registry *registry,
 						      const struct kt_credential_image *image);
 KT_MUST_CHECK enum kt_err kt_index_restore_ticket(struct kt_registry *registry,

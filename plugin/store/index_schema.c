@@ -8,13 +8,14 @@
  */
 const char kt_index_schema[] =
 	"PRAGMA application_id = 1263814008;" /* "KTix" */
-	"PRAGMA user_version = 4;"
+	"PRAGMA user_version = 5;"
 	"CREATE TABLE meta(id INTEGER PRIMARY KEY, ledger_seq INTEGER NOT NULL,"
 	" ledger_head BLOB NOT NULL, time_us INTEGER NOT NULL, trust_domain TEXT NOT NULL,"
 	" restore_seq INTEGER NOT NULL,"
 	" digest INTEGER NOT NULL);" KT_INDEX_FIRST_META
 	"CREATE TABLE device(row INTEGER PRIMARY KEY, id TEXT NOT NULL, device_group TEXT NOT NULL,"
-	" state TEXT NOT NULL, quarantined INTEGER NOT NULL, frozen INTEGER NOT NULL,"
+	" labels TEXT NOT NULL, state TEXT NOT NULL, quarantined INTEGER NOT NULL, frozen INTEGER "
+	"NOT NULL,"
 	" wipe INTEGER NOT NULL, generation INTEGER NOT NULL, phase TEXT NOT NULL,"
 	" enrolling INTEGER NOT NULL, op INTEGER NOT NULL, op_nonce BLOB NOT NULL,"
 	" op_alg TEXT NOT NULL, op_deadline_us INTEGER NOT NULL,"
@@ -42,7 +43,7 @@ const char *const kt_index_put_text[KT_INDEX_PUT_COUNT] = {
 	[KT_INDEX_PUT_META] = "UPDATE meta SET ledger_seq = ?, ledger_head = ?, time_us = ?,"
 			      " trust_domain = ?, restore_seq = ?, digest = ? WHERE id = 1",
 	[KT_INDEX_PUT_DEVICE] = "INSERT OR REPLACE INTO device VALUES"
-				"(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+				"(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_CREDENTIAL] =
 		"INSERT OR REPLACE INTO credential VALUES(?,?,?,?,?,?,?,?,?,?,?)",
 	[KT_INDEX_PUT_TICKET] = "INSERT OR REPLACE INTO ticket VALUES(?,?,?,?,?,?,?,?,?,?)",

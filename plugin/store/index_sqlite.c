@@ -175,7 +175,8 @@ static enum kt_err write_device(struct kt_index *index, const struct kt_device_i
 
 	kt_put_i64(&row, image->row);
 	kt_put_text(&row, d->id.s);
-	kt_put_text(&row, d->group);
+	kt_put_text(&row, image->group != NULL ? image->group : "");
+	kt_put_text(&row, image->labels != NULL ? image->labels : "");
 	kt_put_text(&row, kt_device_state_name(d->state));
 	kt_put_i64(&row, d->quarantined);
 	kt_put_i64(&row, d->frozen);
@@ -339,17 +340,57 @@ enum kt_err kt_index_clear(struct kt_index *index)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+static enum kt_err copy_text(const char *text, char **out)
+{
+	if (text[0] == '\0')
+		return KT_ERR_OK;
+	*out = strdup(text);
+	return *out != NULL ? KT_ERR_OK : KT_ERR_NOMEM;
+}
+
+static enum kt_err read_group(struct kt_row_in *row, char **out)
+{
+	const char *group = kt_get_string(row);
+
+	return strlen(group) <= KT_GROUP_MAX ? copy_text(group, out) : KT_ERR_CORRUPT;
+}
+
+static enum kt_err read_labels(struct kt_row_in *row, char **out)
+{
+	const char *labels = kt_get_string(row);
+
+	return kt_labels_are_valid(labels) ? copy_text(labels, out) : KT_ERR_CORRUPT;
+}
+
+static enum kt_err read_pending_der(struct kt_row_in *row, struct kt_device_image *image)
+{
+	const size_t len = (size_t)sqlite3_column_bytes(row->stmt, row->at);
+
+	if (len > KT_CERT_MAX)
+		return KT_ERR_CORRUPT;
+	image->d.pending_der_len = (uint16_t)len;
+	if (len == 0)
+		return KT_ERR_OK;
+	image->der = malloc(len);
+	if (image->der == NULL)
+		return KT_ERR_NOMEM;
+	if (!kt_get_blob(row, image->der, len))
+		row->is_bad = true;
+	return KT_ERR_OK;
+}
+
 static enum kt_err read_device(struct kt_registry *registry, struct kt_row_in *row)
 {
 	struct kt_device_image image = {.row = kt_get_u32(row)};
 	struct kt_device *d = &image.d;
 	const char *state;
 	const char *phase;
-	size_t der_len;
 	enum kt_err err;
 
 	kt_get_text(row, d->id.s, sizeof(d->id.s));
-	kt_get_text(row, d->group, sizeof(d->group));
+	err = read_group(row, &image.group);
+	if (err == KT_ERR_OK)
+		err = read_labels(row, &image.labels);
 	state = kt_get_string(row);
 	while (d->state <= KT_DEVICE_DELETED && strcmp(kt_device_state_name(d->state), state) != 0)
 		d->state++;
@@ -378,22 +419,14 @@ static enum kt_err read_device(struct kt_registry *registry, struct kt_row_in *r
 	d->changed_seq = kt_get_u64(row);
 	d->adopted = kt_get_bool(row);
 	d->proven_generation = kt_get_u32(row);
-	der_len = (size_t)sqlite3_column_bytes(row->stmt, row->at);
-	if (der_len > KT_CERT_MAX)
-		return KT_ERR_CORRUPT;
-	if (der_len > 0) {
-		image.der = malloc(der_len);
-		if (image.der == NULL)
-			return KT_ERR_NOMEM;
-		if (!kt_get_blob(row, image.der, der_len))
-			row->is_bad = true;
-	}
-	d->pending_der_len = (uint16_t)der_len;
-	if (row->is_bad || d->state > KT_DEVICE_DELETED || d->phase > KT_SERVER_ISSUED)
+	if (err == KT_ERR_OK)
+		err = read_pending_der(row, &image);
+	if (err == KT_ERR_OK &&
+	    (row->is_bad || d->state > KT_DEVICE_DELETED || d->phase > KT_SERVER_ISSUED))
 		err = KT_ERR_CORRUPT;
-	else
+	if (err == KT_ERR_OK)
 		err = kt_index_restore_device(registry, &image);
-	free(image.der);
+	kt_device_image_clear(&image);
 	return err;
 }
 

@@ -90,7 +90,8 @@ static enum kt_err plan_counters(struct kt_restore_plan *plan, const struct kt_d
 
 	if (!is_ahead)
 		return KT_ERR_OK;
-	memcpy(record.group, known->group, sizeof(record.group));
+	(void)snprintf(record.group, sizeof(record.group), "%s", known->group);
+	(void)snprintf(record.labels.s, sizeof(record.labels.s), "%s", known->labels);
 	record.op = known->op;
 	record.generation = known->generation;
 	record.frozen = known->frozen;

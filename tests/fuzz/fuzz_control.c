@@ -3,7 +3,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "selector.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+/* A word that is taken asks something of a device; none reads past its text. */
+static void check_selector(const struct kt_json_value *item)
+{
+	static const struct kt_device device = {.labels = "a,b", .group = "north"};
+	const struct kt_json_value *words = kt_json_member(item, "select");
+	struct kt_selector selector = {.count = 0};
+	const char *why = NULL;
+
+	for (const struct kt_json_value *word = words == NULL ? NULL : kt_json_first(words);
+	     word != NULL; word = kt_json_next(word)) {
+		if (kt_json_is(word, KT_JSON_STRING))
+			(void)kt_selector_add(&selector, kt_json_value_string(word), &why);
+	}
+	if (selector.count > KT_SELECTOR_WORDS_MAX)
+		abort();
+	(void)kt_selector_means(&selector, &device, INT64_MAX, true);
+}
 
 static void check_fields(const struct kt_json_value *item)
 {
@@ -13,6 +33,7 @@ static void check_fields(const struct kt_json_value *item)
 	struct kt_key_id key_id;
 	const char *name = NULL;
 	int64_t number = 7;
+	check_selector(item);
 	(void)kt_field_key_id(item, &key_id, &refusal);
 	(void)kt_field_name(item, "group", false, &name, &refusal);
 	if (name == NULL) {

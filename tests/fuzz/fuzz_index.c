@@ -134,7 +134,7 @@ static const struct vectors *vectors_get(void)
 	sim_vfs_begin(1);
 	v = calloc(1, sizeof(*v));
 	FUZZ_REQUIRE(v != NULL);
-	v->index_len = read_vector("index-v4.sqlite", v->index);
+	v->index_len = read_vector("index-v5.sqlite", v->index);
 	v->ledger_len = read_vector("ledger-v1.kt", v->ledger);
 	at = memmem(v->ledger, v->ledger_len, field, strlen(field));
 	FUZZ_REQUIRE(at != NULL);

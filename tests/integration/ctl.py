@@ -117,6 +117,36 @@ scene.equal("does the other half", agent.expect("rotate")["op"], rows[0].get("op
 ctl("that, too", "cancel real-1", 0, "real-1: cancelled\n", "")
 agent.reject_reason()
 
+# --- many at once
+
+ctl("labels and a group", "set real-1 hub-1 --group north --label batch:7,site:berlin", 0, "real-1: set\nhub-1: set\n", "")
+ctl("some of them end", "set label=site:berlin --unlabel batch:7 --expect 1", 0, "real-1: set\n", "")
+listed = ctl("a list of whom a selector means", "list group=north").splitlines()[1:]
+scene.equal("in the order of their making", [(row.split()[0], row.split()[-2:]) for row in listed],
+            [("hub-1", ["north", "batch:7,site:berlin"]), ("real-1", ["north", "site:berlin"])])
+ctl("commands mean active ones", "rotate group=north --dry-run", 0, "real-1\n", "keyturnctl: 1 device, nothing was done\n")
+ctl("or those of the state that is said", "cancel label=batch:7 state=new --dry-run", 0, "hub-1\n",
+    "keyturnctl: 1 device, nothing was done\n")
+ctl("nobody asks for what is not old", "rotate older-than=1h --dry-run", 0, "", "keyturnctl: 0 devices, nothing was done\n")
+ctl("its agent has told its version", "rotate agent-version<999 --dry-run", 0, "real-1\n",
+    "keyturnctl: 1 device, nothing was done\n")
+ctl("which is not so old", "rotate agent-version<0.0.1 --dry-run", 0, "", "keyturnctl: 0 devices, nothing was done\n")
+scene.check("none of it changes anything", agent.silence(0.2))
+text = ctl("a rotation of whom a selector means", "rotate group=north label=site:berlin --yes", err="")
+op = agent.expect("rotate")["op"]
+scene.equal("reaches the hub", text, f"real-1: rotation ordered, op {op}\n")
+ctl("and its end, too", "cancel group=north --expect 1", 0, "real-1: cancelled\n", "")
+agent.reject_reason()
+run = start("rotate", "group=north", "--expect", "2")
+out, err = run.communicate(timeout=30)
+scene.equal("another number than there are", (run.returncode, out, err.startswith("keyturnctl: expect: ")), (1, "", True))
+scene.check("is refused as a whole", agent.silence(0.2))
+scene.equal("asked for their number", at_a_terminal("quarantine label=site:berlin", "2\n")[0], 2)
+code, out, seen = at_a_terminal("quarantine label=site:berlin", "1\n")
+scene.equal("who says it gets it", (code, out), (0, "real-1: quarantined\n"))
+scene.check("and has been told how many there are", "This quarantines all selected devices: 1." in seen, seen)
+ctl("as state= says", "release state=quarantined --yes", 0, "real-1: released\n", "")
+
 # --- keys that wait
 
 key = waiting()

@@ -153,7 +153,7 @@ class Device(Client):
             return message
 
     def hello(self, phase="stable", op="0", **fields):
-        self.send("hello", agent="probe", store="file", generation=str(self.identity.generation),
+        self.send("hello", agent="0.1-probe", store="file", generation=str(self.identity.generation),
                   fp=self.identity.fingerprint, phase=phase, op=op, **fields)
         welcome = self.expect("welcome")
         self.sn = unb64u(welcome["sn"])

@@ -92,6 +92,14 @@ struct kt_outcome kt_device_create(struct kt_core *core, const char *id, const c
 	return play();
 }
 
+struct kt_outcome kt_device_set(struct kt_core *core, const struct kt_device *device,
+				const char *group, const char *labels, const char *actor)
+{
+	(void)core;
+	note("set(%s,%s,%s,%s) ", device->id.s, group, labels, actor);
+	return play();
+}
+
 struct kt_outcome kt_device_import(struct kt_core *core, const struct kt_import *import,
 				   const char *actor, struct kt_imported *out)
 {

@@ -165,6 +165,10 @@ static void change_story_record(struct kt_record *rec)
 		rec->role = KT_ROLE_ADMIN;
 		memcpy(rec->note, "until May", sizeof("until May"));
 		return;
+	case 42:
+		memcpy(rec->group, "south", sizeof("south"));
+		memcpy(rec->labels.s, "batch:7,site:b", sizeof("batch:7,site:b"));
+		return;
 	case 25:
 		rec->wipe = true;
 		memcpy(rec->note, "stolen", sizeof("stolen"));
@@ -222,6 +226,7 @@ void story_records(struct kt_record out[static STORY_COUNT])
 		{KT_RECORD_OPERATOR_ADD, NULL, 39},
 		{KT_RECORD_OPERATOR_REMOVE, NULL, 40},
 		{KT_RECORD_IMPORT, "hub-7", 41},
+		{KT_RECORD_DEVICE_SET, "hub-7", 0},
 	};
 	struct kt_registry *r = NULL;
 

@@ -16,10 +16,12 @@ static void put_hex(FILE *f, const char *name, const uint8_t *bytes, size_t len)
 
 static void put_device(FILE *f, const struct kt_device *d)
 {
-	(void)fprintf(f, "device %s group=%s %s q=%d f=%d w=%d a=%d gen=%u/%u %s e=%d op=%" PRIu64,
-		      d->id.s, d->group, kt_device_state_name(d->state), d->quarantined, d->frozen,
-		      d->wipe, d->adopted, d->generation, d->proven_generation,
-		      kt_server_phase_name(d->phase), d->enrolling, d->op);
+	(void)fprintf(
+		f,
+		"device %s group=%s labels=%s %s q=%d f=%d w=%d a=%d gen=%u/%u %s e=%d op=%" PRIu64,
+		d->id.s, d->group, d->labels, kt_device_state_name(d->state), d->quarantined,
+		d->frozen, d->wipe, d->adopted, d->generation, d->proven_generation,
+		kt_server_phase_name(d->phase), d->enrolling, d->op);
 	put_hex(f, "nonce", d->op_nonce.b, sizeof(d->op_nonce.b));
 	(void)fprintf(f,
 		      " alg=%s deadline=%" PRId64 " committed=%" PRIu64 " promoted=%" PRIu64

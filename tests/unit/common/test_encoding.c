@@ -356,6 +356,50 @@ static void utf8_of_four_bytes_ends_at_10ffff(void **state)
 	assert_true(kt_is_utf8(NULL, 0));
 }
 
+static void versions_order_as_numbers_do(void **state)
+{
+	static const char *const rising[] = {
+		"0.0.1",   "0.1",  "0.9.9",   "0.10", "1",	"1.0.1",      "1.2.3",
+		"1.2.3.4", "1.10", "2.0-rc1", "9",    "10.0.0", "10.0.65535", "65535.65535"};
+	static const char *const none[] = {"", "v1", "-1", " 1", ".1", "65536", "1.65536", "one"};
+	uint64_t before = 0;
+	uint64_t version;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rising) / sizeof(rising[0]); i++) {
+		assert_true(kt_version_decode(rising[i], &version));
+		if (version <= before)
+			fail_msg("%s is not above the one before", rising[i]);
+		before = version;
+	}
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		if (kt_version_decode(none[i], &version))
+			fail_msg("accepted: %s", none[i]);
+		assert_true(version == 0);
+	}
+}
+
+static void versions_are_written_with_three_numbers_or_four(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *written;
+	} cases[] = {
+		{"1", "1.0.0"},		{"1.2", "1.2.0"},
+		{"1.2.3", "1.2.3"},	{"1.2.3.4", "1.2.3.4"},
+		{"1.0.0.7", "1.0.0.7"}, {"1.2.3-rc4", "1.2.3"},
+		{"1.2.", "1.2.0"},	{"65535.65535.65535.65535", "65535.65535.65535.65535"}};
+	char out[KT_VERSION_TEXT_MAX + 1];
+	uint64_t version;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(kt_version_decode(cases[i].text, &version));
+		kt_version_encode(version, out);
+		assert_string_equal(out, cases[i].written);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +416,8 @@ int main(void)
 		cmocka_unit_test(digits_go_there_and_back),
 		cmocka_unit_test(digits_refuse_what_they_would_not_write),
 		cmocka_unit_test(digits_past_64_bits_are_out_of_range),
+		cmocka_unit_test(versions_order_as_numbers_do),
+		cmocka_unit_test(versions_are_written_with_three_numbers_or_four),
 		cmocka_unit_test(utf8_of_three_bytes_is_counted_exactly),
 		cmocka_unit_test(utf8_is_seen_between_letters),
 		cmocka_unit_test(utf8_of_four_bytes_ends_at_10ffff),

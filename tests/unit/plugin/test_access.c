@@ -644,6 +644,37 @@ static void a_release_gives_nothing_back_before_it_is_durable(void **state)
 	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
 }
 
+static void regroup(struct world *w, const char *group)
+{
+	struct kt_record rec = fleet_record(w->registry, KT_RECORD_DEVICE_SET, "hub-17");
+
+	(void)snprintf(rec.group, sizeof(rec.group), "%s", group);
+	fleet_apply(w->registry, &rec);
+}
+
+static void a_new_group_gives_its_topics_when_it_is_durable(void **state)
+{
+	struct world *w = *state;
+	struct kt_session s = session_of(w, KT_SESSION_DEVICE);
+
+	add_rule(w, KT_ACL_READWRITE, "groups/%g/#");
+	add_rule(w, KT_ACL_READWRITE, "devices/%d/#");
+	regroup(w, "south");
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups/south/x");
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
+	durable(w);
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "groups/south/x");
+	regroup(w, "east");
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups/south/x"); /* it has left that one */
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups/east/x");
+	durable(w);
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "groups/east/x");
+	regroup(w, "");
+	durable(w);
+	ASSERT_RIGHT(DENY, &s, WRITE, "groups/east/x");
+	ASSERT_RIGHT(ALLOW, &s, WRITE, "devices/hub-17/x");
+}
+
 static void a_superseded_credential_keeps_its_topics_while_it_drains(void **state)
 {
 	struct world *w = *state;
@@ -820,6 +851,7 @@ int main(void)
 		T(no_pattern_opens_keyturns_own_topics_to_a_device),
 		T(quarantine_age_and_revoke_take_the_site_topics),
 		T(a_release_gives_nothing_back_before_it_is_durable),
+		T(a_new_group_gives_its_topics_when_it_is_durable),
 		T(a_superseded_credential_keeps_its_topics_while_it_drains),
 		T(operators_command_and_read),
 		T(without_a_group_no_line_with_one_stands_for_a_device),

@@ -11,6 +11,8 @@
 #include "fleet.h"
 #include "played.h"
 
+#define OK_SET "{\"responses\":[{\"command\":\"setDevice\",\"data\":{}}]}"
+
 /* --- what is done --- */
 
 static void each_plain_command_calls_its_action_with_its_fields(void **state)
@@ -196,6 +198,128 @@ static void all_means_active_devices(void **state)
 	fleet_simple(f->core.registry, KT_RECORD_REVOKE, "hub-2", 0);
 	(void)ask_one(f, "rotate", "\"all\":true,\"expect\":2");
 	assert_string_equal(f->played.calls, "rotate(hub-1,op:alice,) rotate(hub-3,op:alice,) ");
+}
+
+/* hub-1 is in the group north, the others are in none. */
+static void a_selector_means_whom_it_says(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)ask_one(f, "rotate", "\"select\":[\"group=north\"],\"expect\":1");
+	assert_string_equal(f->played.calls, "rotate(hub-1,op:alice,) ");
+	fleet_simple(f->core.registry, KT_RECORD_REVOKE, "hub-2", 0);
+	(void)ask_one(f, "revoke", "\"select\":[\"older-than=0\"],\"expect\":2,\"wipe\":true");
+	assert_string_equal(f->played.calls,
+			    "revoke(hub-1,op:alice,0,1,) revoke(hub-3,op:alice,0,1,) ");
+	(void)ask_one(f, "deleteDevice", "\"select\":[\"state=revoked\"],\"expect\":1");
+	assert_string_equal(f->played.calls, "delete(hub-2,op:alice) ");
+	assert_string_equal(ask_one(f, "quarantine", "\"select\":[\"group=south\"],\"expect\":0"),
+			    "{\"responses\":[{\"command\":\"quarantine\",\"data\":{\"devices\":[],"
+			    "\"ordered\":0,\"refused\":0}}]}");
+	assert_int_equal(f->played.actions, 0);
+}
+
+static void every_command_for_devices_takes_many(void **state)
+{
+	static const struct {
+		const char *command;
+		const char *calls;
+	} cases[] = {
+		{"cancel", "cancel(hub-1,op:alice) cancel(hub-2,op:alice) "},
+		{"challenge", "challenge(hub-1,op:alice) challenge(hub-2,op:alice) "},
+		{"quarantine", "quarantine(hub-1,op:alice,) quarantine(hub-2,op:alice,) "},
+		{"release", "release(hub-1,op:alice) release(hub-2,op:alice) "},
+		{"revoke", "revoke(hub-1,op:alice,0,0,) revoke(hub-2,op:alice,0,0,) "},
+		{"deleteDevice", "delete(hub-1,op:alice) delete(hub-2,op:alice) "},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char expected[256];
+
+		(void)snprintf(expected, sizeof(expected),
+			       "{\"responses\":[{\"command\":\"%s\",\"data\":{\"devices\":[{"
+			       "\"device\":\"hub-1\"},{\"device\":\"hub-2\"}],\"ordered\":2,"
+			       "\"refused\":0}}]}",
+			       cases[i].command);
+		assert_string_equal(ask_one(f, cases[i].command,
+					    "\"devices\":[\"hub-1\",\"hub-2\"],\"expect\":2"),
+				    expected);
+		assert_string_equal(f->played.calls, cases[i].calls);
+		assert_int_equal(f->played.answer_seq, 40);
+	}
+}
+
+static void a_dry_run_names_them_and_does_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(ask_one(f, "revoke", "\"all\":true,\"dryRun\":true"),
+			    "{\"responses\":[{\"command\":\"revoke\",\"data\":{\"devices\":[{"
+			    "\"device\":\"hub-1\"},{\"device\":\"hub-2\"},{\"device\":\"hub-3\"}],"
+			    "\"meant\":3,\"refused\":0}}]}");
+	assert_string_equal(ask_one(f, "rotate", "\"device\":\"hub-2\",\"dryRun\":true"),
+			    "{\"responses\":[{\"command\":\"rotate\",\"data\":{\"device\":"
+			    "\"hub-2\"}}]}");
+	assert_string_equal(ask_one(f, "rotate", "\"select\":[\"group=south\"],\"dryRun\":true"),
+			    "{\"responses\":[{\"command\":\"rotate\",\"data\":{\"devices\":[],"
+			    "\"meant\":0,\"refused\":0}}]}");
+	assert_int_equal(f->played.actions, 0);
+	assert_int_equal(f->played.answer_seq, 0);
+}
+
+static void a_device_is_set_to_what_results(void **state)
+{
+	static const struct {
+		const char *members;
+		const char *call;
+	} cases[] = {
+		{"\"group\":\"south\"", "set(hub-1,south,b,d,op:alice) "},
+		{"\"group\":\"\"", "set(hub-1,,b,d,op:alice) "},
+		{"\"addLabels\":[\"c\",\"a\",\"b\"]", "set(hub-1,north,a,b,c,d,op:alice) "},
+		{"\"removeLabels\":[\"b\",\"x\"]", "set(hub-1,north,d,op:alice) "},
+		{"\"removeLabels\":[\"b\",\"d\"],\"addLabels\":[\"b\"],\"group\":\"g\"",
+		 "set(hub-1,g,b,op:alice) "},
+	};
+	struct fixture *f = *state;
+	struct kt_record rec = fleet_record(f->core.registry, KT_RECORD_DEVICE_SET, "hub-1");
+
+	(void)snprintf(rec.group, sizeof(rec.group), "north");
+	(void)snprintf(rec.labels.s, sizeof(rec.labels.s), "b,d");
+	fleet_apply(f->core.registry, &rec);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char members[160];
+
+		(void)snprintf(members, sizeof(members), "\"device\":\"hub-1\",%s",
+			       cases[i].members);
+		assert_string_equal(ask_one(f, "setDevice", members), OK_SET);
+		assert_string_equal(f->played.calls, cases[i].call);
+	}
+	(void)ask_one(f, "setDevice", "\"all\":true,\"expect\":3,\"addLabels\":[\"q\"]");
+	assert_string_equal(f->played.calls, "set(hub-1,north,b,d,q,op:alice) "
+					     "set(hub-2,,q,op:alice) set(hub-3,,q,op:alice) ");
+}
+
+/* What one has no room for is refused for that one. */
+static void labels_that_have_no_room_are_an_error_of_the_row(void **state)
+{
+	struct fixture *f = *state;
+	struct kt_record rec = fleet_record(f->core.registry, KT_RECORD_DEVICE_SET, "hub-1");
+	char label[KT_LABEL_MAX + 1];
+
+	for (char c = 'a'; c <= 'd'; c++) {
+		memset(label, c, KT_LABEL_MAX);
+		label[KT_LABEL_MAX] = '\0';
+		assert_int_equal(kt_labels_add(&rec.labels, label), KT_ERR_OK);
+	}
+	fleet_apply(f->core.registry, &rec);
+	assert_string_equal(
+		ask_one(f, "setDevice",
+			"\"devices\":[\"hub-1\",\"hub-2\"],\"expect\":2,\"addLabels\":[\"q\"]"),
+		"{\"responses\":[{\"command\":\"setDevice\",\"data\":{\"devices\":[{\"device\":"
+		"\"hub-1\",\"error\":\"msg.size\"},{\"device\":\"hub-2\"}],\"ordered\":1,"
+		"\"refused\":1}}]}");
+	assert_string_equal(f->played.calls, "set(hub-2,,q,op:alice) ");
 }
 
 /* --- what is shown --- */
@@ -422,7 +546,8 @@ static void a_batch_is_answered_in_order_and_half_a_batch_is_done(void **state)
 		       "\"correlationData\":\"c\"},7,{\"command\":\"challenge\",\"device\":"
 		       "\"hub-2\"}]}"),
 		"{\"responses\":[{\"command\":\"cancel\",\"correlationData\":\"a\",\"data\":{}},"
-		"{\"command\":\"cancel\",\"error\":\"json.field\",\"detail\":\"device is missing\"}"
+		"{\"command\":\"cancel\",\"error\":\"json.field\",\"detail\":\"device or devices "
+		"or all or select: exactly one of them\"}"
 		",{\"command\":\"nope\",\"correlationData\":\"c\",\"error\":\"command.unknown\","
 		"\"detail\":\"command names none that there is\"},{\"error\":\"json.field\","
 		"\"detail\":\"commands holds something that is no object\"},{\"command\":"
@@ -490,6 +615,11 @@ int main(void)
 		WITH_FLEET(a_refused_ticket_is_not_in_the_answer),
 		WITH_FLEET(rotate_names_one_device_and_answers_its_op),
 		WITH_FLEET(rotate_names_several_and_says_how_many),
+		WITH_FLEET(a_selector_means_whom_it_says),
+		WITH_FLEET(every_command_for_devices_takes_many),
+		WITH_FLEET(a_dry_run_names_them_and_does_nothing),
+		WITH_FLEET(a_device_is_set_to_what_results),
+		WITH_FLEET(labels_that_have_no_room_are_an_error_of_the_row),
 		WITH_FLEET(all_means_active_devices),
 		WITH_FLEET(lists_come_in_pages_with_a_total),
 		WITH_FLEET(lists_can_be_of_one_state),

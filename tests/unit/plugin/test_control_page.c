@@ -24,6 +24,9 @@ static const char *role_for(enum kt_command command)
 	return kt_role_name(role);
 }
 
+/* What "which devices" stands for, in a row. */
+static const char selection[] = "`device` `devices` `all` `select` `expect` `dryRun`";
+
 /* The third cell of the command's row: its fields. */
 static void fields_cell(const char *page, enum kt_command command, char out[static ROW_MAX])
 {
@@ -39,6 +42,13 @@ static void fields_cell(const char *page, enum kt_command command, char out[stat
 	at += strlen(start);
 	len = strcspn(at, "|\n");
 	assert_in_range(len, 1, ROW_MAX - 1);
+	if (strncmp(at, " which devices", strlen(" which devices")) == 0) {
+		at += strlen(" which devices");
+		len -= strlen(" which devices");
+		memcpy(out, selection, sizeof(selection));
+		out += sizeof(selection) - 1;
+		assert_in_range(len, 0, ROW_MAX - sizeof(selection));
+	}
 	memcpy(out, at, len);
 	out[len] = '\0';
 }

@@ -54,15 +54,31 @@ static void what_is_wrong_on_the_command_line_is_said_and_nothing_is_sent(void *
 		{"explode", "there is no command 'explode'"},
 		{"show", "usage: keyturnctl show DEVICE"},
 		{"show a b", "usage: keyturnctl show DEVICE"},
-		{"list a", "list takes options only"},
+		{"list a",
+		 "selector 'a' has a word that is none of group= label= state= older-than= "
+		 "agent-version<"},
+		{"pending a", "pending takes options only"},
 		{"status a", "status takes options only"},
 		{"show a/b", "'a/b' is no device id (1 to 63 of A-Z a-z 0-9 . _ -)"},
 		{"show claim", "'claim' is no device id (1 to 63 of A-Z a-z 0-9 . _ -)"},
 		{"deny xyz", "'xyz' is no key id (64 lower-case hex digits)"},
 		{"approve hub-1 " KEY_ID, "'hub-1' is no key id (64 lower-case hex digits)"},
 		{"create-device a --key-id 12", "'12' is no key id (64 lower-case hex digits)"},
-		{"rotate", "rotate: name devices, or --all"},
-		{"rotate a --all --expect 1", "rotate: name devices, or --all"},
+		{"rotate", "usage: keyturnctl rotate DEVICE...|SELECTOR..., or --all"},
+		{"rotate a --all --expect 1", "rotate: name devices, or give a selector, or --all"},
+		{"revoke", "usage: keyturnctl revoke DEVICE...|SELECTOR..., or --all"},
+		{"cancel group=a --all", "cancel: name devices, or give a selector, or --all"},
+		{"rotate a group=b", "'group=b': name devices, or give a selector, not both"},
+		{"rotate group=b a", "'a': name devices, or give a selector, not both"},
+		{"rotate group=",
+		 "selector 'group=' has group= without a group: 1 to 63 of A-Z a-z "
+		 "0-9 . _ -"},
+		{"challenge group=a --wait", "challenge: --wait goes with devices that are named"},
+		{"challenge --all --wait", "challenge: --wait goes with devices that are named"},
+		{"set a", "set: --group, --ungroup, --label or --unlabel"},
+		{"set a --group g --ungroup", "set: --group or --ungroup, not both"},
+		{"set a --label x,", "--label x,: a label is 1 to 63 of A-Z a-z 0-9 . _ : / -"},
+		{"set a --unlabel =", "--unlabel =: a label is 1 to 63 of A-Z a-z 0-9 . _ : / -"},
 		{"rotate --all --expect 0", "--expect 0: not a number from 1 to 1000"},
 		{"rotate --all --expect 1001", "--expect 1001: not a number from 1 to 1000"},
 		{"rotate --all --expect 1x", "--expect 1x: not a number from 1 to 1000"},
@@ -127,6 +143,16 @@ static void each_command_line_is_the_command_it_means(void **state)
 		{"rotate a b --note why|not",
 		 ",\"devices\":[\"a\",\"b\"],\"expect\":2,\"note\":\"why not\""},
 		{"rotate --all --expect 7", ",\"all\":true,\"expect\":7"},
+		{"rotate group=g older-than=30d --expect 7",
+		 ",\"select\":[\"group=g\",\"older-than=30d\"],\"expect\":7"},
+		{"revoke label=x --expect 7 --yes --wipe",
+		 ",\"select\":[\"label=x\"],\"expect\":7,\"wipe\":true"},
+		{"rotate --all --dry-run", ",\"all\":true,\"dryRun\":true"},
+		{"cancel a b --dry-run", ",\"devices\":[\"a\",\"b\"],\"dryRun\":true"},
+		{"set a --group g --label x,y --unlabel z",
+		 ",\"device\":\"a\",\"expect\":1,\"group\":\"g\",\"addLabels\":[\"x\",\"y\"],"
+		 "\"removeLabels\":[\"z\"]"},
+		{"set a b --ungroup", ",\"devices\":[\"a\",\"b\"],\"expect\":2,\"group\":\"\""},
 		{"cancel a", ",\"device\":\"a\""},
 		{"quarantine a --note x", ",\"device\":\"a\",\"note\":\"x\""},
 		{"release a", ",\"device\":\"a\""},
@@ -406,11 +432,11 @@ static void a_list_is_fetched_to_its_end(void **state)
 	assert_int_equal(fake.sent_count, 2);
 	assert_non_null(strstr(fake.sent[0], "\"offset\":0,\"state\":\"active\"}"));
 	assert_non_null(strstr(fake.sent[1], "\"offset\":2,\"state\":\"active\"}"));
-	assert_string_equal(fake.out,
-			    "DEVICE  STATE   PHASE  GEN  ONLINE  QUARANTINED  FROZEN  GROUP\n"
-			    "a       active  idle   1    yes     no           no      -\n"
-			    "b       active  idle   1    yes     no           no      -\n"
-			    "c       active  idle   1    yes     no           no      -\n");
+	assert_string_equal(
+		fake.out, "DEVICE  STATE   PHASE  GEN  ONLINE  QUARANTINED  FROZEN  GROUP  LABELS\n"
+			  "a       active  idle   1    yes     no           no      -      -\n"
+			  "b       active  idle   1    yes     no           no      -      -\n"
+			  "c       active  idle   1    yes     no           no      -      -\n");
 	fake_ctl_clear(&fake);
 }
 
@@ -587,6 +613,76 @@ static void all_are_counted_and_then_confirmed_by_their_number(void **state)
 			assert_non_null(strstr(fake.sent[1], ",\"all\":true,\"expect\":2}"));
 		fake_ctl_clear(&fake);
 	}
+}
+
+#define CHOSEN                                                                                     \
+	"This rotates all selected devices: 2. To go on, type how many there are once more:\n"
+
+static void what_a_selector_means_is_counted_and_confirmed(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *in;
+		enum kt_ctl_exit code;
+		size_t sent;
+		const char *err;
+		const char *counted; /* what the count asks for */
+	} cases[] = {
+		{"rotate group=g --yes", NULL, KT_CTL_EXIT_OK, 2, "",
+		 "\"select\":[\"group=g\"],\"state\":\"active\",\"count\":1"},
+		{"rotate state=frozen label=x --yes", NULL, KT_CTL_EXIT_OK, 2, "",
+		 "\"select\":[\"state=frozen\",\"label=x\"],\"count\":1"},
+		{"rotate group=g", "2\n", KT_CTL_EXIT_OK, 2, CHOSEN, "\"count\":1"},
+		{"rotate group=g", "1\n", KT_CTL_EXIT_USAGE, 1,
+		 CHOSEN "keyturnctl: not confirmed, nothing was done\n", "\"count\":1"},
+		{"rotate group=g", NULL, KT_CTL_EXIT_USAGE, 0,
+		 "keyturnctl: a selector needs --expect: say how many devices you mean, or --yes: "
+		 "as "
+		 "many as there are\n",
+		 NULL},
+		/* what cannot be undone is asked for though the number is given */
+		{"revoke group=g --expect 2", NULL, KT_CTL_EXIT_USAGE, 0,
+		 "keyturnctl: revoke cannot be undone, and nobody can be asked here: give --yes\n",
+		 NULL},
+		{"revoke group=g --expect 2", "3\n", KT_CTL_EXIT_USAGE, 0,
+		 "This revokes all selected devices: 2. To go on, type how many there are once "
+		 "more:\nkeyturnctl: not confirmed, nothing was done\n",
+		 NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fake_ctl fake = {.in = cases[i].in, .text = {COUNTED("2"), ROTATED}};
+
+		assert_int_equal(fake_ctl_run(&fake, cases[i].line), cases[i].code);
+		assert_int_equal(fake.sent_count, cases[i].sent);
+		assert_string_equal(fake.err, cases[i].err);
+		if (cases[i].sent > 0)
+			assert_non_null(strstr(fake.sent[0], cases[i].counted));
+		if (cases[i].sent > 1)
+			assert_non_null(strstr(fake.sent[1], ",\"expect\":2}"));
+		fake_ctl_clear(&fake);
+	}
+}
+
+static void a_dry_run_prints_who_is_meant(void **state)
+{
+	static const char meant[] =
+		ONE("\"data\":{\"devices\":[{\"device\":\"a\"},{\"device\":\"b\"}],\"meant\":2,"
+		    "\"refused\":0}");
+	static const struct run runs[] = {
+		{"revoke group=g --dry-run", meant, KT_CTL_EXIT_OK, "a\nb\n",
+		 "keyturnctl: 2 devices, nothing was done\n"},
+		{"delete-device a --dry-run", ONE("\"data\":{\"device\":\"a\"}"), KT_CTL_EXIT_OK,
+		 "a\n", "keyturnctl: 1 device, nothing was done\n"},
+		{"set group=g --label x --expect 2", meant, KT_CTL_EXIT_OK, "a: set\nb: set\n", ""},
+		{"cancel group=g --expect 3", meant, KT_CTL_EXIT_LOCAL, "", NULL},
+		{"rotate group=g --expect 2", meant, KT_CTL_EXIT_LOCAL, "", NULL}, /* no ops */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+		assert_run(&runs[i]);
 }
 
 static void who_may_not_count_may_not_rotate(void **state)
@@ -766,6 +862,8 @@ int main(void)
 		T(what_cannot_be_undone_is_confirmed),
 		T(several_are_confirmed_by_their_number),
 		T(all_are_counted_and_then_confirmed_by_their_number),
+		T(what_a_selector_means_is_counted_and_confirmed),
+		T(a_dry_run_prints_who_is_meant),
 		T(who_may_not_count_may_not_rotate),
 		T(a_challenge_is_waited_for),
 		T(a_challenge_that_was_not_sent_is_not_waited_for),

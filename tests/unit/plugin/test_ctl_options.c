@@ -219,14 +219,15 @@ static const struct {
 	{"pending", ""},
 	{"approve", " group "},
 	{"deny", ""},
-	{"rotate", " all expect note yes "},
-	{"cancel", ""},
-	{"challenge", " wait "},
-	{"quarantine", " note "},
-	{"release", " freeze "},
+	{"set", " group ungroup label unlabel all expect dry-run yes "},
+	{"rotate", " all expect dry-run note yes "},
+	{"cancel", " all expect dry-run yes "},
+	{"challenge", " wait all expect dry-run yes "},
+	{"quarantine", " note all expect dry-run yes "},
+	{"release", " freeze all expect dry-run yes "},
 	{"confirm-clock", ""},
-	{"revoke", " emergency wipe note yes "},
-	{"delete-device", " yes "},
+	{"revoke", " emergency wipe note all expect dry-run yes "},
+	{"delete-device", " all expect dry-run yes "},
 	{"operator", " note removed "},
 	{"status", ""},
 	{"events", " follow "},
@@ -334,7 +335,7 @@ static void what_is_no_option_is_named(void **state)
 	must_refuse("list -hx", NO_OPTION("-x"));
 	must_refuse("list -1", NO_OPTION("-1"));
 	must_refuse("show -- --json", NO_DEVICE("--json"));
-	must_refuse("list -", "list takes options only");
+	must_refuse("pending -", "pending takes options only");
 }
 
 static void words_are_refused_before_they_are_sent(void **state)
@@ -476,10 +477,12 @@ static void a_batch_has_a_size(void **state)
 	(void)state;
 	assert_int_equal(parse_many("cancel", KT_CTL_BATCH_MAX, why), KT_ERR_OK);
 	assert_int_equal(parse_many("cancel", KT_CTL_BATCH_MAX + 1, why), KT_ERR_INVALID);
-	assert_string_equal(why, "usage: keyturnctl cancel DEVICE... (too many at once)");
+	assert_string_equal(why,
+			    "usage: keyturnctl cancel DEVICE...|SELECTOR... (too many at once)");
 	assert_int_equal(parse_many("rotate", KT_CTL_ROTATE_MAX, why), KT_ERR_OK);
 	assert_int_equal(parse_many("rotate", KT_CTL_ROTATE_MAX + 1, why), KT_ERR_INVALID);
-	assert_string_equal(why, "usage: keyturnctl rotate [DEVICE...] (too many at once)");
+	assert_string_equal(why,
+			    "usage: keyturnctl rotate DEVICE...|SELECTOR... (too many at once)");
 }
 
 static void a_long_word_does_not_burst_the_sentence(void **state)

@@ -275,11 +275,12 @@ static void a_table_without_columns_is_refused(void **state)
 
 static void only_so_many_columns_are_known(void **state)
 {
-	static const char *const columns[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", NULL};
+	static const char *const columns[] = {"1", "2", "3", "4",  "5", "6",
+					      "7", "8", "9", "10", NULL};
 	static const char *const none[] = {NULL};
 
 	(void)state;
-	print_table(columns, none, KT_ERR_OK, "1  2  3  4  5  6  7  8\n");
+	print_table(columns, none, KT_ERR_OK, "1  2  3  4  5  6  7  8  9\n");
 	kt_ctl_table_free(NULL);
 }
 

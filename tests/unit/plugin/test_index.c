@@ -320,6 +320,7 @@ static void an_unwritable_place_is_a_system_error(void **state)
 #define V2 KT_VECTORS "/formats/index-v2.sqlite"
 #define V3 KT_VECTORS "/formats/index-v3.sqlite"
 #define V4 KT_VECTORS "/formats/index-v4.sqlite"
+#define V5 KT_VECTORS "/formats/index-v5.sqlite"
 
 static void copy_vector(const char *from, const char *to)
 {
@@ -334,28 +335,28 @@ static void copy_vector(const char *from, const char *to)
 	put_file(to, bytes, len, 0);
 }
 
-static void reads_version_4_and_refuses_version_5(void **state)
+static void reads_version_5_and_refuses_version_6(void **state)
 {
-	static const uint8_t version_5[] = {0, 0, 0, 5};
+	static const uint8_t version_6[] = {0, 0, 0, 6};
 	const struct place *place = *state;
 	struct kt_registry *r = story(STORY_COUNT);
 	struct kt_index *index = NULL;
 
-	copy_vector(V4, place->path);
+	copy_vector(V5, place->path);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	loads_as(index, r);
 	kt_index_close(index);
-	copy_vector(V4, place->path);
-	put_file(place->path, version_5, sizeof(version_5), 60); /* user_version */
+	copy_vector(V5, place->path);
+	put_file(place->path, version_6, sizeof(version_6), 60); /* user_version */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_VERSION);
 	assert_null(index);
 	kt_registry_free(r);
 }
 
 /* They can be made anew from the ledger: nothing is migrated. */
-static void versions_1_to_3_are_to_be_rebuilt(void **state)
+static void versions_1_to_4_are_to_be_rebuilt(void **state)
 {
-	static const char *const older[] = {V1, V2, V3};
+	static const char *const older[] = {V1, V2, V3, V4};
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
 
@@ -375,7 +376,7 @@ static void no_changed_bit_is_believed(void **state)
 	size_t noticed = 0;
 	uint8_t *bytes;
 
-	copy_vector(V4, place->path);
+	copy_vector(V5, place->path);
 	bytes = read_file(place->path, &len);
 	for (size_t i = 0; i < len; i += 11) {
 		struct kt_registry *loaded = NULL;
@@ -412,7 +413,7 @@ static void no_changed_byte_of_a_table_s_text_is_taken(void **state)
 	uint8_t *bytes;
 	uint8_t *end;
 
-	copy_vector(V4, place->path);
+	copy_vector(V5, place->path);
 	bytes = read_file(place->path, &len);
 	end = bytes + len;
 	for (uint8_t *at = memmem(bytes, len, text, strlen(text)); at != NULL;
@@ -439,7 +440,7 @@ static void another_application_s_file_is_not_ours(void **state)
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
 
-	copy_vector(V4, place->path);
+	copy_vector(V5, place->path);
 	put_file(place->path, other, sizeof(other), 68); /* application_id */
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_CORRUPT);
 }
@@ -461,8 +462,8 @@ int main(void)
 		T(damaged_pages_are_corrupt),
 		T(two_openers_are_one_too_many),
 		T(an_unwritable_place_is_a_system_error),
-		T(reads_version_4_and_refuses_version_5),
-		T(versions_1_to_3_are_to_be_rebuilt),
+		T(reads_version_5_and_refuses_version_6),
+		T(versions_1_to_4_are_to_be_rebuilt),
 		T(no_changed_bit_is_believed),
 		T(no_changed_byte_of_a_table_s_text_is_taken),
 		T(another_application_s_file_is_not_ours),

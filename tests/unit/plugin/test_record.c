@@ -38,6 +38,7 @@ static struct kt_record full_record(enum kt_record_kind kind, const struct kt_re
 	rec.wipe = true;
 	memcpy(rec.group, "north", sizeof("north"));
 	memcpy(rec.pattern, "hub-*", sizeof("hub-*"));
+	memcpy(rec.labels.s, "a,b", sizeof("a,b"));
 	memcpy(rec.note, "said \"so\"\n", sizeof("said \"so\"\n"));
 	return rec;
 }
@@ -155,6 +156,10 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	BAD(rec.not_after_s = -1);
 	BAD(rec.der.len = 0);
 	BAD(rec.der.len = KT_CERT_MAX + 1);
+	BAD(rec.group[0] = '*');
+	good = full_record(KT_RECORD_DEVICE_SET, r);
+	BAD(rec.labels.s[0] = 'c');
+	BAD(rec.labels.s[1] = '\n');
 	BAD(rec.group[0] = '*');
 	good = full_record(KT_RECORD_TICKET_CREATE, r);
 	BAD(rec.pattern[0] = '\0');

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -569,6 +570,40 @@ static void a_tombstone_knows_its_keys_and_can_come_back(void **state)
 	assert_int_equal(cred(r, 6)->generation, 2);
 }
 
+static void set_device(struct kt_registry *r, const char *group, const char *labels)
+{
+	struct kt_record rec = record_for(r, KT_RECORD_DEVICE_SET, DEV, 1);
+
+	(void)snprintf(rec.group, sizeof(rec.group), "%s", group);
+	(void)snprintf(rec.labels.s, sizeof(rec.labels.s), "%s", labels);
+	take(r, &rec);
+}
+
+static void a_device_has_the_group_and_labels_that_were_said_last(void **state)
+{
+	struct kt_registry *r = *state;
+
+	refuses(r, KT_RECORD_DEVICE_SET, DEV, 1);
+	take_kind(r, KT_RECORD_DEVICE_CREATE, DEV, 1);
+	assert_string_equal(dev(r)->labels, "");
+	set_device(r, "north", "a,b");
+	assert_string_equal(dev(r)->group, "north");
+	assert_string_equal(dev(r)->labels, "a,b");
+	assert_true(dev(r)->grouped_seq == kt_registry_seq(r));
+	set_device(r, "north", "b");
+	assert_string_equal(dev(r)->labels, "b");
+	assert_true(dev(r)->grouped_seq == kt_registry_seq(r) - 1);
+	set_device(r, "", "");
+	assert_string_equal(dev(r)->group, "");
+	assert_string_equal(dev(r)->labels, "");
+	set_device(r, "north", "a");
+	take_kind(r, KT_RECORD_DELETE, DEV, 1);
+	refuses(r, KT_RECORD_DEVICE_SET, DEV, 1);
+	take_kind(r, KT_RECORD_DEVICE_CREATE, DEV, 1); /* another one, of the same name */
+	assert_string_equal(dev(r)->group, "");
+	assert_string_equal(dev(r)->labels, "");
+}
+
 static void refuses_what_names_an_unknown_device(void **state)
 {
 	static const enum kt_record_kind kinds[] = {
@@ -675,6 +710,7 @@ int main(void)
 		T(revoke_ends_everything_that_could_let_it_in),
 		T(a_revoked_device_recovers_by_enrolment),
 		T(a_tombstone_knows_its_keys_and_can_come_back),
+		T(a_device_has_the_group_and_labels_that_were_said_last),
 		T(refuses_what_names_an_unknown_device),
 		T(an_import_makes_an_active_device_of_generation_0),
 		T(refuses_an_import_of_what_is_known_or_for_who_has_one),

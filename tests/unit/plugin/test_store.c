@@ -824,7 +824,7 @@ static void another_trust_domain_is_refused(void **state)
 
 static void newer_files_are_refused(void **state)
 {
-	static const uint8_t version_5[] = {0, 0, 0, 5};
+	static const uint8_t newer[] = {0, 0, 0, KT_INDEX_VERSION + 1};
 	struct world *w = *state;
 	char path[128];
 	FILE *f;
@@ -835,7 +835,7 @@ static void newer_files_are_refused(void **state)
 	f = fopen(path, "r+e");
 	assert_non_null(f);
 	assert_int_equal(fseek(f, 60, SEEK_SET), 0);
-	assert_int_equal(fwrite(version_5, 1, 4, f), 4);
+	assert_int_equal(fwrite(newer, 1, 4, f), 4);
 	assert_int_equal(fclose(f), 0);
 	assert_int_equal(open_world(w), KT_ERR_VERSION);
 	assert_int_equal(unlink(path), 0);
