@@ -304,6 +304,8 @@ static int on_control(int event, void *event_data, void *userdata)
 	(void)event;
 	kt_core_control(plugin->core, kt_plugin_now(plugin), (uintptr_t)ed->client, payload);
 	carry_out_kicks(plugin);
+	if (plugin->setup->waker != NULL && kt_core_has_work(plugin->core))
+		kt_waker_wake(plugin->setup->waker);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -389,7 +391,8 @@ static int on_tick(int event, void *event_data, void *userdata)
 	kt_core_tick(plugin->core, kt_plugin_now(plugin));
 	carry_out_kicks(plugin);
 	/* 2.1 ticks before it waits and sends what was published only after the wait. */
-	if (waker != NULL && (!is_drained || (plugin->has_published && plugin->is_2_1)))
+	if (waker != NULL && (!is_drained || kt_core_has_work(plugin->core) ||
+			      (plugin->has_published && plugin->is_2_1)))
 		kt_waker_wake(waker);
 	return MOSQ_ERR_SUCCESS;
 }

@@ -20,6 +20,7 @@ enum {
 	KT_CONTROL_SIZE_MAX = 256 * 1024, /* bytes of a batch */
 	KT_CONTROL_TOKENS_MAX = 4096,
 	KT_CONTROL_COMMANDS_MAX = 100, /* commands of a batch */
+	KT_CONTROL_BATCHES_MAX = 16,   /* that are not done yet; further ones are refused */
 	KT_CONTROL_DEVICES_MAX = 1000, /* devices that one command may mean */
 	KT_CONTROL_LABELS_MAX = 16,    /* labels that one command may add, or remove */
 	KT_CONTROL_PAGE_MAX = 200,     /* rows of one page */

@@ -40,7 +40,7 @@ void kt_command_create_device(struct kt_control *c)
 		bool has_key = kt_json_member(c->item, "keyId") != NULL;
 		report_new_device(c, &d,
 				  kt_device_create(c->core, d.id.s, d.group,
-						   has_key ? &d.key_id : NULL, c->session->actor));
+						   has_key ? &d.key_id : NULL, c->actor));
 	}
 }
 
@@ -117,7 +117,7 @@ void kt_command_create_ticket(struct kt_control *c)
 		return;
 	}
 	ticket.expires_us = c->core->now.wall_us + valid_s * 1000000;
-	if (!kt_control_outcome(c, kt_enroll_ticket(c->core, &ticket, c->session->actor))) {
+	if (!kt_control_outcome(c, kt_enroll_ticket(c->core, &ticket, c->actor))) {
 		goto out;
 	}
 	c->device = ticket.device[0] != '\0'
@@ -139,9 +139,8 @@ void kt_command_approve(struct kt_control *c)
 {
 	struct new_device d;
 	if (take_new_device(c, &d)) {
-		report_new_device(
-			c, &d,
-			kt_enroll_approve(c->core, d.id.s, &d.key_id, d.group, c->session->actor));
+		report_new_device(c, &d,
+				  kt_enroll_approve(c->core, d.id.s, &d.key_id, d.group, c->actor));
 	}
 }
 
@@ -149,7 +148,7 @@ void kt_command_deny(struct kt_control *c)
 {
 	struct kt_key_id key_id;
 	if (kt_field_key_id(c->item, &key_id, &c->refusal)) {
-		(void)kt_control_outcome(c, kt_enroll_deny(c->core, &key_id, c->session->actor));
+		(void)kt_control_outcome(c, kt_enroll_deny(c->core, &key_id, c->actor));
 	}
 }
 
@@ -157,29 +156,28 @@ void kt_command_deny(struct kt_control *c)
 
 static struct kt_outcome rotate(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_rotation_order(c->core, device, c->session->actor, kt_control_note(c));
+	return kt_rotation_order(c->core, device, c->actor, kt_control_note(c));
 }
 
 static struct kt_outcome cancel(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_rotation_cancel(c->core, device, c->session->actor);
+	return kt_rotation_cancel(c->core, device, c->actor);
 }
 
 static struct kt_outcome challenge(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_challenge_send(c->core, device, c->session->actor);
+	return kt_challenge_send(c->core, device, c->actor);
 }
 
 static struct kt_outcome quarantine(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_device_quarantine(c->core, device, c->session->actor, kt_control_note(c));
+	return kt_device_quarantine(c->core, device, c->actor, kt_control_note(c));
 }
 
 static struct kt_outcome release(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_json_bool(c->item, "freeze")
-		       ? kt_rotation_unfreeze(c->core, device, c->session->actor)
-		       : kt_device_release(c->core, device, c->session->actor);
+	return kt_json_bool(c->item, "freeze") ? kt_rotation_unfreeze(c->core, device, c->actor)
+					       : kt_device_release(c->core, device, c->actor);
 }
 
 static struct kt_outcome revoke(struct kt_control *c, const struct kt_device *device)
@@ -188,12 +186,12 @@ static struct kt_outcome revoke(struct kt_control *c, const struct kt_device *de
 					      .wipe = kt_json_bool(c->item, "wipe"),
 					      .note = kt_control_note(c)};
 
-	return kt_device_revoke(c->core, device, c->session->actor, &order);
+	return kt_device_revoke(c->core, device, c->actor, &order);
 }
 
 static struct kt_outcome delete_device(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_device_delete(c->core, device, c->session->actor);
+	return kt_device_delete(c->core, device, c->actor);
 }
 
 /* What "addLabels" and "removeLabels" make of @labels; the first label that is none, or has no
@@ -231,7 +229,7 @@ static struct kt_outcome set_device(struct kt_control *c, const struct kt_device
 	if (change_labels(c, &labels) != KT_ERR_OK) /* their form was looked at before */
 		return (struct kt_outcome){.reason = KT_REASON_MSG_SIZE};
 	return kt_device_set(c->core, device, group != NULL ? group : device->group, labels.s,
-			     c->session->actor);
+			     c->actor);
 }
 
 /* A group of "" ends the one that there is. */
@@ -300,11 +298,10 @@ void kt_command_delete_device(struct kt_control *c)
 
 void kt_command_confirm_clock(struct kt_control *c)
 {
-	(void)kt_control_outcome(c, kt_clock_confirm(c->core, c->session->actor));
+	(void)kt_control_outcome(c, kt_clock_confirm(c->core, c->actor));
 }
 
 void kt_command_end_reconcile(struct kt_control *c)
 {
-	(void)kt_control_outcome(c,
-				 kt_reconcile_end(c->core, c->session->actor, kt_control_note(c)));
+	(void)kt_control_outcome(c, kt_reconcile_end(c->core, c->actor, kt_control_note(c)));
 }

@@ -67,7 +67,7 @@ void kt_command_import_certificate(struct kt_control *c)
 	}
 	import.device = id.s;
 	import.certificate.p = der;
-	outcome = kt_device_import(c->core, &import, c->session->actor, &imported);
+	outcome = kt_device_import(c->core, &import, c->actor, &imported);
 	if (imported.why != NULL) {
 		(void)kt_refuse(&c->refusal, outcome.reason, "", imported.why);
 	}

@@ -9,9 +9,28 @@
 #include "control.h"
 #include "core_internal.h"
 
-struct kt_control { /* one command in hand; all borrowed */
+/*
+ * What a command costs the broker's loop, in units of some 100 ns; a piece of a batch is worth
+ * KT_CONTROL_PIECE of them, so that it holds the loop for a millisecond or so.
+ */
+enum {
+	KT_CONTROL_PIECE = 10000,
+	KT_CONTROL_LOOK = 1,	/* one device is looked at */
+	KT_CONTROL_ROW = 25,	/* one row of an answer is written */
+	KT_CONTROL_ACTION = 150 /* something is done to a device */
+};
+
+struct kt_control;
+/*
+ * A command that goes on in the next piece: returns when the budget is used up, with c->step still
+ * set, or when it is done.
+ */
+typedef void kt_control_step(struct kt_control *c);
+
+struct kt_control { /* one command in hand; borrowed but for work */
 	struct kt_core *core;
-	const struct kt_session *session;
+	const struct kt_session *session; /* NULL: it is gone meanwhile; first piece: never */
+	const char *actor;
 	const struct kt_json_value *item;
 	struct kt_json_writer *writer; /* data of the answer */
 	struct kt_refusal refusal;
@@ -20,6 +39,9 @@ struct kt_control { /* one command in hand; all borrowed */
 	uint64_t op;   /* for the log line */
 	bool tells_op; /* the answer names the op */
 	bool has_data;
+	kt_control_step *step; /* NULL: done */
+	void *work;	       /* owned, of step; freed with free() when the command is done */
+	int64_t budget;	       /* what is left of the piece; may be overdrawn */
 };
 
 /* A command either refuses or opens its data; without either its data is empty. */

@@ -18,7 +18,7 @@ void kt_command_add_operator(struct kt_control *c)
 		return;
 	}
 	(void)kt_control_outcome(
-		c, kt_operator_add(c->core, &new_operator, c->session->actor, kt_control_note(c)));
+		c, kt_operator_add(c->core, &new_operator, c->actor, kt_control_note(c)));
 }
 
 void kt_command_remove_operator(struct kt_control *c)

@@ -1,6 +1,7 @@
 #include "control_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "encoding.h"
@@ -65,36 +66,59 @@ static void put_summary(struct kt_core *core, struct kt_json_writer *w,
 	kt_json_put_bool(w, "online", is_online(core, device));
 }
 
-void kt_command_list_devices(struct kt_control *c)
-{
+struct listing {
 	struct kt_control_page page;
 	struct kt_selector selector;
-	char word[KT_SELECTOR_WORD_MAX + 1];
-	size_t cursor = 0;
-	int64_t total = 0;
-	if (!kt_control_page(c, &page) || !list_selector(c, word, &selector)) {
-		return;
-	}
-	kt_json_open_array(kt_control_data(c), "devices");
-	for (;;) {
-		const struct kt_device *device =
-			kt_registry_next_device(c->core->registry, &cursor);
+	char word[KT_SELECTOR_WORD_MAX + 1]; /* of the selector */
+	size_t cursor;
+	int64_t total;
+};
+
+/* To the end of the fleet, a piece at a time: the total is of all of it. */
+static void list_some(struct kt_control *c)
+{
+	struct listing *listing = c->work;
+	const struct kt_device *device;
+
+	while (c->budget > 0) {
+		device = kt_registry_next_device(c->core->registry, &listing->cursor);
 		if (device == NULL) {
-			break;
+			kt_json_close_array(c->writer);
+			kt_json_put_number(c->writer, "offset", listing->page.offset);
+			kt_json_put_number(c->writer, "total", listing->total);
+			c->step = NULL;
+			return;
 		}
-		if (!kt_selector_means(&selector, device, c->core->now.wall_us, false)) {
+		c->budget -= KT_CONTROL_LOOK;
+		if (!kt_selector_means(&listing->selector, device, c->core->now.wall_us, false)) {
 			continue;
 		}
-		if (kt_control_is_on_page(&page, total)) {
+		if (kt_control_is_on_page(&listing->page, listing->total)) {
+			c->budget -= KT_CONTROL_ROW;
 			kt_json_open_object(c->writer, NULL);
 			put_summary(c->core, c->writer, device);
 			kt_json_close_object(c->writer);
 		}
-		total++;
+		listing->total++;
 	}
-	kt_json_close_array(c->writer);
-	kt_json_put_number(c->writer, "offset", page.offset);
-	kt_json_put_number(c->writer, "total", total);
+}
+
+void kt_command_list_devices(struct kt_control *c)
+{
+	struct listing *listing = calloc(1, sizeof(*listing));
+
+	if (listing == NULL) {
+		(void)kt_refuse(&c->refusal, KT_REASON_BUSY, "", "out of memory, try again");
+		return;
+	}
+	c->work = listing;
+	if (!kt_control_page(c, &listing->page) ||
+	    !list_selector(c, listing->word, &listing->selector)) {
+		return;
+	}
+	kt_json_open_array(kt_control_data(c), "devices");
+	c->step = list_some;
+	list_some(c);
 }
 
 /* --- getDevice --- */

@@ -8,6 +8,12 @@
 /* Settled before anything is done to the first one: a slip in a list of a thousand must not leave
  * half a fleet revoked. */
 struct selection {
+	kt_device_action *action;
+	struct kt_selector selector;
+	const char *field; /* that says whom */
+	size_t cursor;	   /* of the walk over all devices */
+	size_t at;	   /* the next one that something is done to */
+	size_t done;
 	size_t count;
 	const struct kt_device *devices[KT_CONTROL_DEVICES_MAX];
 };
@@ -66,24 +72,6 @@ bool kt_control_selector(struct kt_control *c, struct kt_selector *out)
 	return true;
 }
 
-/* @selector without a word: all active devices. */
-static bool select_by(struct kt_control *c, struct selection *selection,
-		      const struct kt_selector *selector, const char *field)
-{
-	const struct kt_device *device;
-	size_t cursor = 0;
-
-	while ((device = kt_registry_next_device(c->core->registry, &cursor)) != NULL) {
-		if (!kt_selector_means(selector, device, c->core->now.wall_us, true))
-			continue;
-		if (selection->count == KT_CONTROL_DEVICES_MAX)
-			return kt_refuse(&c->refusal, KT_REASON_MSG_SIZE, field,
-					 "would be more than 1000 devices: name them in parts");
-		selection->devices[selection->count++] = device;
-	}
-	return true;
-}
-
 static bool check_expect(struct kt_control *c, int64_t count, bool is_needed)
 {
 	const struct kt_json_value *expect = kt_json_member(c->item, "expect");
@@ -139,17 +127,60 @@ static bool run_row(struct kt_control *c, kt_device_action *action, const struct
 }
 
 /* One row per device, in the order of the selection. */
-static void run_rows(struct kt_control *c, kt_device_action *action,
-		     const struct selection *selection)
+static void run_rows(struct kt_control *c)
 {
-	size_t done = 0;
+	struct selection *selection = c->work;
 
-	kt_json_open_array(kt_control_data(c), "devices");
-	for (size_t i = 0; i < selection->count; i++)
-		done += run_row(c, action, selection->devices[i]) ? 1 : 0;
+	for (; selection->at < selection->count && c->budget > 0; selection->at++) {
+		c->budget -= KT_CONTROL_ACTION;
+		if (run_row(c, selection->action, selection->devices[selection->at]))
+			selection->done++;
+	}
+	if (selection->at < selection->count)
+		return;
 	kt_json_close_array(c->writer);
-	kt_json_put_number(c->writer, is_dry_run(c) ? "meant" : "ordered", (int64_t)done);
-	kt_json_put_number(c->writer, "refused", (int64_t)(selection->count - done));
+	kt_json_put_number(c->writer, is_dry_run(c) ? "meant" : "ordered",
+			   (int64_t)selection->done);
+	kt_json_put_number(c->writer, "refused", (int64_t)(selection->count - selection->done));
+	c->step = NULL;
+}
+
+/* All who are meant are known. */
+static void begin_rows(struct kt_control *c, bool is_expect_needed)
+{
+	const struct selection *selection = c->work;
+
+	c->step = NULL;
+	if (!check_expect(c, (int64_t)selection->count, is_expect_needed && !is_dry_run(c)))
+		return;
+	kt_json_open_array(kt_control_data(c), "devices");
+	c->step = run_rows;
+	run_rows(c);
+}
+
+/* Without a word of the selector: all active devices. */
+static void select_by(struct kt_control *c)
+{
+	struct selection *selection = c->work;
+	const struct kt_device *device;
+
+	while (c->budget > 0) {
+		device = kt_registry_next_device(c->core->registry, &selection->cursor);
+		if (device == NULL) {
+			begin_rows(c, true);
+			return;
+		}
+		c->budget -= KT_CONTROL_LOOK;
+		if (!kt_selector_means(&selection->selector, device, c->core->now.wall_us, true))
+			continue;
+		if (selection->count == KT_CONTROL_DEVICES_MAX) {
+			(void)kt_refuse(&c->refusal, KT_REASON_MSG_SIZE, selection->field,
+					"would be more than 1000 devices: name them in parts");
+			c->step = NULL;
+			return;
+		}
+		selection->devices[selection->count++] = device;
+	}
 }
 
 void kt_control_each(struct kt_control *c, kt_device_action *action)
@@ -159,8 +190,6 @@ void kt_control_each(struct kt_control *c, kt_device_action *action)
 	const bool is_all = kt_json_member(c->item, "all") != NULL;
 	const bool is_select = kt_json_member(c->item, "select") != NULL;
 	struct selection *selection = NULL;
-	struct kt_selector selector;
-	bool is_settled;
 
 	if ((int)is_one + (int)is_list + (int)is_all + (int)is_select != 1) {
 		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "device",
@@ -180,12 +209,14 @@ void kt_control_each(struct kt_control *c, kt_device_action *action)
 		(void)kt_refuse(&c->refusal, KT_REASON_BUSY, "", "out of memory, try again");
 		return;
 	}
-	is_settled =
-		is_list ? select_list(c, selection)
-			: kt_control_selector(c, &selector) &&
-				  select_by(c, selection, &selector, is_all ? "all" : "select");
-	if (is_settled && check_expect(c, (int64_t)selection->count,
-				       !is_dry_run(c) && (!is_list || selection->count > 1)))
-		run_rows(c, action, selection);
-	free(selection);
+	selection->action = action;
+	selection->field = is_all ? "all" : "select";
+	c->work = selection;
+	if (is_list) {
+		if (select_list(c, selection))
+			begin_rows(c, selection->count > 1);
+	} else if (kt_control_selector(c, &selection->selector)) {
+		c->step = select_by;
+		select_by(c);
+	}
 }

@@ -51,6 +51,9 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_crl_new(&setup->last_crl, &core->crl);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_batches_new(&core->batches);
+	if (err != KT_ERR_OK)
+		goto out;
 	core->alarms_due_ms = now.mono_ms + KT_LOG_WINDOW_MS;
 	enter(core, now);
 	kt_core_watch_clock(core);
@@ -66,6 +69,7 @@ void kt_core_free(struct kt_core *core)
 {
 	if (core == NULL)
 		return;
+	kt_batches_free(core->batches);
 	kt_crl_free(core->crl);
 	kt_limits_free(core->alarms);
 	kt_limits_free(core->messages);
@@ -407,6 +411,11 @@ void kt_core_durable(struct kt_core *core, struct kt_now now, uint64_t seq, bool
 	kt_outbox_release(core);
 }
 
+bool kt_core_has_work(const struct kt_core *core)
+{
+	return kt_control_is_busy(core);
+}
+
 void kt_core_tick(struct kt_core *core, struct kt_now now)
 {
 	enter(core, now);
@@ -415,6 +424,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_sessions_sweep(core->sessions);
 	kt_core_sweep_sessions(core);
 	kt_rotation_tick(core);
+	kt_control_tick(core);
 	kt_crl_tick(core);
 	kt_core_publish_gauges(core);
 	kt_core_settle_drops(core);

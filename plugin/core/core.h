@@ -90,6 +90,8 @@ void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *jo
 void kt_core_durable(struct kt_core *core, struct kt_now now, uint64_t seq, bool failed);
 /* Last of each loop turn: timers, sweeps, kicks. */
 void kt_core_tick(struct kt_core *core, struct kt_now now);
+/* There is more to do at once: the next tick should not wait. */
+bool kt_core_has_work(const struct kt_core *core);
 
 /* Refusals so far, by reason: for tests, $SYS and `status`. */
 uint64_t kt_core_count(const struct kt_core *core, enum kt_reason reason);

@@ -13,6 +13,7 @@
 #include "message.h"
 #include "session.h"
 
+struct kt_batches;
 struct kt_outbox;
 struct kt_claims;
 struct kt_crl;
@@ -47,6 +48,7 @@ struct kt_core {
 	size_t alarms_cursor;	    /* of the walk that tells which were left out */
 	int64_t alarms_due_ms;	    /* when the next one begins */
 	struct kt_crl *crl;	    /* the revocation list, if there is one */
+	struct kt_batches *batches; /* of operators, that are not done yet */
 	struct kt_bytes issuer_cert_der;
 	uint8_t root_sha256[32];
 	struct kt_now now; /* of the event in hand */
@@ -253,8 +255,16 @@ void kt_adoption_take(struct kt_core *core, struct kt_admission *admission);
 /* The start says that reconciling is on. */
 void kt_adoption_tell_start(struct kt_core *core);
 
-/* control.c: one batch from an operator session. */
+/*
+ * control.c: one batch from an operator session. A long one is done in pieces, the first one now;
+ * one that comes meanwhile waits behind it.
+ */
 void kt_control_batch(struct kt_core *core, struct kt_session *session, struct kt_bytes payload);
+/* The next piece, if there is one. */
+void kt_control_tick(struct kt_core *core);
+bool kt_control_is_busy(const struct kt_core *core);
+KT_MUST_CHECK enum kt_err kt_batches_new(struct kt_batches **out);
+void kt_batches_free(struct kt_batches *batches);
 
 /* --- device messages, by type (after a KT_JOB_OPEN) --- */
 struct kt_job;

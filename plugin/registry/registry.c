@@ -340,6 +340,20 @@ void kt_row_mark_denied(struct kt_registry *r, struct kt_denied_row *row)
 	kt_dirty_mark(&r->dirty_denied, &row->next_dirty, row->row);
 }
 
+void kt_registry_mark_all(struct kt_registry *r)
+{
+	for (uint32_t i = 0; i < r->devices.count; i++)
+		kt_row_mark_device(r, device_at(r, i));
+	for (uint32_t i = 0; i < r->credentials.count; i++)
+		kt_row_mark_credential(r, credential_at(r, i));
+	for (uint32_t i = 0; i < r->tickets.count; i++)
+		kt_row_mark_ticket(r, kt_slab_at(&r->tickets, i));
+	for (uint32_t i = 0; i < r->denied.count; i++)
+		kt_row_mark_denied(r, kt_slab_at(&r->denied, i));
+	for (uint32_t i = 0; i < r->operators.count; i++)
+		kt_row_mark_operator(r, kt_slab_at(&r->operators, i));
+}
+
 struct kt_device_row *kt_row_take_device(struct kt_registry *r)
 {
 	struct kt_device_row *row = NULL;

@@ -180,6 +180,8 @@ void kt_row_mark_credential(struct kt_registry *r, struct kt_credential_row *row
 void kt_row_mark_ticket(struct kt_registry *r, struct kt_ticket_row *row);
 void kt_row_mark_denied(struct kt_registry *r, struct kt_denied_row *row);
 void kt_row_mark_operator(struct kt_registry *r, struct kt_operator_row *row);
+/* As if all of it had changed: the index is to be written anew. */
+void kt_registry_mark_all(struct kt_registry *r);
 /* Takes the first row off a dirty list (newest change first); NULL when it is empty. */
 struct kt_device_row *kt_row_take_device(struct kt_registry *r);
 struct kt_credential_row *kt_row_take_credential(struct kt_registry *r);

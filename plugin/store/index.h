@@ -37,6 +37,12 @@ KT_MUST_CHECK enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq,
 KT_MUST_CHECK enum kt_err kt_index_peek(const char *path, uint64_t *seq, uint8_t head[static 32]);
 /* Deletes it with all that SQLite keeps beside it. KT_ERR_SYS, KT_ERR_TOO_LONG. */
 KT_MUST_CHECK enum kt_err kt_index_remove(const struct kt_fs *fs, const char *path);
+/*
+ * Reads every row: is each as it was written, and none missing between two? What they say together
+ * is looked at by kt_index_load. Any thread, if no other uses @index meanwhile. KT_ERR_CORRUPT,
+ * KT_ERR_NOMEM, KT_ERR_SYS.
+ */
+KT_MUST_CHECK enum kt_err kt_index_check(struct kt_index *index);
 /* Fills an empty registry. KT_ERR_CORRUPT, KT_ERR_NOMEM, KT_ERR_SYS: its content is undefined. */
 KT_MUST_CHECK enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry);
 /*

@@ -527,22 +527,54 @@ enum kt_err kt_index_head(struct kt_index *index, uint64_t *seq, uint8_t head[st
 	return kt_index_read_head(index->db, seq, head);
 }
 
+static const struct {
+	const char *sql;
+	enum kt_err (*read)(struct kt_registry *registry, struct kt_row_in *row);
+} tables[] = {
+	{KT_INDEX_META_SQL, read_meta},
+	{"SELECT * FROM device ORDER BY row", read_device},
+	{"SELECT * FROM credential ORDER BY row", read_credential},
+	{"SELECT * FROM ticket ORDER BY row", read_ticket},
+	{"SELECT * FROM denied ORDER BY row", read_denied},
+	{"SELECT * FROM operator ORDER BY row", read_operator},
+};
+enum { TABLE_COUNT = sizeof(tables) / sizeof(tables[0]) };
+
 enum kt_err kt_index_load(struct kt_index *index, struct kt_registry *registry)
 {
-	static const struct {
-		const char *sql;
-		enum kt_err (*read)(struct kt_registry *registry, struct kt_row_in *row);
-	} tables[] = {
-		{KT_INDEX_META_SQL, read_meta},
-		{"SELECT * FROM device ORDER BY row", read_device},
-		{"SELECT * FROM credential ORDER BY row", read_credential},
-		{"SELECT * FROM ticket ORDER BY row", read_ticket},
-		{"SELECT * FROM denied ORDER BY row", read_denied},
-		{"SELECT * FROM operator ORDER BY row", read_operator},
-	};
 	enum kt_err err = KT_ERR_OK;
 
-	for (size_t i = 0; err == KT_ERR_OK && i < sizeof(tables) / sizeof(tables[0]); i++)
+	for (size_t i = 0; err == KT_ERR_OK && i < TABLE_COUNT; i++)
 		err = read_all(index, registry, tables[i].sql, tables[i].read);
 	return err == KT_ERR_OK ? kt_index_restore_end(registry) : err;
+}
+
+/* @sql is SELECT * FROM a table ORDER BY row, which counts from 0. */
+static enum kt_err check_rows(struct kt_index *index, const char *sql)
+{
+	sqlite3_stmt *stmt = NULL;
+	enum kt_err err = kt_index_from_sqlite(index->db,
+					       sqlite3_prepare_v2(index->db, sql, -1, &stmt, NULL));
+
+	for (int64_t number = 0; err == KT_ERR_OK; number++) {
+		int rc = sqlite3_step(stmt);
+
+		if (rc == SQLITE_DONE)
+			break;
+		err = kt_index_from_sqlite(index->db, rc);
+		if (err == KT_ERR_OK &&
+		    (!kt_row_is_whole(stmt) || sqlite3_column_int64(stmt, 0) != number))
+			err = KT_ERR_CORRUPT;
+	}
+	(void)sqlite3_finalize(stmt); /* its code repeats the step's */
+	return err;
+}
+
+enum kt_err kt_index_check(struct kt_index *index)
+{
+	enum kt_err err = KT_ERR_OK;
+
+	for (size_t i = 1; err == KT_ERR_OK && i < TABLE_COUNT; i++) /* 0 is the head */
+		err = check_rows(index, tables[i].sql);
+	return err;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,21 +159,46 @@ static enum kt_err check_ledger_is_there(const struct kt_store_start *s)
 }
 
 /*
- * How far the index knows. Its rows are read, to find out that it is damaged, and not believed: a
- * changed byte that still makes sense would lock a hub out, and the ledger is read anyway.
+ * Its rows are read, to find out that it is damaged, and not believed: a changed byte that still
+ * makes sense would lock a hub out, and the ledger is read anyway. At the same time, on a thread of
+ * its own: each of the two takes seconds for a large fleet.
  */
-static enum kt_err load_index(struct kt_store_start *s)
-{
-	struct kt_registry *scratch = NULL;
-	enum kt_err err = kt_index_head(s->index, &s->index_seq, s->index_head);
+struct index_check {
+	pthread_t thread;
+	bool is_on_thread;
+	struct kt_index *index;
+	enum kt_err err;
+	int saved_errno;
+};
 
-	if (err != KT_ERR_OK || s->index_seq == 0)
-		return err;
-	err = kt_registry_new(&scratch);
-	if (err == KT_ERR_OK)
-		err = kt_index_load(s->index, scratch);
-	kt_registry_free(scratch);
-	return err;
+static void *run_check(void *arg)
+{
+	struct index_check *check = arg;
+
+	check->err = kt_index_check(check->index);
+	check->saved_errno = errno;
+	return NULL;
+}
+
+static void begin_check(const struct kt_store_start *s, struct index_check *check)
+{
+	*check = (struct index_check){.index = s->index, .err = KT_ERR_OK};
+	if (s->index == NULL || s->is_index_void || s->index_seq == 0)
+		return;
+	check->is_on_thread = pthread_create(&check->thread, NULL, run_check, check) == 0;
+	if (check->is_on_thread)
+		(void)pthread_setname_np(check->thread, "keyturn-index");
+	else
+		(void)run_check(check);
+}
+
+static enum kt_err end_check(struct index_check *check)
+{
+	if (check->is_on_thread)
+		(void)pthread_join(check->thread, NULL); /* it is ours, and joined once */
+	check->is_on_thread = false;
+	errno = check->saved_errno;
+	return check->err;
 }
 
 /* What is left of it is a witness, if that much can be read; it is made anew from the ledger. */
@@ -198,7 +224,7 @@ static enum kt_err open_index(struct kt_store_start *s)
 		return refuse(s, KT_ERR_TOO_LONG, "state_dir is too long");
 	err = kt_index_open(s->fs, path, &s->index);
 	if (err == KT_ERR_OK)
-		err = load_index(s);
+		err = kt_index_head(s->index, &s->index_seq, s->index_head);
 	if (err == KT_ERR_CORRUPT)
 		err = take_as_witness(s, path);
 	/* SQLite syncs the name of no database: without this a power cut could cost the witness */
@@ -297,6 +323,30 @@ static enum kt_err scan(struct kt_store_start *s)
 	return KT_ERR_OK;
 }
 
+/*
+ * Ledger and index, each by itself. A damaged index, whose head is whole, has been the witness all
+ * the same; it is written anew.
+ */
+static enum kt_err scan_beside_check(struct kt_store_start *s)
+{
+	struct index_check check;
+	enum kt_err checked;
+	enum kt_err err;
+
+	begin_check(s, &check);
+	err = scan(s);
+	checked = end_check(&check);
+	if (err != KT_ERR_OK || checked == KT_ERR_OK)
+		return err;
+	if (checked != KT_ERR_CORRUPT)
+		return refuse_err(s, checked, "cannot read the index in", s->config->state_dir);
+	kt_index_close(s->index);
+	s->index = NULL;
+	s->is_index_void = true;
+	kt_registry_mark_all(s->registry);
+	return KT_ERR_OK;
+}
+
 static enum kt_err check_trust_domain(const struct kt_store_start *s)
 {
 	const char *has = kt_registry_trust_domain(s->registry);
@@ -370,7 +420,7 @@ enum kt_err kt_store_recover(struct kt_store_start *start)
 	enum kt_err err = open_index(start);
 
 	if (err == KT_ERR_OK)
-		err = scan(start);
+		err = scan_beside_check(start);
 	if (err == KT_ERR_OK)
 		err = check_trust_domain(start);
 	if (err == KT_ERR_OK)

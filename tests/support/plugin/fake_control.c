@@ -14,3 +14,25 @@ void kt_control_batch(struct kt_core *core, struct kt_session *session, struct k
 		memcpy(json, "{}", 2);
 	kt_core_reply(core, session, json, 0);
 }
+
+void kt_control_tick(struct kt_core *core)
+{
+	(void)core;
+}
+
+bool kt_control_is_busy(const struct kt_core *core)
+{
+	(void)core;
+	return false;
+}
+
+enum kt_err kt_batches_new(struct kt_batches **out)
+{
+	*out = NULL;
+	return KT_ERR_OK;
+}
+
+void kt_batches_free(struct kt_batches *batches)
+{
+	(void)batches;
+}

@@ -250,6 +250,7 @@ int played_set_up(void **state)
 	f->core.config = &f->config;
 	f->core.registry = fleet_new();
 	assert_int_equal(kt_sessions_new(&f->core.sessions), KT_ERR_OK);
+	assert_int_equal(kt_batches_new(&f->core.batches), KT_ERR_OK);
 	f->core.now = (struct kt_now){.wall_us = INT64_C(1700000100000000), .mono_ms = 90000};
 	f->core.durable_seq = 3;
 	(void)fleet_active(f->core.registry, "hub-1", "north", "cert-1");
@@ -257,10 +258,11 @@ int played_set_up(void **state)
 	(void)fleet_active(f->core.registry, "hub-3", "", "cert-3");
 	(void)snprintf(f->config.trust_domain, sizeof(f->config.trust_domain), FLEET_TD);
 	(void)snprintf(f->config.broker_address, sizeof(f->config.broker_address), "b:8883");
-	f->operator=(struct kt_session){.kind = KT_SESSION_OPERATOR, .role = KT_ROLE_ADMIN};
-	(void)snprintf(f->operator.client_id, sizeof(f->operator.client_id), "op:x");
-	(void)snprintf(f->operator.actor, sizeof(f->operator.actor), "op:alice");
-	f->played.asker = &f->operator;
+	assert_int_equal(kt_sessions_add(f->core.sessions, 1, "op:x", &f->operator), KT_ERR_OK);
+	f->operator->kind = KT_SESSION_OPERATOR;
+	f->operator->role = KT_ROLE_ADMIN;
+	(void)snprintf(f->operator->actor, sizeof(f->operator->actor), "op:alice");
+	f->played.asker = f->operator;
 	f->played.outcome.seq = 40;
 	*state = f;
 	return 0;
@@ -270,10 +272,17 @@ int played_tear_down(void **state)
 {
 	struct fixture *f = *state;
 	free(f->played.answer);
+	kt_batches_free(f->core.batches);
 	kt_sessions_free(f->core.sessions);
 	kt_registry_free(f->core.registry);
 	free(f);
 	return 0;
+}
+
+void send(struct fixture *f, const char *text)
+{
+	kt_control_batch(&f->core, f->operator,(struct kt_bytes){.p = (const uint8_t *)text,
+								 .len = strlen(text)});
 }
 
 const char *ask(struct fixture *f, const char *text)
@@ -283,10 +292,23 @@ const char *ask(struct fixture *f, const char *text)
 	f->played.answers = 0;
 	f->played.done = 0;
 	f->played.refused_count = 0;
-	kt_control_batch(&f->core, &f->operator,(struct kt_bytes){.p = (const uint8_t *)text,
-								  .len = strlen(text)});
+	send(f, text);
+	while (kt_control_is_busy(&f->core))
+		kt_control_tick(&f->core);
 	assert_int_equal(f->played.answers, 1);
 	return f->played.answer;
+}
+
+void add_devices(struct fixture *f, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char id[32];
+		char cert[32];
+
+		(void)snprintf(id, sizeof(id), "x%u", i);
+		(void)snprintf(cert, sizeof(cert), "cx%u", i);
+		(void)fleet_active(f->core.registry, id, "", cert);
+	}
 }
 
 const char *ask_one(struct fixture *f, const char *command, const char *members)

@@ -33,13 +33,17 @@ struct fixture {
 	struct played played;
 	struct kt_core core;
 	struct kt_config config;
-	struct kt_session operator;
+	struct kt_session *operator; /* in the core's table */
 };
 
 int played_set_up(void **state);
 int played_tear_down(void **state);
-/* The answer to a batch; one is given, always. */
+/* The answer to a batch, when all of it is done; one is given, always. */
 const char *ask(struct fixture *f, const char *text);
+/* The first piece of a batch. */
+void send(struct fixture *f, const char *text);
+/* More devices, active: "x0" and on. */
+void add_devices(struct fixture *f, unsigned count);
 /* The same of a batch of one command, @members after "command". */
 const char *ask_one(struct fixture *f, const char *command, const char *members);
 

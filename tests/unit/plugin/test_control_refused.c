@@ -258,7 +258,7 @@ static void a_ticket_goes_to_a_client_id_of_operators_alone(void **state)
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		const char *answer = NULL;
 
-		(void)snprintf(f->operator.client_id, sizeof(f->operator.client_id), "%s",
+		(void)snprintf(f->operator->client_id, sizeof(f->operator->client_id), "%s",
 			       others[i]);
 		answer = ask_one(f, "createTicket", "\"device\":\"h\"");
 		assert_non_null(strstr(answer, "\"error\":\"denied\""));
@@ -271,13 +271,7 @@ static void a_ticket_goes_to_a_client_id_of_operators_alone(void **state)
 static void all_of_a_large_fleet_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	for (int i = 0; i < 998; i++) {
-		char id[32];
-		char cert[32];
-		(void)snprintf(id, sizeof(id), "x%d", i);
-		(void)snprintf(cert, sizeof(cert), "cx%d", i);
-		(void)fleet_active(f->core.registry, id, "", cert);
-	}
+	add_devices(f, 998);
 	const char *answer = ask_one(f, "rotate", "\"all\":true,\"expect\":1001");
 	assert_non_null(strstr(answer, "\"error\":\"msg.size\""));
 	assert_int_equal(f->played.actions, 0);
@@ -326,7 +320,7 @@ static void each_role_may_what_the_matrix_says(void **state)
 	for (size_t r = 0; r < sizeof(all) / sizeof(all[0]); r++) {
 		assert_string_equal(kt_role_name(all[r].role), all[r].name);
 		assert_int_equal(kt_role_from_name(all[r].name), all[r].role);
-		f->operator.role = all[r].role;
+		f->operator->role = all[r].role;
 		for (unsigned i = 0; i < KT_COMMAND_COUNT; i++) {
 			const char *name = kt_command_name((enum kt_command)i);
 			const bool may = strchr(who_may(name), all[r].letter) != NULL;
@@ -360,7 +354,7 @@ static void what_is_no_role_may_nothing(void **state)
 static void without_a_role_nothing_is_answered_but_denied(void **state)
 {
 	struct fixture *f = *state;
-	f->operator.role = KT_ROLE_NONE;
+	f->operator->role = KT_ROLE_NONE;
 	for (unsigned i = 0; i < KT_COMMAND_COUNT; i++) {
 		const char *answer = ask_one(f, kt_command_name((enum kt_command)i), "");
 		assert_non_null(strstr(answer, "\"error\":\"denied\""));
