@@ -258,9 +258,11 @@ static void a_dry_run_names_them_and_does_nothing(void **state)
 			    "{\"responses\":[{\"command\":\"revoke\",\"data\":{\"devices\":[{"
 			    "\"device\":\"hub-1\"},{\"device\":\"hub-2\"},{\"device\":\"hub-3\"}],"
 			    "\"meant\":3,\"refused\":0}}]}");
+	assert_int_equal(f->played.actions, 0);
 	assert_string_equal(ask_one(f, "rotate", "\"device\":\"hub-2\",\"dryRun\":true"),
 			    "{\"responses\":[{\"command\":\"rotate\",\"data\":{\"device\":"
 			    "\"hub-2\"}}]}");
+	assert_int_equal(f->played.actions, 0);
 	assert_string_equal(ask_one(f, "rotate", "\"select\":[\"group=south\"],\"dryRun\":true"),
 			    "{\"responses\":[{\"command\":\"rotate\",\"data\":{\"devices\":[],"
 			    "\"meant\":0,\"refused\":0}}]}");
