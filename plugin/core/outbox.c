@@ -46,6 +46,8 @@ struct plan { /* a kick to come */
 struct seals { /* in the order of the calls, and they leave in it */
 	struct seal *first;
 	struct seal **last;
+	struct seal *
+		unsent; /* the first that the workers have not been offered, or were too busy for */
 	size_t count;
 	size_t max;
 };
@@ -199,14 +201,12 @@ static void drain_seals(struct kt_core *core, struct seals *seals)
 	}
 }
 
-static void submit_seals(struct kt_core *core, const struct seals *seals)
+static void submit_seals(struct kt_core *core, struct seals *seals)
 {
-	for (struct seal *seal = seals->first; seal != NULL; seal = seal->next) {
-		enum kt_err err;
+	for (; seals->unsent != NULL; seals->unsent = seals->unsent->next) {
+		struct seal *seal = seals->unsent;
+		const enum kt_err err = core->ports.jobs->submit(core->ports.jobs->ctx, seal->job);
 
-		if (seal->job == NULL)
-			continue;
-		err = core->ports.jobs->submit(core->ports.jobs->ctx, seal->job);
 		if (err == KT_ERR_BUSY)
 			return; /* the next tick tries again, in order */
 		if (err == KT_ERR_OK)
@@ -249,6 +249,8 @@ static void seal_message(struct kt_core *core, uint64_t session, struct kt_messa
 	*seals->last = seal;
 	seals->last = &seal->next;
 	seals->count++;
+	if (seals->unsent == NULL)
+		seals->unsent = seal;
 	submit_seals(core, seals);
 }
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,24 +235,12 @@ static void *run(void *arg)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-/* The thread takes no signal: they are the broker's. */
 static enum kt_err start_thread(struct kt_store *store)
 {
-	sigset_t all;
-	sigset_t before;
-	int rc;
+	enum kt_err err = kt_store_start_thread(&store->thread, run, store);
 
-	(void)sigfillset(&all);
-	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
-		return KT_ERR_SYS;
-	rc = pthread_create(&store->thread, NULL, run, store);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc != 0) {
-		errno = rc;
-		return KT_ERR_SYS;
-	}
-	store->has_thread = true;
-	return KT_ERR_OK;
+	store->has_thread = err == KT_ERR_OK;
+	return err;
 }
 
 static enum kt_err store_new(const struct kt_store_config *config, struct kt_log *log,

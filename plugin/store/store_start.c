@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,21 @@ static bool make_path(char out[static PATH_CAP], const char *dir, const char *na
 	int len = snprintf(out, PATH_CAP, "%s/%s", dir, name);
 
 	return len > 0 && len < PATH_CAP;
+}
+
+enum kt_err kt_store_start_thread(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+	sigset_t all;
+	sigset_t before;
+	int rc;
+
+	(void)sigfillset(&all);
+	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
+		return KT_ERR_SYS;
+	rc = pthread_create(thread, NULL, run, arg);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = rc;
+	return rc == 0 ? KT_ERR_OK : KT_ERR_SYS;
 }
 
 /* --- directories and the lock ----------------------------------------------------------------- */
@@ -185,7 +201,7 @@ static void begin_check(const struct kt_store_start *s, struct index_check *chec
 	*check = (struct index_check){.index = s->index, .err = KT_ERR_OK};
 	if (s->index == NULL || s->is_index_void || s->index_seq == 0)
 		return;
-	check->is_on_thread = pthread_create(&check->thread, NULL, run_check, check) == 0;
+	check->is_on_thread = kt_store_start_thread(&check->thread, run_check, check) == KT_ERR_OK;
 	if (check->is_on_thread)
 		(void)pthread_setname_np(check->thread, "keyturn-index");
 	else

@@ -8,6 +8,8 @@
 #ifndef KT_STORE_START_H
 #define KT_STORE_START_H
 
+#include <pthread.h>
+
 #include "index.h"
 #include "ledger.h"
 #include "store.h"
@@ -33,6 +35,10 @@ struct kt_store_start {
 	bool is_index_void;  /* damaged, or of an older version: a witness at most */
 	bool is_rolled_back; /* the record index_seq is another one */
 };
+
+/* The thread takes no signal: they are the broker's. KT_ERR_SYS. */
+KT_MUST_CHECK enum kt_err kt_store_start_thread(pthread_t *thread, void *(*run)(void *arg),
+						void *arg);
 
 /* On an error @why says what to do. Errors: those of kt_store_open. */
 

@@ -21,7 +21,7 @@ TITLES = {"connect": "A connect", "rotation": "A rotation", "stall": "What other
           "supersede": "A key that was replaced", "expire": "A certificate that ends", "registry": "The registry",
           "agent": "The agent", "scale": "From a thousand hubs to ten thousand", "abuse": "Abuse"}
 OWN = ("connect", "rotation", "stall", "revoke", "supersede", "expire", "registry", "agent", "scale")  # methods of Page
-LIMIT_WORDS = re.compile(r"\bat (most|least)\b")
+LIMIT_WORDS = re.compile(r"\bat (most|least)\b|\bholds the loop over\b")
 
 
 def figure(value):
