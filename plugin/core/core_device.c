@@ -148,9 +148,11 @@ struct kt_outcome kt_device_set(struct kt_core *core, const struct kt_device *de
 				const char *group, const char *labels, const char *actor)
 {
 	struct kt_record record = new_record(KT_RECORD_DEVICE_SET, device, NULL);
+	/* of the record: what the device has, and @group may be that, is given back by the change
+	 */
 	const struct kt_field fields[] = {{"actor", actor},
-					  {"group", group[0] != '\0' ? group : NULL},
-					  {"labels", labels[0] != '\0' ? labels : NULL}};
+					  {"group", group[0] != '\0' ? record.group : NULL},
+					  {"labels", labels[0] != '\0' ? record.labels.s : NULL}};
 	struct kt_outcome outcome;
 
 	if (device->state != KT_DEVICE_DELETED && strcmp(device->group, group) == 0 &&

@@ -1097,6 +1097,31 @@ static void a_device_is_set_once(void **state)
 	assert_int_equal(kt_device_set(f->core, hub(f), "", "", "op:test").reason, KT_REASON_STATE);
 }
 
+/* What the device has is replaced by the record: the event must not be made of it. */
+static void a_group_that_stays_is_told_when_labels_change(void **state)
+{
+	struct fake *f = *state;
+
+	assert_int_equal(kt_device_set(f->core, hub(f), "south", "a", "op:test").reason,
+			 KT_REASON_NONE);
+	fake_durable(f);
+	fake_forget(f);
+	assert_int_equal(
+		kt_device_set(f->core, hub(f), hub(f)->group, hub(f)->labels, "op:test").reason,
+		KT_REASON_NONE);
+	assert_int_equal(kt_device_set(f->core, hub(f), hub(f)->group, "b", "op:test").reason,
+			 KT_REASON_NONE);
+	assert_int_equal(kt_device_set(f->core, hub(f), "east", hub(f)->labels, "op:test").reason,
+			 KT_REASON_NONE);
+	fake_durable(f);
+	assert_string_equal(fake_event(f, "device.set"),
+			    "{\"event\":\"device.set\",\"time\":\"1700000010000000\","
+			    "\"device\":\"hub-17\",\"actor\":\"op:test\",\"group\":\"east\","
+			    "\"labels\":\"b\"}");
+	assert_string_equal(hub(f)->group, "east");
+	assert_string_equal(hub(f)->labels, "b");
+}
+
 static void the_agents_version_is_that_of_the_last_hello(void **state)
 {
 	struct fake *f = *state;
@@ -1140,6 +1165,7 @@ int main(void)
 		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(also_where_the_ledger_does_not_take_promoted),
 		T(a_device_is_set_once),
+		T(a_group_that_stays_is_told_when_labels_change),
 		T(the_agents_version_is_that_of_the_last_hello),
 		T(a_record_that_there_is_no_room_for_is_not_applied),
 		T(an_older_key_has_no_grace_by_a_newer_promoted),
