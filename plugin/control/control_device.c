@@ -194,29 +194,30 @@ static struct kt_outcome delete_device(struct kt_control *c, const struct kt_dev
 	return kt_device_delete(c->core, device, c->actor);
 }
 
-/* What "addLabels" and "removeLabels" make of @labels; the first label that is none, or has no
- * room. */
+/* "", which is no label, for what is no string. */
+static const char *label_of(const struct kt_json_value *value)
+{
+	return kt_json_is(value, KT_JSON_STRING) ? kt_json_value_string(value) : "";
+}
+
+/* What "addLabels" and "removeLabels" make of @labels. KT_ERR_INVALID: one is no label;
+ * KT_ERR_TOO_LONG: no room. */
 static enum kt_err change_labels(const struct kt_control *c, struct kt_labels *labels)
 {
 	const struct kt_json_value *added = kt_json_member(c->item, "addLabels");
 	const struct kt_json_value *removed = kt_json_member(c->item, "removeLabels");
-	const struct kt_json_value *label;
+	const struct kt_json_value *value;
 	enum kt_err err = KT_ERR_OK;
 
-	for (label = removed != NULL ? kt_json_first(removed) : NULL; label != NULL;
-	     label = kt_json_next(label)) {
-		const char *text =
-			kt_json_is(label, KT_JSON_STRING) ? kt_json_value_string(label) : "";
-
-		if (!kt_is_label(text, strlen(text)))
+	for (value = removed != NULL ? kt_json_first(removed) : NULL; value != NULL;
+	     value = kt_json_next(value)) {
+		if (!kt_is_label(label_of(value), strlen(label_of(value))))
 			return KT_ERR_INVALID;
-		kt_labels_remove(labels, text);
+		kt_labels_remove(labels, label_of(value));
 	}
-	for (label = added != NULL ? kt_json_first(added) : NULL; err == KT_ERR_OK && label != NULL;
-	     label = kt_json_next(label))
-		err = kt_labels_add(labels, kt_json_is(label, KT_JSON_STRING)
-						    ? kt_json_value_string(label)
-						    : "");
+	for (value = added != NULL ? kt_json_first(added) : NULL; err == KT_ERR_OK && value != NULL;
+	     value = kt_json_next(value))
+		err = kt_labels_add(labels, label_of(value));
 	return err;
 }
 

@@ -54,15 +54,10 @@ static void put_count(struct kt_json_writer *w, const struct kt_ctl *ctl)
 	const char *state = kt_selector_prefix(KT_SELECTOR_STATE);
 	bool names_state = false;
 
-	if (args->operand_count > 0) {
-		kt_json_open_array(w, "select");
-		for (size_t i = 0; i < args->operand_count; i++) {
-			kt_json_put_string(w, NULL, args->operands[i]);
-			names_state = names_state ||
-				      strncmp(args->operands[i], state, strlen(state)) == 0;
-		}
-		kt_json_close_array(w);
-	}
+	if (kt_ctl_selects(args))
+		kt_ctl_put_selection(w, ctl);
+	for (size_t i = 0; i < args->operand_count; i++)
+		names_state = names_state || strncmp(args->operands[i], state, strlen(state)) == 0;
 	if (!names_state)
 		kt_json_put_string(w, "state", "active");
 	kt_json_put_number(w, "count", 1);

@@ -3,8 +3,7 @@
 
 #include "registry_internal.h"
 
-/* "" is NULL. */
-static bool copy_text(const char *text, char **out)
+bool kt_copy_text(const char *text, char **out)
 {
 	if (text[0] != '\0')
 		*out = strdup(text);
@@ -23,8 +22,8 @@ static bool copy_der(const struct kt_record *record, uint8_t **out)
 
 enum kt_err kt_copies_make(struct kt_copies *copies, const struct kt_record *record)
 {
-	if (copy_text(record->group, &copies->group) &&
-	    copy_text(record->labels.s, &copies->labels) && copy_der(record, &copies->der))
+	if (kt_copy_text(record->group, &copies->group) &&
+	    kt_copy_text(record->labels.s, &copies->labels) && copy_der(record, &copies->der))
 		return KT_ERR_OK;
 	kt_copies_free(copies);
 	return KT_ERR_NOMEM;

@@ -191,6 +191,8 @@ struct kt_operator_row *kt_row_take_operator(struct kt_registry *r);
 
 /* --- registry_copies.c: what a record brings and a row keeps; owned, NULL where there is none ---
  */
+/* "" is NULL. False: no memory. */
+bool kt_copy_text(const char *text, char **out);
 struct kt_copies {
 	char *group;
 	char *labels;

@@ -19,13 +19,6 @@ static enum kt_err grow(void **items, size_t count, size_t size)
 	return KT_ERR_OK;
 }
 
-static bool copy_text(const char *text, char **out)
-{
-	if (text != NULL)
-		*out = strdup(text);
-	return text == NULL || *out != NULL;
-}
-
 static enum kt_err add_device(struct kt_index_batch *batch, const struct kt_device_row *row)
 {
 	void *items = batch->devices;
@@ -43,7 +36,8 @@ static enum kt_err add_device(struct kt_index_batch *batch, const struct kt_devi
 	image->d.group = NULL;
 	image->d.labels = NULL;
 	batch->device_count++;
-	if (!copy_text(row->group, &image->group) || !copy_text(row->labels, &image->labels))
+	if (!kt_copy_text(row->d.group, &image->group) ||
+	    !kt_copy_text(row->d.labels, &image->labels))
 		return KT_ERR_NOMEM;
 	if (row->der != NULL) {
 		image->der = malloc(row->d.pending_der_len);

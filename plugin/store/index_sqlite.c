@@ -340,26 +340,22 @@ enum kt_err kt_index_clear(struct kt_index *index)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static enum kt_err copy_text(const char *text, char **out)
-{
-	if (text[0] == '\0')
-		return KT_ERR_OK;
-	*out = strdup(text);
-	return *out != NULL ? KT_ERR_OK : KT_ERR_NOMEM;
-}
-
 static enum kt_err read_group(struct kt_row_in *row, char **out)
 {
 	const char *group = kt_get_string(row);
 
-	return strlen(group) <= KT_GROUP_MAX ? copy_text(group, out) : KT_ERR_CORRUPT;
+	if (strlen(group) > KT_GROUP_MAX)
+		return KT_ERR_CORRUPT;
+	return kt_copy_text(group, out) ? KT_ERR_OK : KT_ERR_NOMEM;
 }
 
 static enum kt_err read_labels(struct kt_row_in *row, char **out)
 {
 	const char *labels = kt_get_string(row);
 
-	return kt_labels_are_valid(labels) ? copy_text(labels, out) : KT_ERR_CORRUPT;
+	if (!kt_labels_are_valid(labels))
+		return KT_ERR_CORRUPT;
+	return kt_copy_text(labels, out) ? KT_ERR_OK : KT_ERR_NOMEM;
 }
 
 static enum kt_err read_pending_der(struct kt_row_in *row, struct kt_device_image *image)
