@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "encoding.h"
 #include "fake_ports.h"
 #include "outbox.h"
 
@@ -1072,71 +1071,6 @@ static void an_event_is_json_with_name_time_and_device(void **state)
 	assert_false(f->published[0].retain);
 }
 
-static void a_device_is_set_once(void **state)
-{
-	struct fake *f = *state;
-	uint64_t seq = kt_registry_seq(f->registry);
-
-	assert_int_equal(kt_device_set(f->core, hub(f), "south", "a,b", "op:test").reason,
-			 KT_REASON_NONE);
-	assert_null(fake_event(f, "device.set"));
-	fake_durable(f);
-	assert_string_equal(fake_event(f, "device.set"),
-			    "{\"event\":\"device.set\",\"time\":\"1700000010000000\","
-			    "\"device\":\"hub-17\",\"actor\":\"op:test\",\"group\":\"south\","
-			    "\"labels\":\"a,b\"}");
-	assert_string_equal(hub(f)->group, "south");
-	assert_string_equal(hub(f)->labels, "a,b");
-	assert_int_equal(kt_device_set(f->core, hub(f), "south", "a,b", "op:test").reason,
-			 KT_REASON_NONE);
-	assert_int_equal(kt_registry_seq(f->registry), seq + 1);
-	assert_int_equal(kt_device_set(f->core, hub(f), "", "", "op:test").reason, KT_REASON_NONE);
-	assert_string_equal(hub(f)->group, "");
-	assert_string_equal(hub(f)->labels, "");
-	(void)kt_device_delete(f->core, hub(f), "op:test");
-	assert_int_equal(kt_device_set(f->core, hub(f), "", "", "op:test").reason, KT_REASON_STATE);
-}
-
-/* What the device has is replaced by the record: the event must not be made of it. */
-static void a_group_that_stays_is_told_when_labels_change(void **state)
-{
-	struct fake *f = *state;
-
-	assert_int_equal(kt_device_set(f->core, hub(f), "south", "a", "op:test").reason,
-			 KT_REASON_NONE);
-	fake_durable(f);
-	fake_forget(f);
-	assert_int_equal(
-		kt_device_set(f->core, hub(f), hub(f)->group, hub(f)->labels, "op:test").reason,
-		KT_REASON_NONE);
-	assert_int_equal(kt_device_set(f->core, hub(f), hub(f)->group, "b", "op:test").reason,
-			 KT_REASON_NONE);
-	assert_int_equal(kt_device_set(f->core, hub(f), "east", hub(f)->labels, "op:test").reason,
-			 KT_REASON_NONE);
-	fake_durable(f);
-	assert_string_equal(fake_event(f, "device.set"),
-			    "{\"event\":\"device.set\",\"time\":\"1700000010000000\","
-			    "\"device\":\"hub-17\",\"actor\":\"op:test\",\"group\":\"east\","
-			    "\"labels\":\"b\"}");
-	assert_string_equal(hub(f)->group, "east");
-	assert_string_equal(hub(f)->labels, "b");
-}
-
-static void the_agents_version_is_that_of_the_last_hello(void **state)
-{
-	struct fake *f = *state;
-	struct kt_message *m;
-	uint64_t version = 0;
-
-	(void)fake_hello(f, AGENT, "hub-17:agent", LEAF);
-	assert_true(hub(f)->agent_version == 0); /* its word says no number */
-	m = fake_message(f, AGENT, KT_MESSAGE_HELLO);
-	(void)snprintf(m->u.hello.agent, sizeof(m->u.hello.agent), "1.4.2");
-	fake_say(f, AGENT, m, NULL);
-	assert_true(kt_version_decode("1.4.2", &version));
-	assert_true(hub(f)->agent_version == version);
-}
-
 /* For want of memory nothing is done, and nothing is broken: the next try goes through. */
 static void a_record_that_there_is_no_room_for_is_not_applied(void **state)
 {
@@ -1164,9 +1098,6 @@ int main(void)
 		T(a_superseded_credential_is_suspect_before_promoted_and_an_alarm_after),
 		T(what_was_under_way_at_promoted_is_a_suspicion),
 		T(also_where_the_ledger_does_not_take_promoted),
-		T(a_device_is_set_once),
-		T(a_group_that_stays_is_told_when_labels_change),
-		T(the_agents_version_is_that_of_the_last_hello),
 		T(a_record_that_there_is_no_room_for_is_not_applied),
 		T(an_older_key_has_no_grace_by_a_newer_promoted),
 		T(a_key_that_was_skipped_has_the_grace_of_the_promoted_that_counts),
