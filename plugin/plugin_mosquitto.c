@@ -127,6 +127,13 @@ static void carry_out_kicks(struct kt_plugin *plugin)
 	}
 }
 
+/* Kicks first: a revoke is in force before it is durable. */
+static void carry_out(struct kt_plugin *plugin)
+{
+	carry_out_kicks(plugin);
+	kt_store_hand_over(plugin->setup->store);
+}
+
 /* --- who connects --- */
 
 /* OpenSSL's only place. *out is OpenSSL's memory; false: there is one, but it cannot be read. */
@@ -212,6 +219,7 @@ static int on_basic_auth(int event, void *event_data, void *userdata)
 		return CLOSE_WITHOUT_CONNACK; /* never as if it had shown none */
 	connect.cert.p = der;
 	kt_core_connect(plugin->core, now, &connect, &answer);
+	kt_store_hand_over(plugin->setup->store);
 	OPENSSL_free(der);
 	if (answer.answer == KT_ANSWER_ACCEPT &&
 	    set_username(ed->client, answer.username) != MOSQ_ERR_SUCCESS) {
@@ -303,7 +311,7 @@ static int on_control(int event, void *event_data, void *userdata)
 
 	(void)event;
 	kt_core_control(plugin->core, kt_plugin_now(plugin), (uintptr_t)ed->client, payload);
-	carry_out_kicks(plugin);
+	carry_out(plugin);
 	if (plugin->setup->waker != NULL && kt_core_has_work(plugin->core))
 		kt_waker_wake(plugin->setup->waker);
 	return MOSQ_ERR_SUCCESS;
@@ -317,7 +325,7 @@ static int on_device_message(int event, void *event_data, void *userdata)
 
 	(void)event;
 	kt_core_device_message(plugin->core, kt_plugin_now(plugin), (uintptr_t)ed->client, payload);
-	carry_out_kicks(plugin);
+	carry_out(plugin);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -389,7 +397,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	is_drained = drain_results(plugin, kt_plugin_now(plugin).mono_ms);
 	tell_durable(plugin);
 	kt_core_tick(plugin->core, kt_plugin_now(plugin));
-	carry_out_kicks(plugin);
+	carry_out(plugin);
 	/* 2.1 ticks before it waits and sends what was published only after the wait. */
 	if (waker != NULL && (!is_drained || kt_core_has_work(plugin->core) ||
 			      (plugin->has_published && plugin->is_2_1)))

@@ -27,6 +27,7 @@ struct kt_store {
 	bool has_told_failed;		/* broker's thread: logged once */
 	bool has_told_index_failed;	/* broker's thread */
 	struct kt_store_item *reserved; /* broker's thread: room for the next record */
+	bool has_queued;		/* broker's thread: since the last hand-over */
 
 	struct kt_store_writer writer; /* the ledger thread's own, once it runs */
 
@@ -78,7 +79,7 @@ static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_r
 		store->last = item;
 		item = NULL;  /* moved */
 		batch = NULL; /* moved */
-		(void)pthread_cond_signal(&store->cond);
+		store->has_queued = true;
 	}
 	(void)pthread_mutex_unlock(&store->mutex);
 	kt_store_items_free(item);
@@ -94,8 +95,17 @@ static void tell(struct kt_store *store, enum kt_event event, uint64_t durable_s
 	(void)kt_log_event(store->log, event, &(struct kt_field){"durable_seq", seq}, 1);
 }
 
+void kt_store_hand_over(struct kt_store *store)
+{
+	if (!store->has_queued)
+		return;
+	store->has_queued = false;
+	(void)pthread_cond_signal(&store->cond);
+}
+
 void kt_store_poll(struct kt_store *store, struct kt_store_status *out)
 {
+	kt_store_hand_over(store);
 	(void)pthread_mutex_lock(&store->mutex);
 	*out = store->status;
 	(void)pthread_mutex_unlock(&store->mutex);

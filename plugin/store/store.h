@@ -37,8 +37,14 @@ KT_MUST_CHECK enum kt_err kt_store_open(const struct kt_store_config *config, st
 					struct kt_store **out, char why[static 512]);
 /* Writes what waits, stops the thread, releases the lock. NULL is fine. */
 void kt_store_close(struct kt_store *store);
-/* The port; valid as long as the store. */
+/*
+ * The port; valid as long as the store. What is appended waits for kt_store_hand_over: to wake the
+ * ledger thread takes longer than the change itself, and a kick is to come first.
+ */
 const struct kt_journal *kt_store_journal(struct kt_store *store);
+
+/* Wakes the ledger thread, if anything was appended since. */
+void kt_store_hand_over(struct kt_store *store);
 
 struct kt_store_status {
 	uint64_t durable_seq;
@@ -46,6 +52,7 @@ struct kt_store_status {
 	bool index_failed; /* the index alone: rebuilt at the next start */
 	uint8_t head[32];  /* hash of the record durable_seq */
 };
+/* Hands over, too. */
 void kt_store_poll(struct kt_store *store, struct kt_store_status *out);
 
 #endif

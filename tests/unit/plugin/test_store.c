@@ -170,6 +170,15 @@ static struct kt_store_status wait_durable(struct world *w)
 	}
 }
 
+/* Until the ledger thread has told of something, and nobody asks for it in between. */
+static void wait_woken(struct world *w)
+{
+	(void)pthread_mutex_lock(&w->mutex);
+	while (w->wakes == 0)
+		(void)pthread_cond_wait(&w->woken, &w->mutex);
+	(void)pthread_mutex_unlock(&w->mutex);
+}
+
 static void fill(struct world *w)
 {
 	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
@@ -921,6 +930,21 @@ static void after_a_failed_write_nothing_becomes_durable(void **state)
 	assert_non_null(strstr(w->lines, "event=ledger.cut bytes=10"));
 }
 
+static void what_is_handed_over_becomes_durable_without_a_poll(void **state)
+{
+	struct world *w = *state;
+	struct kt_store_status status;
+
+	assert_int_equal(open_world(w), KT_ERR_OK);
+	kt_store_hand_over(w->store); /* nothing to hand over is fine */
+	append_kind(w, KT_RECORD_DEVICE_CREATE, "hub-1", 1);
+	kt_store_hand_over(w->store);
+	wait_woken(w);
+	kt_store_poll(w->store, &status);
+	assert_false(status.failed);
+	assert_int_equal(status.durable_seq, kt_registry_seq(w->registry));
+}
+
 /* Room for a record comes first: without it nothing is applied, and the ledger is as good as ever.
  */
 static void a_record_without_memory_does_not_fail_the_ledger(void **state)
@@ -1012,6 +1036,7 @@ int main(void)
 		T(directories_open_to_others_are_refused),
 		T(a_missing_parent_directory_is_named),
 		T(after_a_failed_write_nothing_becomes_durable),
+		T(what_is_handed_over_becomes_durable_without_a_poll),
 		T(a_record_without_memory_does_not_fail_the_ledger),
 		T(a_record_waits_for_memory),
 	};
