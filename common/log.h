@@ -90,6 +90,13 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(OPERATOR_REMOVED, "operator.removed", WARN, 0, "somebody is an operator no more")        \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
+	X(CAMPAIGN_STARTED, "campaign.started", INFO, 0, "a campaign began")                       \
+	X(CAMPAIGN_ADVANCED, "campaign.advanced", INFO, 0, "its next wave began")                  \
+	X(CAMPAIGN_PAUSED, "campaign.paused", INFO, 0, "an operator paused it")                    \
+	X(CAMPAIGN_RESUMED, "campaign.resumed", INFO, 0, "an operator let it go on")               \
+	X(CAMPAIGN_ABORTED, "campaign.aborted", ERROR, 0, "it orders nobody any more")             \
+	X(CAMPAIGN_SETTLED, "campaign.settled", INFO, 0, "what became of one of its devices")      \
+	X(CAMPAIGN_ENDED, "campaign.ended", INFO, 0, "nobody of it is under way any more")         \
 	/* both */                                                                                 \
 	X(LOG_DROPPED, "log.dropped", WARN, 0, "lines were left out, too many of one kind")        \
 	/* agent */                                                                                \

@@ -31,6 +31,12 @@ static kt_command_run *const runs[KT_COMMAND_COUNT] = {
 	[KT_COMMAND_ADD_OPERATOR] = kt_command_add_operator,
 	[KT_COMMAND_REMOVE_OPERATOR] = kt_command_remove_operator,
 	[KT_COMMAND_LIST_OPERATORS] = kt_command_list_operators,
+	[KT_COMMAND_BEGIN_CAMPAIGN] = kt_command_begin_campaign,
+	[KT_COMMAND_PAUSE_CAMPAIGN] = kt_command_pause_campaign,
+	[KT_COMMAND_RESUME_CAMPAIGN] = kt_command_resume_campaign,
+	[KT_COMMAND_ABORT_CAMPAIGN] = kt_command_abort_campaign,
+	[KT_COMMAND_LIST_CAMPAIGNS] = kt_command_list_campaigns,
+	[KT_COMMAND_GET_CAMPAIGN] = kt_command_get_campaign,
 };
 
 struct kt_json_writer *kt_control_data(struct kt_control *c)

@@ -22,6 +22,7 @@ enum {
 	KT_CONTROL_COMMANDS_MAX = 100, /* commands of a batch */
 	KT_CONTROL_BATCHES_MAX = 16,   /* that are not done yet; further ones are refused */
 	KT_CONTROL_DEVICES_MAX = 1000, /* devices that one command may mean */
+	KT_CONTROL_PLAN_MAX = 16,      /* words of a plan */
 	KT_CONTROL_LABELS_MAX = 16,    /* labels that one command may add, or remove */
 	KT_CONTROL_PAGE_MAX = 200,     /* rows of one page */
 	KT_CONTROL_CORRELATION_MAX = 128,
@@ -53,7 +54,13 @@ enum {
 	X(STATUS, "status", LOOK)                                                                  \
 	X(ADD_OPERATOR, "addOperator", ADMIN)                                                      \
 	X(REMOVE_OPERATOR, "removeOperator", ADMIN)                                                \
-	X(LIST_OPERATORS, "listOperators", LOOK)
+	X(LIST_OPERATORS, "listOperators", LOOK)                                                   \
+	X(BEGIN_CAMPAIGN, "beginCampaign", ROTATE)                                                 \
+	X(PAUSE_CAMPAIGN, "pauseCampaign", ROTATE)                                                 \
+	X(RESUME_CAMPAIGN, "resumeCampaign", ROTATE)                                               \
+	X(ABORT_CAMPAIGN, "abortCampaign", ROTATE)                                                 \
+	X(LIST_CAMPAIGNS, "listCampaigns", LOOK)                                                   \
+	X(GET_CAMPAIGN, "getCampaign", LOOK)
 
 enum kt_command {
 #define KT_COMMAND_ENUM(code, name, permit) KT_COMMAND_##code,
@@ -113,6 +120,9 @@ bool kt_field_fingerprint(const struct kt_json_value *item, struct kt_fingerprin
 			  struct kt_refusal *refusal);
 /* An operator's: the form of a device id. */
 bool kt_field_operator(const struct kt_json_value *item, struct kt_device_id *out,
+		       struct kt_refusal *refusal);
+/* A campaign's: the same form. */
+bool kt_field_campaign(const struct kt_json_value *item, struct kt_device_id *out,
 		       struct kt_refusal *refusal);
 bool kt_field_number(const struct kt_json_value *item, const char *name, const int64_t range[2],
 		     int64_t *out, struct kt_refusal *refusal);

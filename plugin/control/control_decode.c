@@ -37,6 +37,10 @@ enum { KEY_ID_DIGITS = 2 * KT_KEY_ID_LEN };
 	{                                                                                          \
 		"name", KT_JSON_STRING, true, KT_DEVICE_ID_MAX                                     \
 	}
+#define FIELD_CAMPAIGN                                                                             \
+	{                                                                                          \
+		"campaign", KT_JSON_STRING, true, KT_DEVICE_ID_MAX                                 \
+	}
 #define FIELD_GROUP                                                                                \
 	{                                                                                          \
 		"group", KT_JSON_STRING, false, 63                                                 \
@@ -103,6 +107,16 @@ static const struct kt_json_rule add_operator[] = {COMMON,
 static const struct kt_json_rule remove_operator[] = {COMMON, FIELD_NAME, FIELD_NOTE};
 static const struct kt_json_rule list_operators[] = {
 	COMMON, FIELD_OFFSET, FIELD_COUNT, {"removed", KT_JSON_BOOL, false, 0}};
+static const struct kt_json_rule begin_campaign[] = {
+	COMMON,
+	SELECTION,
+	FIELD_CAMPAIGN,
+	{"action", KT_JSON_STRING, true, 16},
+	{"plan", KT_JSON_ARRAY, false, KT_CONTROL_PLAN_MAX},
+	FIELD_NOTE};
+static const struct kt_json_rule one_campaign[] = {COMMON, FIELD_CAMPAIGN, FIELD_NOTE};
+static const struct kt_json_rule get_campaign[] = {
+	COMMON, FIELD_CAMPAIGN, FIELD_OFFSET, FIELD_COUNT, {"state", KT_JSON_STRING, false, 16}};
 static const struct kt_json_rule no_fields[] = {COMMON};
 
 #define RULES(array)                                                                               \
@@ -136,6 +150,12 @@ static const struct {
 	[KT_COMMAND_ADD_OPERATOR] = RULES(add_operator),
 	[KT_COMMAND_REMOVE_OPERATOR] = RULES(remove_operator),
 	[KT_COMMAND_LIST_OPERATORS] = RULES(list_operators),
+	[KT_COMMAND_BEGIN_CAMPAIGN] = RULES(begin_campaign),
+	[KT_COMMAND_PAUSE_CAMPAIGN] = RULES(one_campaign),
+	[KT_COMMAND_RESUME_CAMPAIGN] = RULES(one_campaign),
+	[KT_COMMAND_ABORT_CAMPAIGN] = RULES(one_campaign),
+	[KT_COMMAND_LIST_CAMPAIGNS] = RULES(no_fields),
+	[KT_COMMAND_GET_CAMPAIGN] = RULES(get_campaign),
 };
 
 static const char *const names[KT_COMMAND_COUNT] = {
@@ -350,19 +370,30 @@ bool kt_field_fingerprint(const struct kt_json_value *item, struct kt_fingerprin
 	return true;
 }
 
+/* A name that has the form of a device id. */
+static bool field_id(const struct kt_json_value *item, const char *field, const char *why,
+		     struct kt_device_id *out, struct kt_refusal *refusal)
+{
+	const char *name = kt_json_string(item, field);
+
+	memset(out, 0, sizeof(*out));
+	if (name == NULL || kt_device_id_set(out, name, strlen(name)))
+		return true;
+	return kt_refuse(refusal, KT_REASON_JSON_FIELD, field, why);
+}
+
 bool kt_field_operator(const struct kt_json_value *item, struct kt_device_id *out,
 		       struct kt_refusal *refusal)
 {
-	const char *name = kt_json_string(item, "name");
-	memset(out, 0, sizeof(*out));
-	if (name == NULL) {
-		return true;
-	}
-	if (!kt_device_id_set(out, name, strlen(name))) {
-		return kt_refuse(refusal, KT_REASON_JSON_FIELD, "name",
-				 "is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)");
-	}
-	return true;
+	return field_id(item, "name", "is no operator's name (1 to 63 of A-Z a-z 0-9 . _ -)", out,
+			refusal);
+}
+
+bool kt_field_campaign(const struct kt_json_value *item, struct kt_device_id *out,
+		       struct kt_refusal *refusal)
+{
+	return field_id(item, "campaign", "is no campaign's name (1 to 63 of A-Z a-z 0-9 . _ -)",
+			out, refusal);
 }
 
 bool kt_field_name(const struct kt_json_value *item, const char *name, bool wildcard,

@@ -176,7 +176,7 @@ static struct kt_outcome quarantine(struct kt_control *c, const struct kt_device
 
 static struct kt_outcome release(struct kt_control *c, const struct kt_device *device)
 {
-	return kt_json_bool(c->item, "freeze") ? kt_rotation_unfreeze(c->core, device, c->actor)
+	return kt_json_bool(c->item, "freeze") ? kt_device_unfreeze(c->core, device, c->actor)
 					       : kt_device_release(c->core, device, c->actor);
 }
 

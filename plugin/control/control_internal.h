@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "core_internal.h"
+#include "selector.h"
 
 /*
  * What a command costs the broker's loop, in units of some 100 ns; a piece of a batch is worth
@@ -67,7 +68,6 @@ struct kt_control_page {
 bool kt_control_page(struct kt_control *c, struct kt_control_page *out);
 bool kt_control_is_on_page(const struct kt_control_page *page, int64_t index);
 
-struct kt_selector;
 /* What "select" says: without a word if it is absent. False and a refusal. */
 bool kt_control_selector(struct kt_control *c, struct kt_selector *out);
 
@@ -79,6 +79,38 @@ typedef struct kt_outcome kt_device_action(struct kt_control *c, const struct kt
  */
 void kt_control_each(struct kt_control *c, kt_device_action *action);
 
+/*
+ * Who is meant: settled before anything is done to the first one, for a slip in a list of a
+ * thousand must not leave half a fleet revoked.
+ */
+enum { KT_SELECTION_ROOM = 64 /* to begin with */ };
+struct kt_selection { /* c->work, while a command gathers, and then */
+	kt_device_action *action;
+	kt_control_step *then; /* when all are known */
+	struct kt_selector selector;
+	const char *field; /* that says whom */
+	size_t max;
+	size_t cursor; /* of the walk over all devices */
+	size_t at;     /* the next one that something is done to */
+	size_t done;
+	size_t count;
+	size_t room;
+	const struct kt_device *devices[];
+};
+/*
+ * The devices that the command names, in a struct kt_selection, then @then; or a refusal, as of a
+ * count that is not the one expected.
+ */
+void kt_control_gather(struct kt_control *c, size_t max, kt_control_step *then);
+bool kt_control_is_dry_run(const struct kt_control *c);
+
+/* control_campaign.c */
+kt_command_run kt_command_begin_campaign;
+kt_command_run kt_command_pause_campaign;
+kt_command_run kt_command_resume_campaign;
+kt_command_run kt_command_abort_campaign;
+kt_command_run kt_command_list_campaigns;
+kt_command_run kt_command_get_campaign;
 /* control_device.c */
 kt_command_run kt_command_create_device;
 kt_command_run kt_command_create_ticket;

@@ -5,32 +5,40 @@
 #include "control_internal.h"
 #include "selector.h"
 
-/* Settled before anything is done to the first one: a slip in a list of a thousand must not leave
- * half a fleet revoked. */
-struct selection {
-	kt_device_action *action;
-	struct kt_selector selector;
-	const char *field; /* that says whom */
-	size_t cursor;	   /* of the walk over all devices */
-	size_t at;	   /* the next one that something is done to */
-	size_t done;
-	size_t count;
-	const struct kt_device *devices[KT_CONTROL_DEVICES_MAX];
-};
-
-static bool select_add(struct kt_control *c, struct selection *selection,
-		       const struct kt_device *device)
+/* One more; false and a refusal: one too many, or no memory. */
+static bool take_device(struct kt_control *c, const struct kt_device *device)
 {
-	for (size_t i = 0; i < selection->count; i++) {
-		if (selection->devices[i] == device)
-			return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "devices",
-					 "names one twice");
+	struct kt_selection *selection = c->work;
+
+	if (selection->count == selection->max)
+		return kt_refuse(&c->refusal, KT_REASON_MSG_SIZE, selection->field,
+				 "would be more than 1000 devices: name them in parts");
+	if (selection->count == selection->room) {
+		const size_t room = 2 * selection->room;
+		struct kt_selection *grown = realloc(
+			selection, sizeof(*selection) + room * sizeof(selection->devices[0]));
+
+		if (grown == NULL)
+			return kt_refuse(&c->refusal, KT_REASON_BUSY, "",
+					 "out of memory, try again");
+		grown->room = room;
+		c->work = grown;
+		selection = grown;
 	}
 	selection->devices[selection->count++] = device;
 	return true;
 }
 
-static bool select_list(struct kt_control *c, struct selection *selection)
+static bool is_taken(const struct kt_selection *selection, const struct kt_device *device)
+{
+	for (size_t i = 0; i < selection->count; i++) {
+		if (selection->devices[i] == device)
+			return true;
+	}
+	return false;
+}
+
+static bool select_list(struct kt_control *c)
 {
 	const struct kt_json_value *list = kt_json_member(c->item, "devices");
 
@@ -45,10 +53,13 @@ static bool select_list(struct kt_control *c, struct selection *selection)
 		if (device == NULL)
 			return kt_refuse(&c->refusal, KT_REASON_NOT_FOUND, "devices",
 					 "names one that does not exist");
-		if (!select_add(c, selection, device))
+		if (is_taken(c->work, device))
+			return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "devices",
+					 "names one twice");
+		if (!take_device(c, device))
 			return false;
 	}
-	if (selection->count == 0)
+	if (((const struct kt_selection *)c->work)->count == 0)
 		return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "devices", "is empty");
 	return true;
 }
@@ -86,7 +97,7 @@ static bool check_expect(struct kt_control *c, int64_t count, bool is_needed)
 			 "is not the number of devices that this would be done to");
 }
 
-static bool is_dry_run(const struct kt_control *c)
+bool kt_control_is_dry_run(const struct kt_control *c)
 {
 	return kt_json_bool(c->item, "dryRun");
 }
@@ -97,7 +108,7 @@ static void run_one(struct kt_control *c, kt_device_action *action)
 
 	if (device == NULL || !check_expect(c, 1, false))
 		return;
-	if (is_dry_run(c)) {
+	if (kt_control_is_dry_run(c)) {
 		kt_json_put_string(kt_control_data(c), "device", device->id.s);
 		return;
 	}
@@ -112,13 +123,13 @@ static bool run_row(struct kt_control *c, kt_device_action *action, const struct
 {
 	struct kt_outcome outcome = {.reason = KT_REASON_NONE};
 
-	if (!is_dry_run(c))
+	if (!kt_control_is_dry_run(c))
 		outcome = action(c, device);
 	kt_json_open_object(c->writer, NULL);
 	kt_json_put_string(c->writer, "device", device->id.s);
 	if (outcome.reason != KT_REASON_NONE)
 		kt_json_put_string(c->writer, "error", kt_reason_name(outcome.reason));
-	else if (c->tells_op && !is_dry_run(c))
+	else if (c->tells_op && !kt_control_is_dry_run(c))
 		kt_json_put_u64(c->writer, "op", outcome.op);
 	if (outcome.reason == KT_REASON_NONE && outcome.seq > c->seq)
 		c->seq = outcome.seq;
@@ -129,7 +140,7 @@ static bool run_row(struct kt_control *c, kt_device_action *action, const struct
 /* One row per device, in the order of the selection. */
 static void run_rows(struct kt_control *c)
 {
-	struct selection *selection = c->work;
+	struct kt_selection *selection = c->work;
 
 	for (; selection->at < selection->count && c->budget > 0; selection->at++) {
 		c->budget -= KT_CONTROL_ACTION;
@@ -139,84 +150,128 @@ static void run_rows(struct kt_control *c)
 	if (selection->at < selection->count)
 		return;
 	kt_json_close_array(c->writer);
-	kt_json_put_number(c->writer, is_dry_run(c) ? "meant" : "ordered",
+	kt_json_put_number(c->writer, kt_control_is_dry_run(c) ? "meant" : "ordered",
 			   (int64_t)selection->done);
 	kt_json_put_number(c->writer, "refused", (int64_t)(selection->count - selection->done));
 	c->step = NULL;
 }
 
-/* All who are meant are known. */
-static void begin_rows(struct kt_control *c, bool is_expect_needed)
+static void begin_rows(struct kt_control *c)
 {
-	const struct selection *selection = c->work;
-
-	c->step = NULL;
-	if (!check_expect(c, (int64_t)selection->count, is_expect_needed && !is_dry_run(c)))
-		return;
 	kt_json_open_array(kt_control_data(c), "devices");
 	c->step = run_rows;
 	run_rows(c);
 }
 
+/* All who are meant are known. */
+static void go_on(struct kt_control *c, bool is_expect_needed)
+{
+	struct kt_selection *selection = c->work;
+
+	c->step = NULL;
+	if (check_expect(c, (int64_t)selection->count,
+			 is_expect_needed && !kt_control_is_dry_run(c)))
+		selection->then(c);
+}
+
 /* Without a word of the selector: all active devices. */
 static void select_by(struct kt_control *c)
 {
-	struct selection *selection = c->work;
 	const struct kt_device *device;
 
 	while (c->budget > 0) {
+		struct kt_selection *selection = c->work;
+
 		device = kt_registry_next_device(c->core->registry, &selection->cursor);
 		if (device == NULL) {
-			begin_rows(c, true);
+			go_on(c, true);
 			return;
 		}
 		c->budget -= KT_CONTROL_LOOK;
-		if (!kt_selector_means(&selection->selector, device, c->core->now.wall_us, true))
-			continue;
-		if (selection->count == KT_CONTROL_DEVICES_MAX) {
-			(void)kt_refuse(&c->refusal, KT_REASON_MSG_SIZE, selection->field,
-					"would be more than 1000 devices: name them in parts");
+		if (kt_selector_means(&selection->selector, device, c->core->now.wall_us, true) &&
+		    !take_device(c, device)) {
 			c->step = NULL;
 			return;
 		}
-		selection->devices[selection->count++] = device;
 	}
 }
 
-void kt_control_each(struct kt_control *c, kt_device_action *action)
+static bool names_them_once(struct kt_control *c)
 {
-	const bool is_one = kt_json_member(c->item, "device") != NULL;
-	const bool is_list = kt_json_member(c->item, "devices") != NULL;
-	const bool is_all = kt_json_member(c->item, "all") != NULL;
-	const bool is_select = kt_json_member(c->item, "select") != NULL;
-	struct selection *selection = NULL;
+	static const char *const ways[] = {"device", "devices", "all", "select"};
+	unsigned count = 0;
 
-	if ((int)is_one + (int)is_list + (int)is_all + (int)is_select != 1) {
-		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "device",
-				"or devices or all or select: exactly one of them");
-		return;
-	}
-	if (is_one) {
-		run_one(c, action);
-		return;
-	}
-	if (is_all && !kt_json_bool(c->item, "all")) {
-		(void)kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "all", "can only be true");
-		return;
-	}
-	selection = calloc(1, sizeof(*selection));
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		count += kt_json_member(c->item, ways[i]) != NULL ? 1 : 0;
+	if (count != 1)
+		return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "device",
+				 "or devices or all or select: exactly one of them");
+	if (kt_json_member(c->item, "all") != NULL && !kt_json_bool(c->item, "all"))
+		return kt_refuse(&c->refusal, KT_REASON_JSON_FIELD, "all", "can only be true");
+	return true;
+}
+
+/* NULL and a refusal: no memory. c->work has it. */
+static struct kt_selection *new_selection(struct kt_control *c, size_t max, kt_control_step *then)
+{
+	struct kt_selection *selection =
+		calloc(1, sizeof(*selection) + KT_SELECTION_ROOM * sizeof(selection->devices[0]));
+
 	if (selection == NULL) {
 		(void)kt_refuse(&c->refusal, KT_REASON_BUSY, "", "out of memory, try again");
-		return;
+		return NULL;
 	}
-	selection->action = action;
-	selection->field = is_all ? "all" : "select";
+	selection->room = KT_SELECTION_ROOM;
+	selection->max = max;
+	selection->then = then;
+	selection->field = kt_json_member(c->item, "all") != NULL ? "all" : "select";
 	c->work = selection;
-	if (is_list) {
-		if (select_list(c, selection))
-			begin_rows(c, selection->count > 1);
+	return selection;
+}
+
+static void gather(struct kt_control *c, struct kt_selection *selection)
+{
+	if (kt_json_member(c->item, "devices") != NULL) {
+		if (select_list(c))
+			go_on(c, ((const struct kt_selection *)c->work)->count > 1);
 	} else if (kt_control_selector(c, &selection->selector)) {
 		c->step = select_by;
 		select_by(c);
 	}
+}
+
+void kt_control_gather(struct kt_control *c, size_t max, kt_control_step *then)
+{
+	struct kt_selection *selection;
+	const struct kt_device *device;
+
+	if (!names_them_once(c))
+		return;
+	selection = new_selection(c, max, then);
+	if (selection == NULL)
+		return;
+	if (kt_json_member(c->item, "device") == NULL) {
+		gather(c, selection);
+		return;
+	}
+	device = kt_control_device(c);
+	if (device != NULL && take_device(c, device))
+		go_on(c, false);
+}
+
+void kt_control_each(struct kt_control *c, kt_device_action *action)
+{
+	struct kt_selection *selection;
+
+	if (!names_them_once(c))
+		return;
+	if (kt_json_member(c->item, "device") != NULL) {
+		run_one(c, action);
+		return;
+	}
+	selection = new_selection(c, KT_CONTROL_DEVICES_MAX, begin_rows);
+	if (selection == NULL)
+		return;
+	selection->action = action;
+	gather(c, selection);
 }

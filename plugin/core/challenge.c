@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core_internal.h"
+#include "campaign.h"
 #include "encoding.h"
 #include "secmem.h"
 
@@ -129,6 +129,7 @@ void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, st
 		return;
 	}
 	forget(session);
+	kt_campaign_on_proof(core, session->device, true);
 	if (kt_hex_encode(answer->fp.b, sizeof(answer->fp.b), fp, sizeof(fp)) != KT_ERR_OK)
 		/* cppcheck-suppress unreadVariable ; a field points to it */
 		fp[0] = '\0';
@@ -161,6 +162,7 @@ void kt_challenge_expire(struct kt_core *core, struct kt_session *session)
 	if (!was_out)
 		return; /* it never left us: nobody is silent */
 	kt_core_fact(core, KT_EVENT_CHALLENGE_MISSED, session->device, NULL, 0, 0);
+	kt_campaign_on_proof(core, session->device, false);
 	switch (core->config->challenge_silence) {
 	case KT_POLICY_REPORT:
 		break;

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "campaign.h"
 #include "clone.h"
 #include "encoding.h"
 #include "issues.h"
@@ -425,6 +426,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_core_sweep_sessions(core);
 	kt_rotation_tick(core);
 	kt_control_tick(core);
+	kt_campaign_tick(core);
 	kt_crl_tick(core);
 	kt_core_publish_gauges(core);
 	kt_core_settle_drops(core);

@@ -75,6 +75,18 @@ struct kt_outcome kt_device_release(struct kt_core *core, const struct kt_device
 	return outcome;
 }
 
+struct kt_outcome kt_device_unfreeze(struct kt_core *core, const struct kt_device *device,
+				     const char *actor)
+{
+	struct kt_record record = new_record(KT_RECORD_UNFREEZE, device, NULL);
+	const struct kt_field fields[] = {{"actor", actor}, {"freeze", "yes"}};
+	struct kt_outcome outcome = change(core, &record, actor);
+
+	if (outcome.reason == KT_REASON_NONE)
+		kt_core_fact(core, KT_EVENT_DEVICE_RELEASED, device, fields, 2, outcome.seq);
+	return outcome;
+}
+
 /* A signed notice is for :agent and :trial alone, and only those that said hello can verify it. */
 static bool gets_notice(const struct kt_session *session)
 {

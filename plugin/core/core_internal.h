@@ -165,14 +165,14 @@ struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device
 				    const char *actor, const char *note);
 struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_device *device,
 				     const char *actor);
-/* Ends quarantine (@freeze false) or a frozen rotation (@freeze true). */
-struct kt_outcome kt_rotation_unfreeze(struct kt_core *core, const struct kt_device *device,
-				       const char *actor);
 /* core_device.c */
 struct kt_outcome kt_device_quarantine(struct kt_core *core, const struct kt_device *device,
 				       const char *actor, const char *note);
 struct kt_outcome kt_device_release(struct kt_core *core, const struct kt_device *device,
 				    const char *actor);
+/* Its rotation was frozen: ordered again, it may. */
+struct kt_outcome kt_device_unfreeze(struct kt_core *core, const struct kt_device *device,
+				     const char *actor);
 struct kt_revoke_order {
 	bool emergency; /* kick at once, no notice */
 	bool wipe;	/* the notice asks the hub to delete its keys */

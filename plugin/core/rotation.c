@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "campaigns.h"
 #include "clone.h"
 #include "issues.h"
 
@@ -109,8 +110,14 @@ static enum kt_reason order_refusal(const struct kt_device *device)
 	return device->frozen ? KT_REASON_FROZEN : refusal_of(device, KT_ROTATION_ORDER);
 }
 
-struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
-				   const char *actor, const char *note)
+struct order { /* who wants it, and why */
+	const char *actor;
+	const char *note;		    /* NULL: none */
+	const struct kt_campaign *campaign; /* NULL: none */
+};
+
+static struct kt_outcome open_op(struct kt_core *core, const struct kt_device *device,
+				 const struct order *order)
 {
 	struct kt_record record = new_record(KT_RECORD_OP_OPEN, device);
 	struct kt_outcome outcome = {.reason = order_refusal(device)};
@@ -120,14 +127,16 @@ struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device 
 	record.op = kt_core_next_op(core, device);
 	record.alg = KT_ALG_ES256;
 	record.deadline_us = core->now.wall_us + core->config->op_deadline_ms * 1000;
-	if (note != NULL)
-		(void)snprintf(record.note, sizeof(record.note), "%s", note);
+	if (order->note != NULL)
+		(void)snprintf(record.note, sizeof(record.note), "%s", order->note);
+	if (order->campaign != NULL)
+		record.campaign = order->campaign->name;
 	if (core->ports.entropy->bytes(core->ports.entropy->ctx, record.nonce.b,
 				       sizeof(record.nonce.b)) != KT_ERR_OK) {
 		outcome.reason = KT_REASON_BUSY;
 		return outcome;
 	}
-	if (kt_core_change(core, &record, actor, &outcome.reason) != KT_ERR_OK)
+	if (kt_core_change(core, &record, order->actor, &outcome.reason) != KT_ERR_OK)
 		return outcome;
 	outcome.seq = record.seq;
 	outcome.op = record.op;
@@ -136,10 +145,17 @@ struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device 
 	return outcome;
 }
 
-struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device *device,
-				    const char *actor, const char *note)
+struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
+				   const char *actor, const char *note)
 {
-	struct kt_outcome outcome = kt_rotation_open(core, device, actor, note);
+	return open_op(core, device, &(struct order){.actor = actor, .note = note});
+}
+
+/* Opens an op, and says so to its agent. */
+static struct kt_outcome give(struct kt_core *core, const struct kt_device *device,
+			      const struct order *order)
+{
+	struct kt_outcome outcome = open_op(core, device, order);
 	struct kt_session *session = NULL;
 
 	if (outcome.reason != KT_REASON_NONE)
@@ -150,6 +166,18 @@ struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device
 		kt_rotation_send_rotate(core, session);
 	}
 	return outcome;
+}
+
+struct kt_outcome kt_rotation_order(struct kt_core *core, const struct kt_device *device,
+				    const char *actor, const char *note)
+{
+	return give(core, device, &(struct order){.actor = actor, .note = note});
+}
+
+struct kt_outcome kt_rotation_order_for(struct kt_core *core, const struct kt_device *device,
+					const struct kt_campaign *campaign)
+{
+	return give(core, device, &(struct order){.actor = campaign->by, .campaign = campaign});
 }
 
 /* Ends the op without commit. */
@@ -186,21 +214,6 @@ struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_devic
 	outcome.op = op;
 	if (outcome.seq != 0 && session != NULL && session->has_hello)
 		kt_rotation_reject_after(core, session, KT_REASON_OP_CLOSED, op, outcome.seq);
-	return outcome;
-}
-
-struct kt_outcome kt_rotation_unfreeze(struct kt_core *core, const struct kt_device *device,
-				       const char *actor)
-{
-	struct kt_record record = new_record(KT_RECORD_UNFREEZE, device);
-	struct kt_outcome outcome = {.reason = KT_REASON_NONE};
-	const struct kt_field fields[] = {{"actor", actor}, {"freeze", "yes"}};
-
-	record.op = 0;
-	if (kt_core_change(core, &record, actor, &outcome.reason) != KT_ERR_OK)
-		return outcome;
-	outcome.seq = record.seq;
-	kt_core_fact(core, KT_EVENT_DEVICE_RELEASED, device, fields, 2, record.seq);
 	return outcome;
 }
 

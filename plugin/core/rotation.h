@@ -40,6 +40,11 @@ enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
 				   const char *actor, const char *note);
 
+struct kt_campaign;
+/* As kt_rotation_order, for a campaign, which looks after its deadline itself. */
+struct kt_outcome kt_rotation_order_for(struct kt_core *core, const struct kt_device *device,
+					const struct kt_campaign *campaign);
+
 /* --- rotation_sessions.c: who is ended when @after_seq is durable --- */
 
 void kt_rotation_end_trials(struct kt_core *core, const struct kt_device *device,

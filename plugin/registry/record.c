@@ -27,6 +27,11 @@ const struct kt_record_member kt_record_members[KT_RECORD_MEMBERS] = {
 	MEMBER(KT_F_GROUP, "group"),
 	MEMBER(KT_F_PATTERN, "pattern"),
 	MEMBER(KT_F_LABELS, "labels"),
+	MEMBER(KT_F_CAMPAIGN, "campaign"),
+	MEMBER(KT_F_PLAN, "plan"),
+	MEMBER(KT_F_SELECT, "select"),
+	MEMBER(KT_F_DEVICES, "devices"),
+	MEMBER(KT_F_RESULT, "result"),
 	MEMBER(KT_F_OP, "op"),
 	MEMBER(KT_F_NONCE, "nonce"),
 	MEMBER(KT_F_ALG, "alg"),
@@ -77,6 +82,29 @@ bool kt_credential_status_from_name(const char *name, enum kt_credential_status 
 	return false;
 }
 
+static const char *const member_names[KT_MEMBER_STATUS_COUNT] = {
+	[KT_MEMBER_WAITING] = "waiting", [KT_MEMBER_ORDERED] = "ordered",
+	[KT_MEMBER_DONE] = "done",	 [KT_MEMBER_FAILED] = "failed",
+	[KT_MEMBER_SILENT] = "silent",	 [KT_MEMBER_SKIPPED] = "skipped",
+	[KT_MEMBER_MISSED] = "missed",	 [KT_MEMBER_LEFT] = "left",
+};
+
+const char *kt_member_status_name(enum kt_member_status s)
+{
+	return (unsigned)s < KT_MEMBER_STATUS_COUNT ? member_names[s] : "?";
+}
+
+bool kt_member_status_from_name(const char *name, enum kt_member_status *out)
+{
+	for (unsigned i = 0; i < KT_MEMBER_STATUS_COUNT; i++) {
+		if (strcmp(member_names[i], name) == 0) {
+			*out = (enum kt_member_status)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 unsigned kt_record_optional(enum kt_record_kind kind)
 {
 	unsigned optional = KT_F_GROUP | KT_F_PATTERN | KT_F_LABELS | KT_F_NOTE;
@@ -93,6 +121,10 @@ unsigned kt_record_optional(enum kt_record_kind kind)
 		optional |= KT_F_OP | KT_F_GENERATION;
 	if (kind == KT_RECORD_IMPORT)
 		optional |= KT_F_ALG;
+	if (kind == KT_RECORD_OP_OPEN)
+		optional |= KT_F_CAMPAIGN;
+	if (kind == KT_RECORD_CAMPAIGN_DEVICE)
+		optional |= KT_F_REASON;
 	return optional;
 }
 
@@ -118,11 +150,43 @@ static bool has_member(const struct kt_record *r, unsigned bit)
 		return r->has_key_id || r->kind != KT_RECORD_DEVICE_CREATE;
 	case KT_F_ALG:
 		return r->alg != KT_ALG_NONE;
+	case KT_F_CAMPAIGN:
+		return r->campaign.s[0] != '\0';
+	case KT_F_REASON:
+		return r->reason != KT_REASON_NONE;
 	case KT_F_TICKET:
 		return r->has_ticket || r->kind != KT_RECORD_ISSUE;
 	default:
 		return true;
 	}
+}
+
+/* Ids with a blank between each two, and nothing else. */
+static bool are_devices(const char *text)
+{
+	size_t count = 0;
+
+	for (;;) {
+		const size_t len = strcspn(text, " ");
+
+		if (!kt_is_device_id(text, len) || ++count > KT_RECORD_DEVICES_MAX)
+			return false;
+		if (text[len] == '\0')
+			return true;
+		text += len + 1;
+	}
+}
+
+/* Words of a selector: printable, so that whoever reads a ledger sees what was asked for. */
+static bool are_words(const char *text)
+{
+	const size_t len = strnlen(text, KT_RECORD_SELECT_MAX + 1);
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	}
+	return len > 0 && len <= KT_RECORD_SELECT_MAX;
 }
 
 static bool is_member_valid(const struct kt_record *r, unsigned bit)
@@ -158,6 +222,17 @@ static bool is_member_valid(const struct kt_record *r, unsigned bit)
 		return (unsigned)r->status <= KT_CREDENTIAL_LOST;
 	case KT_F_TRUST_DOMAIN:
 		return kt_is_trust_domain(r->trust_domain, strlen(r->trust_domain));
+	case KT_F_CAMPAIGN:
+		return kt_is_device_id(r->campaign.s,
+				       strnlen(r->campaign.s, sizeof(r->campaign.s)));
+	case KT_F_PLAN:
+		return kt_plan_is_valid(&r->plan);
+	case KT_F_SELECT:
+		return r->text != NULL && are_words(r->text);
+	case KT_F_DEVICES:
+		return r->text != NULL && are_devices(r->text);
+	case KT_F_RESULT:
+		return r->result >= KT_MEMBER_DONE && r->result <= KT_MEMBER_SKIPPED;
 	case KT_F_DER:
 		return r->der.p != NULL && r->der.len > 0 && r->der.len <= KT_CERT_MAX;
 	default:
@@ -233,9 +308,24 @@ static const char *text_of(const struct kt_record *r, unsigned bit)
 		return kt_credential_status_name(r->status);
 	case KT_F_NOTE:
 		return r->note;
+	case KT_F_CAMPAIGN:
+		return r->campaign.s;
+	case KT_F_SELECT:
+	case KT_F_DEVICES:
+		return r->text;
+	case KT_F_RESULT:
+		return kt_member_status_name(r->result);
 	default:
 		return NULL;
 	}
+}
+
+static void put_plan(struct kt_json_writer *w, const char *name, const struct kt_plan *plan)
+{
+	char text[KT_PLAN_TEXT_MAX + 1];
+
+	kt_plan_encode(plan, text);
+	kt_json_put_string(w, name, text);
 }
 
 static uint64_t number_of(const struct kt_record *r, unsigned bit)
@@ -267,6 +357,8 @@ static void put_member(struct kt_json_writer *w, const struct kt_record *r, size
 		kt_json_put_hex(w, name, hash_of(r, bit), KT_RECORD_HASH_LEN);
 	else if (bit == KT_F_NONCE)
 		kt_json_put_b64url(w, name, r->nonce.b, sizeof(r->nonce.b));
+	else if (bit == KT_F_PLAN)
+		put_plan(w, name, &r->plan);
 	else if (bit == KT_F_DER)
 		kt_json_put_b64url(w, name, r->der.p, r->der.len);
 	else if ((bit & KT_RECORD_BOOLS) != 0)

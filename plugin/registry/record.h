@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "labels.h"
+#include "plan.h"
 #include "reason.h"
 #include "role.h"
 #include "ticket.h"
@@ -43,7 +44,12 @@ enum kt_record_field {
 	KT_F_FROZEN = 1 << 21,
 	KT_F_NAME = 1 << 22, /* an operator's; has the form of a device id */
 	KT_F_ROLE = 1 << 23,
-	KT_F_LABELS = 1 << 24 /* optional */
+	KT_F_LABELS = 1 << 24,	 /* optional */
+	KT_F_CAMPAIGN = 1 << 25, /* has the form of a device id; optional in op.open */
+	KT_F_PLAN = 1 << 26,
+	KT_F_SELECT = 1 << 27,	/* the words that chose them, as they were given */
+	KT_F_DEVICES = 1 << 28, /* ids, a blank between each two */
+	KT_F_RESULT = 1 << 29
 };
 
 /*
@@ -66,7 +72,8 @@ enum kt_record_field {
 	X(DENY, "device.deny", KT_F_KEY_ID,                                                        \
 	  "this key shall not enrol; ends its pending enrolment")                                  \
 	X(OP_OPEN, "op.open",                                                                      \
-	  KT_F_DEVICE | KT_F_OP | KT_F_NONCE | KT_F_ALG | KT_F_DEADLINE | KT_F_NOTE,               \
+	  KT_F_DEVICE | KT_F_OP | KT_F_NONCE | KT_F_ALG | KT_F_DEADLINE | KT_F_NOTE |              \
+		  KT_F_CAMPAIGN,                                                                   \
 	  "a rotation is ordered; closes an older op")                                             \
 	X(OP_CLOSE, "op.close", KT_F_DEVICE | KT_F_OP | KT_F_REASON,                               \
 	  "an op ended without commit; its pending credential is abandoned")                       \
@@ -111,7 +118,20 @@ enum kt_record_field {
 	X(OPERATOR_ADD, "operator.add", KT_F_NAME | KT_F_FP | KT_F_ROLE | KT_F_NOTE,               \
 	  "who shows this certificate of this name is an operator")                                \
 	X(OPERATOR_REMOVE, "operator.remove", KT_F_NAME | KT_F_NOTE,                               \
-	  "the operator of this name is none any more")
+	  "the operator of this name is none any more")                                            \
+	X(CAMPAIGN_BEGIN, "campaign.begin", KT_F_CAMPAIGN | KT_F_PLAN | KT_F_SELECT | KT_F_NOTE,   \
+	  "a campaign is made; whom it means follows")                                             \
+	X(CAMPAIGN_ADD, "campaign.add", KT_F_CAMPAIGN | KT_F_DEVICES, "it means these, too")       \
+	X(CAMPAIGN_START, "campaign.start", KT_F_CAMPAIGN, "all whom it means are there, it runs") \
+	X(CAMPAIGN_WAVE, "campaign.wave", KT_F_CAMPAIGN, "its next wave begins")                   \
+	X(CAMPAIGN_PAUSE, "campaign.pause", KT_F_CAMPAIGN | KT_F_NOTE, "no further orders")        \
+	X(CAMPAIGN_RESUME, "campaign.resume", KT_F_CAMPAIGN | KT_F_NOTE, "further orders again")   \
+	X(CAMPAIGN_ABORT, "campaign.abort", KT_F_CAMPAIGN | KT_F_NOTE,                             \
+	  "no further orders for good; who has one may finish")                                    \
+	X(CAMPAIGN_DEVICE, "campaign.device",                                                      \
+	  KT_F_CAMPAIGN | KT_F_DEVICE | KT_F_RESULT | KT_F_REASON,                                 \
+	  "what became of one device; done by a commit has no record of its own")                  \
+	X(CAMPAIGN_END, "campaign.end", KT_F_CAMPAIGN, "nobody is under way any more")
 
 enum kt_credential_status {
 	KT_CREDENTIAL_PENDING,
@@ -121,6 +141,22 @@ enum kt_credential_status {
 	KT_CREDENTIAL_ABANDONED, /* pending, given up */
 	KT_CREDENTIAL_LOST	 /* was in force, or pending, in records that are lost: adoptable */
 };
+
+enum kt_member_status { /* of a device in a campaign */
+			KT_MEMBER_WAITING,
+			KT_MEMBER_ORDERED, /* under way */
+			/* final ones: */
+			KT_MEMBER_DONE,
+			KT_MEMBER_FAILED,  /* it said so, or its rotation was frozen */
+			KT_MEMBER_SILENT,  /* it had its order, and never finished */
+			KT_MEMBER_SKIPPED, /* it could not be asked: revoked, deleted, frozen; or an
+					      operator cancelled */
+			KT_MEMBER_MISSED,  /* it was offline to the end */
+			KT_MEMBER_LEFT,	   /* the campaign was ended before its turn */
+			KT_MEMBER_STATUS_COUNT
+};
+
+enum { KT_RECORD_DEVICES_MAX = 128, KT_RECORD_SELECT_MAX = 1600 /* bytes */ };
 
 enum kt_record_kind {
 #define KT_RECORD_ENUM(code, name, fields, text) KT_RECORD_##code,
@@ -162,6 +198,10 @@ struct kt_record {
 	bool frozen;
 	struct kt_device_id name; /* an operator's */
 	enum kt_role role;
+	struct kt_device_id campaign; /* its name */
+	struct kt_plan plan;
+	const char *text; /* SELECT or DEVICES; borrowed as der is, and never beside it; or NULL */
+	enum kt_member_status result;
 };
 
 /*
@@ -179,7 +219,10 @@ KT_MUST_CHECK enum kt_err kt_record_decode(const char *text, size_t len, struct 
 void kt_record_clear(struct kt_record *record);
 const char *kt_record_kind_name(enum kt_record_kind kind);
 const char *kt_credential_status_name(enum kt_credential_status s); /* pending current ... */
+const char *kt_member_status_name(enum kt_member_status s);	    /* waiting ordered done ... */
 /* False: no such status; *out is left alone. */
+bool kt_member_status_from_name(const char *name, enum kt_member_status *out);
+/* The same. */
 bool kt_credential_status_from_name(const char *name, enum kt_credential_status *out);
 
 #endif

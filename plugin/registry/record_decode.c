@@ -178,6 +178,26 @@ static enum kt_err take_der(struct cursor *in, struct kt_record *r)
 	return KT_ERR_OK;
 }
 
+/* As a der, but a text. */
+static enum kt_err take_long_text(struct cursor *in, struct kt_record *r)
+{
+	const size_t cap = KT_RECORD_TEXT_MAX;
+	char *text = calloc(1, cap);
+
+	if (text == NULL)
+		return KT_ERR_NOMEM;
+	r->storage = (uint8_t *)text;
+	r->text = text;
+	return take_text(in, text, cap) ? KT_ERR_OK : KT_ERR_INVALID;
+}
+
+static bool take_plan(struct cursor *in, struct kt_record *r)
+{
+	char text[KT_PLAN_TEXT_MAX + 1] = "";
+
+	return take_text(in, text, sizeof(text)) && kt_plan_decode(text, &r->plan);
+}
+
 /* Of names that do not exist NONE comes back, which kt_record_is_valid refuses. */
 static bool take_named(struct cursor *in, unsigned bit, struct kt_record *r)
 {
@@ -194,7 +214,9 @@ static bool take_named(struct cursor *in, unsigned bit, struct kt_record *r)
 		return r->alg != KT_ALG_NONE; /* where it may be left out, NONE is that */
 	case KT_F_REASON:
 		r->reason = kt_reason_from_name(name);
-		return true;
+		return r->reason != KT_REASON_NONE; /* as with alg */
+	case KT_F_RESULT:
+		return kt_member_status_from_name(name, &r->result);
 	default:
 		return kt_credential_status_from_name(name, &r->status);
 	}
@@ -217,6 +239,10 @@ static bool take_member(struct cursor *in, unsigned bit, struct kt_record *r)
 		return take_text(in, r->labels.s, sizeof(r->labels.s));
 	case KT_F_NOTE:
 		return take_text(in, r->note, sizeof(r->note));
+	case KT_F_CAMPAIGN:
+		return take_text(in, r->campaign.s, sizeof(r->campaign.s));
+	case KT_F_PLAN:
+		return take_plan(in, r);
 	case KT_F_OP: /* none is written by leaving it out */
 		return take_u64(in, UINT64_MAX, &r->op) && r->op > 0;
 	case KT_F_NONCE:
@@ -277,6 +303,8 @@ static enum kt_err take_members(struct cursor *in, struct kt_record *r)
 				err = KT_ERR_INVALID;
 		} else if (member->bit == KT_F_DER) {
 			err = take_der(in, r);
+		} else if ((member->bit & (KT_F_SELECT | KT_F_DEVICES)) != 0) {
+			err = take_long_text(in, r);
 		} else if (!take_member(in, member->bit, r)) {
 			err = KT_ERR_INVALID;
 		}

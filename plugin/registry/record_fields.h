@@ -11,7 +11,7 @@
 
 enum {
 	KT_RECORD_HASH_LEN = 32,
-	KT_RECORD_MEMBERS = 25,
+	KT_RECORD_MEMBERS = 30,
 	KT_RECORD_BOOLS = KT_F_WIPE | KT_F_FROZEN /* the others are strings */
 };
 

@@ -431,6 +431,7 @@ static void clear(struct kt_registry *r)
 {
 	for (uint32_t i = 0; i < r->devices.count; i++)
 		clear_device(device_at(r, i));
+	kt_campaigns_clear(r);
 	kt_slab_clear(&r->devices);
 	kt_slab_clear(&r->credentials);
 	kt_slab_clear(&r->tickets);

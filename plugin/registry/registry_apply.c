@@ -87,11 +87,6 @@ static void set_labels(struct change *c)
 	c->copies.labels = NULL; /* moved */
 }
 
-static void apply_nothing(struct change *c)
-{
-	(void)c;
-}
-
 static void apply_begin(struct change *c)
 {
 	memcpy(c->r->trust_domain, c->rec->trust_domain, sizeof(c->r->trust_domain));
@@ -517,6 +512,7 @@ static void apply_operator_remove(struct change *c)
 	kt_operator_apply_remove(c->r, c->rec);
 }
 
+/* Of the clock and of campaigns: none on a device. */
 static const struct effect {
 	void (*apply)(struct change *c);
 	bool makes_device;
@@ -540,7 +536,6 @@ static const struct effect {
 	[KT_RECORD_REVOKE] = {apply_revoke, false},
 	[KT_RECORD_DELETE] = {apply_delete, false},
 	[KT_RECORD_OP_RAISE] = {apply_op_raise, false},
-	[KT_RECORD_CLOCK_CONFIRM] = {apply_nothing, false},
 	[KT_RECORD_RESTORE] = {apply_restore, false},
 	[KT_RECORD_RESTORE_DEVICE] = {apply_restore_device, true},
 	[KT_RECORD_RESTORE_CREDENTIAL] = {apply_restore_credential, false},
@@ -560,6 +555,8 @@ static enum kt_err prepare(struct change *c)
 	if (err != KT_ERR_OK)
 		return err;
 	err = kt_registry_reserve(c->r);
+	if (err == KT_ERR_OK)
+		err = kt_campaigns_reserve(c->r, c->rec);
 	if (err != KT_ERR_OK)
 		return err;
 	return kt_copies_make(&c->copies, c->rec);
@@ -567,6 +564,8 @@ static enum kt_err prepare(struct change *c)
 
 static void find_or_make_device(struct change *c)
 {
+	if (c->rec->kind == KT_RECORD_CAMPAIGN_DEVICE)
+		return; /* of a campaign, not of the device */
 	c->row = kt_row_device(c->r, c->rec->device.s);
 	if (c->row == NULL && effects[c->rec->kind].makes_device) {
 		c->row = kt_row_add_device(c->r, &c->rec->device);
@@ -585,9 +584,11 @@ enum kt_err kt_registry_apply(struct kt_registry *registry, const struct kt_reco
 	find_or_make_device(&c);
 	if (c.row != NULL)
 		edit_begin(&c, c.row);
-	effects[record->kind].apply(&c);
+	if (effects[record->kind].apply != NULL)
+		effects[record->kind].apply(&c);
 	if (c.row != NULL)
 		edit_end(&c, c.row);
+	kt_campaigns_apply(registry, record, c.row != NULL ? &c.row->d : NULL);
 	kt_copies_free(&c.copies);
 	registry->seq = record->seq;
 	if (record->kind == KT_RECORD_CLOCK_CONFIRM || record->time_us > registry->time_us)

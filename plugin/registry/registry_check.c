@@ -160,7 +160,8 @@ static bool check_always(const struct kt_registry *r, const struct kt_record *re
 static bool check_op_open(const struct kt_registry *r, const struct kt_record *rec,
 			  const struct kt_device *d)
 {
-	(void)r;
+	if (rec->campaign.s[0] != '\0' && !kt_campaigns_check(r, rec, d))
+		return false;
 	return is_active(d) && !d->frozen && !d->enrolling && rec->op > d->op;
 }
 
@@ -432,6 +433,15 @@ static bool (*const checks[KT_RECORD_COUNT])(const struct kt_registry *r,
 	[KT_RECORD_RECONCILE_END] = check_reconciling,
 	[KT_RECORD_OPERATOR_ADD] = check_operator_add,
 	[KT_RECORD_OPERATOR_REMOVE] = check_operator_remove,
+	[KT_RECORD_CAMPAIGN_BEGIN] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_ADD] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_START] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_WAVE] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_PAUSE] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_RESUME] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_ABORT] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_DEVICE] = kt_campaigns_check,
+	[KT_RECORD_CAMPAIGN_END] = kt_campaigns_check,
 };
 
 enum kt_err kt_registry_check(const struct kt_registry *registry, const struct kt_record *record)

@@ -9,6 +9,7 @@
 #ifndef KT_REGISTRY_INTERNAL_H
 #define KT_REGISTRY_INTERNAL_H
 
+#include "campaigns.h"
 #include "registry.h"
 
 /* Rows in chunks: a row's address holds for the life of the registry. */
@@ -117,6 +118,9 @@ struct kt_registry {
 	struct kt_table by_operator; /* operators, by name in lower case */
 	/* list heads */
 	uint32_t dirty_devices, dirty_credentials, dirty_tickets, dirty_denied, dirty_operators;
+	struct kt_campaign *campaigns[KT_CAMPAIGNS_MAX]; /* owned; in the order of their making */
+	size_t campaign_count;
+	struct kt_campaign *campaign_reserved; /* of the record on its way in */
 	struct kt_registry_counts counts;
 	uint64_t seq;
 	uint64_t ended_seq;   /* of the last record that put a credential out */

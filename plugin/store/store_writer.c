@@ -13,6 +13,15 @@ enum kt_err kt_store_item_new(const struct kt_record *record, struct kt_store_it
 	item->record = *record;
 	item->record.storage = NULL;
 	item->record.der = (struct kt_bytes){NULL, 0};
+	item->record.text = NULL;
+	if (record->text != NULL) {
+		item->record.storage = (uint8_t *)strdup(record->text);
+		item->record.text = (const char *)item->record.storage;
+		if (item->record.text == NULL) {
+			kt_store_items_free(item);
+			return KT_ERR_NOMEM;
+		}
+	}
 	if (record->der.len > 0) {
 		item->record.storage = malloc(record->der.len);
 		if (item->record.storage == NULL) {

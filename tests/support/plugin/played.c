@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "campaign.h"
 #include "fleet.h"
 
 static struct played *stage; /* of the test in hand: the actions have no other way to it */
@@ -43,8 +44,8 @@ struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_devic
 	return play();
 }
 
-struct kt_outcome kt_rotation_unfreeze(struct kt_core *core, const struct kt_device *device,
-				       const char *actor)
+struct kt_outcome kt_device_unfreeze(struct kt_core *core, const struct kt_device *device,
+				     const char *actor)
 {
 	(void)core;
 	note("unfreeze(%s,%s) ", device->id.s, actor);
@@ -318,4 +319,54 @@ const char *ask_one(struct fixture *f, const char *command, const char *members)
 			 members[0] != '\0' ? "," : "", members);
 	assert_true(n > 0 && n < (int)sizeof(text));
 	return ask(f, text);
+}
+
+/* --- campaigns: one is known, and its devices are those that were added --- */
+
+struct kt_outcome kt_campaign_begin(struct kt_core *core, const struct kt_new_campaign *fresh,
+				    const char *actor)
+{
+	(void)core;
+	note("campaign(%s,%s,%s) ", fresh->name->s, fresh->select, actor);
+	return play();
+}
+
+struct kt_outcome kt_campaign_add(struct kt_core *core, struct kt_campaign *campaign,
+				  const char *devices, const char *actor)
+{
+	(void)core;
+	note("add(%s,%s,%s) ", campaign->name.s, devices, actor);
+	return play();
+}
+
+struct kt_outcome kt_campaign_start(struct kt_core *core, struct kt_campaign *campaign,
+				    const char *actor)
+{
+	(void)core;
+	note("start(%s,%s) ", campaign->name.s, actor);
+	return play();
+}
+
+struct kt_outcome kt_campaign_pause(struct kt_core *core, struct kt_campaign *campaign,
+				    const char *actor, const char *words)
+{
+	(void)core;
+	note("pause(%s,%s,%s) ", campaign->name.s, actor, words);
+	return play();
+}
+
+struct kt_outcome kt_campaign_resume(struct kt_core *core, struct kt_campaign *campaign,
+				     const char *actor, const char *words)
+{
+	(void)core;
+	note("resume(%s,%s,%s) ", campaign->name.s, actor, words);
+	return play();
+}
+
+struct kt_outcome kt_campaign_abort(struct kt_core *core, struct kt_campaign *campaign,
+				    const char *actor, const char *words)
+{
+	(void)core;
+	note("abort(%s,%s,%s) ", campaign->name.s, actor, words);
+	return play();
 }

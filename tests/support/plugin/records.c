@@ -71,6 +71,14 @@ struct kt_record record_for(const struct kt_registry *registry, enum kt_record_k
 	memcpy(r.trust_domain, "example.org", sizeof("example.org"));
 	memcpy(r.name.s, "ann", sizeof("ann"));
 	r.role = KT_ROLE_ROTATOR;
+	if (kind >= KT_RECORD_CAMPAIGN_BEGIN)
+		memcpy(r.campaign.s, "roll", sizeof("roll"));
+	if (kind == KT_RECORD_CAMPAIGN_BEGIN)
+		r.text = "all";
+	if (kind == KT_RECORD_CAMPAIGN_ADD)
+		r.text = "hub-1";
+	kt_plan_preset(&r.plan, KT_CAMPAIGN_ROTATE);
+	r.result = KT_MEMBER_FAILED;
 	return r;
 }
 

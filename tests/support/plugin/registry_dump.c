@@ -72,6 +72,26 @@ static void put_operator(FILE *f, const struct kt_operator_entry *o)
 	(void)fputc('\n', f);
 }
 
+static void put_campaign(FILE *f, const struct kt_campaign *c)
+{
+	char plan[KT_PLAN_TEXT_MAX + 1];
+
+	kt_plan_encode(&c->plan, plan);
+	(void)fprintf(
+		f,
+		"campaign %s %s select=%s by=%s note=%s why=%s plan=%s aborted=%d wave=%u/%zu "
+		"began=%" PRId64 " ended=%" PRId64 "\n",
+		c->name.s, kt_campaign_state_name(c->state), c->select, c->by, c->note, c->why,
+		plan, c->is_aborted, c->wave, c->wave_done, c->began_us, c->ended_us);
+	for (size_t i = 0; i < c->member_count; i++)
+		(void)fprintf(f,
+			      "member %u %s reason=%s tries=%u op=%" PRIu64 " since=%" PRId64 "\n",
+			      c->members[i].device,
+			      kt_member_status_name((enum kt_member_status)c->members[i].status),
+			      kt_reason_name((enum kt_reason)c->members[i].reason),
+			      c->members[i].tries, c->members[i].op, c->members[i].since_us);
+}
+
 char *registry_dump(const struct kt_registry *r)
 {
 	struct kt_registry_counts n = kt_registry_counts(r);
@@ -105,6 +125,8 @@ char *registry_dump(const struct kt_registry *r)
 	}
 	for (uint32_t i = 0; i < r->operators.count; i++)
 		put_operator(f, &((struct kt_operator_row *)kt_slab_at(&r->operators, i))->o);
+	for (size_t i = 0; i < r->campaign_count; i++)
+		put_campaign(f, r->campaigns[i]);
 	if (fclose(f) != 0)
 		abort();
 	return text;
@@ -155,6 +177,32 @@ static void audit_device(const struct kt_registry *r, const struct kt_device *d)
 	require(pending == (d->pending != NULL), "one pending", id);
 }
 
+static void audit_campaign(const struct kt_registry *r, const struct kt_campaign *c)
+{
+	size_t count[KT_MEMBER_STATUS_COUNT] = {0};
+	const char *who = c->name.s;
+
+	require(kt_registry_find_campaign(r, c->name.s) == c, "campaign is found", who);
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct kt_member *m = &c->members[i];
+		const struct kt_device *d = kt_member_device(r, m);
+
+		count[m->status]++;
+		require(i == 0 || m[-1].device < m->device, "members are in order", who);
+		require(kt_campaign_find(c, d) == m, "member is found", who);
+		require(m->status != KT_MEMBER_ORDERED || m->reason != KT_REASON_NONE ||
+				c->plan.action != KT_CAMPAIGN_ROTATE ||
+				(d->phase != KT_SERVER_IDLE && d->op == m->op),
+			"ordered has an op open", d->id.s);
+	}
+	require(memcmp(count, c->count, sizeof(count)) == 0, "counts of members", who);
+	require(c->state < KT_CAMPAIGN_ABORTED || count[KT_MEMBER_WAITING] == 0,
+		"nobody waits behind the end", who);
+	require(c->state != KT_CAMPAIGN_ENDED || count[KT_MEMBER_ORDERED] == 0,
+		"nobody is under way behind the end", who);
+	require((c->state == KT_CAMPAIGN_ENDED) == (c->ended_us != 0), "ended has its time", who);
+}
+
 void registry_audit(const struct kt_registry *r)
 {
 	struct kt_registry_counts n = {0};
@@ -195,6 +243,8 @@ void registry_audit(const struct kt_registry *r)
 		require(row->o.role > KT_ROLE_NONE && row->o.role < KT_ROLE_COUNT, "has a role",
 			row->o.name.s);
 	}
+	for (size_t i = 0; i < r->campaign_count; i++)
+		audit_campaign(r, r->campaigns[i]);
 	n.credentials = r->credentials.count;
 	require(memcmp(&n, &r->counts, sizeof(n)) == 0, "counts", "the registry");
 }

@@ -425,7 +425,7 @@ static void a_frozen_device_is_adopted_and_waits_for_its_operator(void **state)
 	adopts(f, AGENT, NEXT);
 	(void)fake_hello(f, TWO, AGENT, NEXT);
 	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
-	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:alice").reason, KT_REASON_NONE);
+	assert_int_equal(kt_device_unfreeze(f->core, hub(f), "op:alice").reason, KT_REASON_NONE);
 	fake_say(f, TWO, fake_message(f, TWO, KT_MESSAGE_HELLO), NULL);
 	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
 }

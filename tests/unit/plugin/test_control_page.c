@@ -119,11 +119,15 @@ static void the_page_has_no_other_command(void **state)
 {
 	char *page = vector_file_load("../../docs/PROTOCOL.md");
 	const char *at = page == NULL ? NULL : strstr(page, "\n## Control commands\n");
+	char *end = at == NULL ? NULL : strstr(at, "\n## Campaigns\n");
 	size_t rows = 0;
 
 	(void)state;
-	assert_non_null(at);
-	while ((at = strstr(at, "\n| `")) != NULL) {
+	if (at == NULL || end == NULL)
+		fail_msg("a heading is missing");
+	else
+		*end = '\0';
+	while (at != NULL && (at = strstr(at, "\n| `")) != NULL) {
 		rows++;
 		at++;
 	}

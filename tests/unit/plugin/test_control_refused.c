@@ -282,14 +282,16 @@ static const struct {
 	const char *command;
 	const char *who; /* v, r, e, k for revoker, a */
 } matrix[] = {
-	{"createDevice", "ea"},	 {"createTicket", "ea"},     {"listDevices", "vreka"},
-	{"getDevice", "vreka"},	 {"listPending", "vreka"},   {"approve", "ea"},
-	{"deny", "ea"},		 {"rotate", "ra"},	     {"cancel", "ra"},
-	{"challenge", "ra"},	 {"quarantine", "ka"},	     {"release", "a"},
-	{"confirmClock", "a"},	 {"endReconcile", "a"},	     {"revoke", "ka"},
-	{"deleteDevice", "a"},	 {"status", "vreka"},	     {"addOperator", "a"},
-	{"removeOperator", "a"}, {"listOperators", "vreka"}, {"importCertificate", "ea"},
-	{"setDevice", "a"},
+	{"createDevice", "ea"},	  {"createTicket", "ea"},     {"listDevices", "vreka"},
+	{"getDevice", "vreka"},	  {"listPending", "vreka"},   {"approve", "ea"},
+	{"deny", "ea"},		  {"rotate", "ra"},	      {"cancel", "ra"},
+	{"challenge", "ra"},	  {"quarantine", "ka"},	      {"release", "a"},
+	{"confirmClock", "a"},	  {"endReconcile", "a"},      {"revoke", "ka"},
+	{"deleteDevice", "a"},	  {"status", "vreka"},	      {"addOperator", "a"},
+	{"removeOperator", "a"},  {"listOperators", "vreka"}, {"importCertificate", "ea"},
+	{"setDevice", "a"},	  {"beginCampaign", "ra"},    {"pauseCampaign", "ra"},
+	{"resumeCampaign", "ra"}, {"abortCampaign", "ra"},    {"listCampaigns", "vreka"},
+	{"getCampaign", "vreka"},
 };
 
 static const char *who_may(const char *command)

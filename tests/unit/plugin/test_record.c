@@ -18,6 +18,9 @@
 #define HEAD_REST(kind)                                                                            \
 	",\"seq\":\"7\",\"prev\":\"" PREV "\",\"time\":\"5\",\"actor\":\"op:x\",\"kind\":\"" kind  \
 	"\""
+#define PLAN                                                                                       \
+	"rotate canary=5% hold=600s wave=25% in-flight=100 rate=600 deadline=3600s retries=1 "     \
+	"failures=5% silence=20% sample=20 until=604800s"
 #define HEAD(kind) "{\"v\":1" HEAD_REST(kind)
 
 static const uint8_t prev_bytes[32] = {
@@ -40,6 +43,7 @@ static struct kt_record full_record(enum kt_record_kind kind, const struct kt_re
 	memcpy(rec.pattern, "hub-*", sizeof("hub-*"));
 	memcpy(rec.labels.s, "a,b", sizeof("a,b"));
 	memcpy(rec.note, "said \"so\"\n", sizeof("said \"so\"\n"));
+	memcpy(rec.campaign.s, "roll", sizeof("roll"));
 	return rec;
 }
 
@@ -182,6 +186,30 @@ static void refuses_to_write_what_could_not_be_read(void **state)
 	BAD(rec.not_after_s = -1);
 	good = full_record(KT_RECORD_ADOPT, r);
 	BAD(rec.generation = 0);
+	good = full_record(KT_RECORD_OP_OPEN, r);
+	BAD(rec.campaign.s[0] = '*');
+	good = full_record(KT_RECORD_CAMPAIGN_BEGIN, r);
+	BAD(rec.campaign.s[0] = '\0');
+	BAD(rec.plan.of[KT_PLAN_RATE] = 0);
+	BAD(rec.plan.action = KT_CAMPAIGN_ACTION_COUNT);
+	BAD(rec.plan.is_share[KT_PLAN_RATE] = true);
+	BAD(rec.text = NULL);
+	BAD(rec.text = "");
+	BAD(rec.text = "group=\n");
+	BAD(rec.text = "group=\x7f");
+	good = full_record(KT_RECORD_CAMPAIGN_ADD, r);
+	BAD(rec.text = NULL);
+	BAD(rec.text = "");
+	BAD(rec.text = "hub-1 ");
+	BAD(rec.text = " hub-1");
+	BAD(rec.text = "hub-1  hub-2");
+	BAD(rec.text = "hub-1 hub/2");
+	good = full_record(KT_RECORD_CAMPAIGN_DEVICE, r);
+	BAD(rec.result = KT_MEMBER_WAITING);
+	BAD(rec.result = KT_MEMBER_ORDERED);
+	BAD(rec.result = KT_MEMBER_MISSED);
+	BAD(rec.result = KT_MEMBER_STATUS_COUNT);
+	BAD(rec.device.s[0] = '\0');
 	good = full_record(KT_RECORD_LEDGER_BEGIN, r);
 	BAD(rec.trust_domain[0] = 'E');
 #undef BAD
@@ -213,6 +241,11 @@ static void leaves_out_optional_members(void **state)
 					  "\"fp\":\"" PREV "\",\"key_id\":\"" PREV
 					  "\",\"not_after\":\"9\"}",
 		HEAD("reconcile.end") "}",
+		HEAD("campaign.begin") ",\"campaign\":\"roll\",\"plan\":\"" PLAN "\",\"select\":"
+				       "\"group=north\"}",
+		HEAD("campaign.device") ",\"device\":\"a\",\"campaign\":\"roll\",\"result\":"
+					"\"done\"}",
+		HEAD("campaign.abort") ",\"campaign\":\"roll\"}",
 	};
 
 	(void)state;
@@ -288,6 +321,21 @@ static void refuses_malformed_records(void **state)
 					   "\"status\":\"good\"}",
 		HEAD("credential.adopt") ",\"device\":\"a\",\"fp\":\"" PREV "\",\"key_id\":\"" PREV
 					 "\",\"not_after\":\"9\"}",
+		HEAD("campaign.begin") ",\"campaign\":\"roll\",\"plan\":\"rotate\",\"select\":"
+				       "\"all\"}",
+		HEAD("campaign.begin") ",\"campaign\":\"roll\",\"plan\":\"" PLAN " \",\"select\":"
+				       "\"all\"}",
+		HEAD("campaign.begin") ",\"campaign\":\"roll\",\"plan\":\"" PLAN "\"}",
+		HEAD("campaign.add") ",\"campaign\":\"roll\",\"devices\":\"\"}",
+		HEAD("campaign.add") ",\"campaign\":\"roll\",\"devices\":\"a,b\"}",
+		HEAD("campaign.add") ",\"campaign\":\"roll\",\"devices\":[\"a\"]}",
+		HEAD("campaign.device") ",\"device\":\"a\",\"campaign\":\"roll\",\"result\":"
+					"\"ordered\"}",
+		HEAD("campaign.device") ",\"device\":\"a\",\"campaign\":\"roll\",\"result\":"
+					"\"well\"}",
+		HEAD("campaign.device") ",\"device\":\"a\",\"campaign\":\"roll\",\"reason\":"
+					"\"none\",\"result\":\"done\"}",
+		HEAD("campaign.start") "}",
 	};
 
 	(void)state;

@@ -209,6 +209,28 @@ static void name_a_known_one(struct kt_record *rec, const struct kt_registry *r,
 	rec->generation = c->generation;
 }
 
+/* Every few records a campaign comes and goes; half of the orders are of one. */
+static void name_a_campaign(struct kt_record *rec, const struct kt_registry *r, uint64_t *x)
+{
+	static const char *const names[] = {"roll", "wave", "prove"};
+	static const char *const added[] = {"a", "a b", "b c", "c", "B"};
+	const char *name = names[next_random(x) % 3];
+	const struct kt_campaign *known = kt_registry_find_campaign(r, name);
+
+	if (rec->kind < KT_RECORD_CAMPAIGN_BEGIN && rec->kind != KT_RECORD_OP_OPEN)
+		return;
+	if (rec->kind == KT_RECORD_OP_OPEN && next_random(x) % 2 == 0)
+		return;
+	/* one that is known may end, so that its name is not free again: another one, then */
+	(void)snprintf(rec->campaign.s, sizeof(rec->campaign.s), "%s%s", name,
+		       known != NULL && known->state == KT_CAMPAIGN_ENDED ? "-again" : "");
+	kt_plan_preset(&rec->plan,
+		       strcmp(name, "prove") == 0 ? KT_CAMPAIGN_CHALLENGE : KT_CAMPAIGN_ROTATE);
+	if (rec->kind == KT_RECORD_CAMPAIGN_ADD)
+		rec->text = added[next_random(x) % 5];
+	rec->result = (enum kt_member_status)(KT_MEMBER_DONE + next_random(x) % 4);
+}
+
 /* Something that may or may not fit: few ids, keys and ops, so that they often meet. */
 static struct kt_record random_record(const struct kt_registry *r, uint64_t *x)
 {
@@ -244,6 +266,7 @@ static struct kt_record random_record(const struct kt_registry *r, uint64_t *x)
 		rec.device.s[0] = '\0';
 	rec.has_key_id = kind == KT_RECORD_DEVICE_CREATE && next_random(x) % 2 == 0;
 	rec.wipe = next_random(x) % 2 == 0;
+	name_a_campaign(&rec, r, x);
 	return rec;
 }
 

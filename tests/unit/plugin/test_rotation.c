@@ -285,8 +285,8 @@ static void a_second_key_closes_the_op_and_freezes(void **state)
 	assert_false(fake_was_kicked(f, "hub-17:agent"));
 	assert_int_equal(kt_rotation_order(f->core, hub(f), "op:test", NULL).reason,
 			 KT_REASON_FROZEN);
-	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
-	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_STATE);
+	assert_int_equal(kt_device_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	assert_int_equal(kt_device_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_STATE);
 	(void)order(f);
 }
 
@@ -1110,7 +1110,7 @@ static void a_frozen_device_is_not_rotated_for_its_age(void **state)
 	assert_non_null(hello_answer(f, AGENT, KT_PHASE_STABLE, op));
 	fake_ticks(f, 15);
 	assert_int_equal(hub(f)->phase, KT_SERVER_IDLE);
-	assert_int_equal(kt_rotation_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
+	assert_int_equal(kt_device_unfreeze(f->core, hub(f), "op:test").reason, KT_REASON_NONE);
 	fake_ticks(f, 15);
 	assert_int_equal(hub(f)->phase, KT_SERVER_OPEN);
 }
