@@ -347,7 +347,7 @@ stage_integration() {
 }
 
 # A hundred hubs that enrol, hold, rotate, and lose their connections all at once. A thousand with --long. Then fewer of
-# which some do not do as they should.
+# which some do not do as they should. Then campaigns over as many.
 stage_fleet() {
 	local scenario options test log=$KT_TMP/fleet code=0 hubs=100
 	matches fleet || return
@@ -367,6 +367,14 @@ stage_fleet() {
 		timeout -k 10 3600 bash "$KT_ROOT/tests/fleet.sh" "${options[@]}" >"$log" 2>&1 || code=$?
 		grep -v '^ok ' "$log" | sed '$d'
 		add_counts "fleet $scenario" "$log" "$code"
+	done
+	for scenario in healthy failing killed; do
+		code=0 options=(--hubs "$hubs")
+		[ "$scenario" != failing ] || options+=(--failing 5)
+		[ "$scenario" != killed ] || options+=(--kill)
+		timeout -k 10 3600 bash "$KT_ROOT/tests/campaign.sh" "${options[@]}" >"$log" 2>&1 || code=$?
+		grep -v '^ok ' "$log" | sed '$d'
+		add_counts "campaign $scenario" "$log" "$code"
 	done
 }
 

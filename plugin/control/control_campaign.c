@@ -8,7 +8,7 @@
 
 enum {
 	DEVICES_A_RECORD = KT_RECORD_DEVICES_MAX,
-	RECORD_COST = 4 * KT_CONTROL_ACTION /* of one that adds so many */
+	RECORD_COST = 6 * KT_CONTROL_ACTION /* of one that adds so many */
 };
 
 struct order { /* what a command says of a campaign to be made */
@@ -177,7 +177,8 @@ static void begin(struct kt_control *c)
 		return;
 	}
 	take_select(c, order.select);
-	qsort(selection->devices, selection->count, sizeof(struct kt_device *), by_row);
+	if (kt_json_member(c->item, "devices") != NULL) /* a walk has them in their order */
+		qsort(selection->devices, selection->count, sizeof(struct kt_device *), by_row);
 	if (kt_control_is_dry_run(c)) {
 		show_meant(c, &order);
 		return;

@@ -142,6 +142,8 @@ static const char *kind_of(const struct fleet_hub *hub)
 {
 	if (hub->habits.is_copy)
 		return "copy";
+	if (hub->habits.is_full)
+		return "full";
 	return hub->is_dropped ? "storm" : "failed";
 }
 
@@ -482,7 +484,11 @@ enum kt_err fleet_hub_be_enrolled(struct fleet_hub *hub, struct kt_bytes identit
 	struct kt_device_id device;
 	enum kt_err err = fleet_seed_enrolled(&seed, &device);
 
-	return err == KT_ERR_OK ? open_store(hub) : err;
+	if (err == KT_ERR_OK)
+		err = open_store(hub);
+	if (err == KT_ERR_OK && hub->habits.is_full)
+		fake_fs_limit_space(hub->fs, 1);
+	return err;
 }
 
 /* As hub.c settles a ticket, the record and the root. */

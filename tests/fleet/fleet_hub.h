@@ -25,6 +25,7 @@ struct fleet_world { /* what all hubs of a process share; borrowed */
 struct fleet_habits {	       /* of a hub that does not do as it should; zeroed: it does */
 	int64_t slow_ms;       /* so long it thinks about whatever comes */
 	uint32_t lost_percent; /* of what the broker says: the connection breaks in its place */
+	bool is_full;	       /* its disk has no room for another key */
 	bool is_copy;	       /* of another one: its failures are counted apart, as copy.* */
 };
 

@@ -47,7 +47,7 @@ enum {
 	COPY_NUMBERS = 0x800000 /* of a copy: its hub's and this */
 };
 
-enum habit { OFFLINE, SLOW, LOSSY, CLONED, HABIT_COUNT };
+enum habit { OFFLINE, SLOW, LOSSY, CLONED, FAILING, HABIT_COUNT };
 
 struct options {
 	const char *address;
@@ -92,7 +92,8 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: keyturn-fleet --address A --port P --trust-domain TD --root FILE --count N "
 	      "[--first N]\n    (--identities DIR | --tickets FILE --claim-port P) [--at-a-time N] "
-	      "[--verbose]\n    [--offline SHARE] [--slow SHARE] [--lost SHARE] [--clone SHARE]\n",
+	      "[--verbose]\n    [--offline SHARE] [--slow SHARE] [--lost SHARE] [--clone SHARE]\n"
+	      "    [--failing SHARE]\n",
 	      stderr);
 	exit(2);
 }
@@ -149,6 +150,9 @@ static void take_option(struct options *options, int name, const char *value)
 	case 'L':
 		options->share[LOSSY] = number(value, 100);
 		break;
+	case 'F':
+		options->share[FAILING] = number(value, 100);
+		break;
 	case 'C':
 		options->share[CLONED] = number(value, 100);
 		break;
@@ -177,6 +181,7 @@ static void read_options(struct options *options, int argc, char **argv)
 		{"slow", required_argument, NULL, 'S'},
 		{"lost", required_argument, NULL, 'L'},
 		{"clone", required_argument, NULL, 'C'},
+		{"failing", required_argument, NULL, 'F'},
 		{"verbose", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
 	};
@@ -263,7 +268,7 @@ static void close_world(struct fleet *fleet)
 static bool has_habit(const struct fleet *fleet, enum habit habit, uint32_t i)
 {
 	static const uint32_t starts[HABIT_COUNT] = {
-		[OFFLINE] = 0, [SLOW] = 17, [LOSSY] = 43, [CLONED] = 71};
+		[OFFLINE] = 0, [SLOW] = 17, [LOSSY] = 43, [CLONED] = 71, [FAILING] = 29};
 
 	return ((fleet->options.first + i) * 61 + starts[habit]) % 100 <
 	       fleet->options.share[habit];
@@ -328,6 +333,7 @@ static void make_hubs(struct fleet *fleet)
 		const struct fleet_habits habits = {
 			.slow_ms = has_habit(fleet, SLOW, i) ? SLOW_MS : 0,
 			.lost_percent = has_habit(fleet, LOSSY, i) ? LOST_PERCENT : 0,
+			.is_full = has_habit(fleet, FAILING, i),
 		};
 
 		fleet->hubs[i] = fleet_hub_new(&fleet->world, fleet->options.first + i);
