@@ -28,6 +28,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(PLUGIN_RELOADED, "plugin.reloaded", INFO, 0, "SIGHUP was handled")                       \
 	X(CONFIG_WARNED, "config.warned", WARN, 0, "a setting deserves a look")                    \
 	X(CONFIG_RELOADED, "config.reloaded", INFO, 0, "the site's topics were read again")        \
+	X(POLICIES_RELOADED, "policies.reloaded", INFO, 0, "the policy file was read again")       \
 	X(CONFIG_REFUSED, "config.refused", ERROR, 0, "a changed file is refused, the old holds")  \
 	X(LEDGER_CUT, "ledger.cut", WARN, 0, "an incomplete tail was cut off the ledger")          \
 	X(LEDGER_FAILED, "ledger.failed", ERROR, 0, "the ledger cannot be written any more")       \
@@ -90,6 +91,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(OPERATOR_REMOVED, "operator.removed", WARN, 0, "somebody is an operator no more")        \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
+	X(DEVICE_AGING, "device.aging", WARN, 0, "a device that is offline has a key near its end") \
 	X(CAMPAIGN_STARTED, "campaign.started", INFO, 0, "a campaign began")                       \
 	X(CAMPAIGN_ADVANCED, "campaign.advanced", INFO, 0, "its next wave began")                  \
 	X(CAMPAIGN_PAUSED, "campaign.paused", INFO, 0, "an operator paused it")                    \

@@ -171,6 +171,7 @@ enum kt_err kt_options_parse(struct kt_option_parser *parser, const struct kt_op
 	}
 	parser->line = 0;
 	enum kt_err err = set_presets(parser, &table);
+	parser->line = parser->lines_before;
 	if (err == KT_ERR_OK) {
 		err = parse_lines(parser, &table, text);
 	}

@@ -26,8 +26,9 @@ struct kt_option_parser {
 	void *ctx;	    /* what else the setters of a table share; may be NULL */
 	const char *manual; /* the page that explains the options: "keyturn-plugin(5)" */
 	const char *file;
-	unsigned line; /* 0: the table's own defaults, or the file as a whole */
-	char *why;     /* KT_OPTION_WHY_MAX bytes */
+	unsigned lines_before; /* of the file, before the text that is parsed */
+	unsigned line;	       /* 0: the table's own defaults, or the file as a whole */
+	char *why;	       /* KT_OPTION_WHY_MAX bytes */
 	const struct kt_option *option;
 };
 

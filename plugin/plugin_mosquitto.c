@@ -346,13 +346,16 @@ static int on_disconnect(int event, void *event_data, void *userdata)
 static int on_reload(int event, void *event_data, void *userdata)
 {
 	struct kt_plugin *plugin = userdata;
-	struct kt_site_acl acl;
+	struct kt_reloaded fresh;
 
 	(void)event;
 	(void)event_data;
 	kt_core_reload(plugin->core, kt_plugin_now(plugin));
-	if (kt_setup_reload(plugin->setup, &plugin->log, &acl) == KT_ERR_OK)
-		kt_core_set_acl(plugin->core, kt_plugin_now(plugin), &acl);
+	if (kt_setup_reload(plugin->setup, &plugin->log, &fresh) != KT_ERR_OK)
+		return MOSQ_ERR_SUCCESS;
+	kt_core_set_acl(plugin->core, kt_plugin_now(plugin), &fresh.acl);
+	if (fresh.policies.count > 0)
+		kt_core_set_policies(plugin->core, kt_plugin_now(plugin), &fresh.policies);
 	return MOSQ_ERR_SUCCESS;
 }
 

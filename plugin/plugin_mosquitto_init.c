@@ -99,6 +99,7 @@ static enum kt_err load(struct kt_plugin *plugin, const char *config_path, char 
 	plugin->ports.log = &plugin->log;
 	memset(&core_setup, 0, sizeof(core_setup));
 	core_setup.config = plugin->setup->config;
+	core_setup.policies = &plugin->setup->policies;
 	core_setup.ports = &plugin->ports;
 	core_setup.registry = plugin->setup->registry;
 	core_setup.durable_seq = status.durable_seq;

@@ -470,6 +470,15 @@ static enum kt_err open_store(const struct kt_setup_request *request, struct kt_
 	return KT_ERR_OK;
 }
 
+static enum kt_err load_policies(const struct kt_config *config, struct kt_policies *out,
+				 char why[static WHY_MAX])
+{
+	memset(out, 0, sizeof(*out));
+	return config->policy_file[0] == '\0'
+		       ? KT_ERR_OK
+		       : kt_policies_load(config->policy_file, config, out, why);
+}
+
 /* What touches the disk comes last: a refused start has changed nothing. */
 static enum kt_err build(const struct kt_setup_request *request, struct kt_setup *setup,
 			 struct credentials *c, char why[static WHY_MAX])
@@ -480,6 +489,8 @@ static enum kt_err build(const struct kt_setup_request *request, struct kt_setup
 	if (setup->config_path == NULL)
 		return KT_ERR_NOMEM;
 	err = kt_config_load(setup->config_path, &setup->config, why);
+	if (err == KT_ERR_OK)
+		err = load_policies(setup->config, &setup->policies, why);
 	if (err == KT_ERR_OK)
 		err = check_broker_conf(request, setup, why);
 	if (err == KT_ERR_OK)
@@ -539,20 +550,24 @@ out:
 }
 
 enum kt_err kt_setup_reload(const struct kt_setup *setup, struct kt_log *log,
-			    struct kt_site_acl *acl)
+			    struct kt_reloaded *out)
 {
 	char why[WHY_MAX];
-	enum kt_err err = kt_config_reload(setup->config_path, setup->config, log, acl);
+	enum kt_err err;
 
+	memset(&out->policies, 0, sizeof(out->policies));
+	err = kt_config_reload(setup->config_path, setup->config, log, &out->acl);
 	if (err != KT_ERR_OK)
 		return err;
-	err = check_observing(setup, acl->other, why);
+	err = check_observing(setup, out->acl.other, why);
+	if (err == KT_ERR_OK)
+		err = load_policies(setup->config, &out->policies, why);
 	if (err != KT_ERR_OK) {
 		kt_config_tell_refused(log, err, why);
-		memset(acl, 0, sizeof(*acl));
+		memset(&out->acl, 0, sizeof(out->acl));
 		return err;
 	}
-	warn_of_others(setup, acl->other, log);
+	warn_of_others(setup, out->acl.other, log);
 	return KT_ERR_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "crypto.h"
 #include "err.h"
 #include "log.h"
+#include "policies.h"
 #include "store/store.h"
 #include "waker.h"
 #include "worker.h"
@@ -25,8 +26,9 @@ struct kt_setup_request { /* borrowed for the call; @log for the life of the set
 	struct kt_log *log;
 };
 
-struct kt_setup {		  /* all owned */
-	struct kt_config *config; /* as of the start */
+struct kt_setup {		     /* all owned */
+	struct kt_config *config;    /* as of the start */
+	struct kt_policies policies; /* the same; count 0: there is no policy file */
 	char *config_path;
 	struct kt_broker_conf broker_conf;
 	bool has_broker_conf; /* false: the broker's file could not be read */
@@ -49,12 +51,16 @@ struct kt_setup {		  /* all owned */
  */
 KT_MUST_CHECK enum kt_err kt_setup_new(const struct kt_setup_request *request,
 				       struct kt_setup **out, char why[static 512]);
+struct kt_reloaded { /* what SIGHUP brings */
+	struct kt_site_acl acl;
+	struct kt_policies policies; /* count 0: there is no policy file */
+};
 /*
- * SIGHUP: reads the configuration again and says in the log what there is to say. KT_ERR_OK: *acl
- * is to be put in force. Else it is not: what was in force stays.
+ * SIGHUP: reads configuration and policy file again and says in the log what there is to say.
+ * KT_ERR_OK: all of *out is to be put in force. Else nothing of it: what was in force stays.
  */
 KT_MUST_CHECK enum kt_err kt_setup_reload(const struct kt_setup *setup, struct kt_log *log,
-					  struct kt_site_acl *acl);
+					  struct kt_reloaded *out);
 /* Joins all threads, closes the store. The core must be gone. NULL is fine. */
 void kt_setup_free(struct kt_setup *setup);
 

@@ -32,6 +32,8 @@ static const struct kt_option options[] = {
 	 "the controller's private key, PEM", true, false},
 	{"mosquitto_conf", kt_option_set_path, AT(mosquitto_conf), 0, 0, NULL,
 	 "the broker's own file, if not the one of its -c", false, false},
+	{"policy_file", kt_option_set_path, AT(policy_file), 0, 0, NULL,
+	 "what holds for the devices of each group; read again at SIGHUP", false, false},
 	{"broker_address", kt_option_set_host_port, AT(broker_address), 0, 0, NULL,
 	 "host:port that goes into tickets", false, false},
 	{"operator", kt_config_add_operator, AT(operators), 0, 0, NULL,

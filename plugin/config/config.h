@@ -59,6 +59,7 @@ struct kt_config {
 	char controller_cert[KT_PATH_MAX];
 	char controller_key[KT_PATH_MAX];
 	char mosquitto_conf[KT_PATH_MAX]; /* "" = the one of the broker's -c */
+	char policy_file[KT_PATH_MAX];	  /* "" = none */
 	char broker_address[264]; /* host:port, goes into tickets; "" = tickets need it given */
 	struct kt_operator operators[KT_OPERATORS_MAX];
 	size_t operator_count;

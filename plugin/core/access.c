@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "access_observe.h"
+#include "schedule.h"
 
 static int64_t now_s(const struct kt_access *access)
 {
@@ -144,20 +145,12 @@ static bool session_kind_of(const struct kt_client_name *name, const struct kt_d
 	return true;
 }
 
-static bool is_older(const struct kt_access *access, const struct kt_device *device, int64_t age_us)
-{
-	/* a frozen device cannot rotate, so its age must not cost it its topics */
-	return age_us > 0 && !device->frozen && access->now.wall_us - device->committed_us > age_us;
-}
-
 bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device)
 {
-	return is_older(access, device, access->config->max_key_age_ms * 1000);
-}
+	const struct kt_group_policy policy =
+		kt_policies_for(access->policies, access->config, device->group);
 
-bool kt_access_is_nearly_over_age(const struct kt_access *access, const struct kt_device *device)
-{
-	return is_older(access, device, access->config->max_key_age_ms * 900);
+	return kt_schedule_is_over(&policy, device, access->now.wall_us);
 }
 
 static void connect_device(const struct kt_access *access, const struct kt_connect *connect,

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "crypto.h"
+#include "policies.h"
 #include "reason.h"
 #include "registry.h"
 #include "session.h"
@@ -60,7 +61,8 @@ struct kt_admission { /* the verdict */
 
 struct kt_access { /* what rules look at; borrowed */
 	const struct kt_config *config;
-	const struct kt_site_acl *acl; /* the one in force */
+	const struct kt_site_acl *acl;	    /* the one in force */
+	const struct kt_policies *policies; /* in force; NULL: there is no policy file */
 	const struct kt_registry *registry;
 	uint64_t durable_seq;
 	struct kt_now now;
@@ -93,8 +95,6 @@ enum kt_right kt_access_acl(const struct kt_access *access, const struct kt_acl_
 
 /* Is the current key older than max_key_age? A frozen device cannot rotate: never. */
 bool kt_access_is_over_age(const struct kt_access *access, const struct kt_device *device);
-/* The same with a tenth of that age left: time to rotate. */
-bool kt_access_is_nearly_over_age(const struct kt_access *access, const struct kt_device *device);
 
 /* Is this client id or user name in the namespace of a device that exists, a claimant's or
  * operator's? */

@@ -221,6 +221,8 @@ static enum kt_reason order(struct kt_core *core, struct kt_campaign *campaign,
 	const struct kt_device *device = kt_member_device(core->registry, member);
 	enum kt_reason reason;
 
+	if (campaign->plan.action == KT_CAMPAIGN_ROTATE && !kt_core_may_order(core))
+		return KT_REASON_BUSY; /* the fleet's ceiling */
 	if (campaign->plan.action == KT_CAMPAIGN_ROTATE) {
 		reason = kt_rotation_order_for(core, device, campaign).reason;
 	} else {

@@ -71,7 +71,7 @@ void kt_challenge_left(struct kt_core *core, struct kt_session *session)
  */
 static int64_t next_moment_ms(const struct kt_core *core, const struct kt_device *device)
 {
-	const int64_t every_ms = core->config->challenge_every_ms;
+	const int64_t every_ms = kt_core_policy(core, device).challenge_every_ms;
 	uint8_t hash[32];
 	uint64_t share = 0;
 	int64_t phase_ms;
@@ -79,6 +79,8 @@ static int64_t next_moment_ms(const struct kt_core *core, const struct kt_device
 	kt_sha256(device->id.s, strlen(device->id.s), hash);
 	for (size_t i = 0; i < sizeof(share); i++)
 		share = share << 8 | hash[i];
+	if (every_ms == 0)
+		return 0; /* on demand alone, from now on */
 	phase_ms = (int64_t)(share % (uint64_t)every_ms);
 	return core->now.mono_ms +
 	       (every_ms - (core->now.mono_ms % every_ms - phase_ms + every_ms) % every_ms);
@@ -86,7 +88,7 @@ static int64_t next_moment_ms(const struct kt_core *core, const struct kt_device
 
 void kt_challenge_plan(struct kt_core *core, struct kt_session *session)
 {
-	if (session->kind == KT_SESSION_AGENT && core->config->challenge_every_ms > 0)
+	if (session->kind == KT_SESSION_AGENT)
 		session->challenge_due_ms = next_moment_ms(core, session->device);
 }
 
@@ -163,7 +165,7 @@ void kt_challenge_expire(struct kt_core *core, struct kt_session *session)
 		return; /* it never left us: nobody is silent */
 	kt_core_fact(core, KT_EVENT_CHALLENGE_MISSED, session->device, NULL, 0, 0);
 	kt_campaign_on_proof(core, session->device, false);
-	switch (core->config->challenge_silence) {
+	switch (kt_core_policy(core, session->device).challenge_silence) {
 	case KT_POLICY_REPORT:
 		break;
 	case KT_POLICY_QUARANTINE:

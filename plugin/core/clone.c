@@ -27,7 +27,7 @@ const char *kt_clone_signal_name(enum kt_clone_signal signal)
  * A refused credential is out already, and whoever has found an old one may show it at any time: if
  * that cost the device its topics, he could take them from the honest hub.
  */
-static enum kt_policy policy_of(const struct kt_config *config, enum kt_clone_signal signal)
+static enum kt_policy policy_of(const struct kt_group_policy *policy, enum kt_clone_signal signal)
 {
 	switch (signal) {
 	case KT_CLONE_SUPERSEDED:
@@ -35,13 +35,13 @@ static enum kt_policy policy_of(const struct kt_config *config, enum kt_clone_si
 	case KT_CLONE_SIGNAL_COUNT:
 		return KT_POLICY_REPORT;
 	case KT_CLONE_SECOND_KEY:
-		return config->clone_second_key;
+		return policy->clone_second_key;
 	case KT_CLONE_CONTENDED:
-		return config->clone_contended;
+		return policy->clone_contended;
 	case KT_CLONE_OLD_ANSWER:
-		return config->clone_old_answer;
+		return policy->clone_old_answer;
 	case KT_CLONE_OP_RANGE:
-		return config->clone_op_range;
+		return policy->clone_op_range;
 	}
 	return KT_POLICY_REPORT;
 }
@@ -49,10 +49,11 @@ static enum kt_policy policy_of(const struct kt_config *config, enum kt_clone_si
 /* Told first: the events arrive in the order of cause and effect. */
 static void act(struct kt_core *core, const struct kt_device *device, enum kt_clone_signal signal)
 {
+	const struct kt_group_policy policy = kt_core_policy(core, device);
 	struct kt_outcome outcome;
 	char note[64];
 
-	if (policy_of(core->config, signal) != KT_POLICY_QUARANTINE || device->quarantined)
+	if (policy_of(&policy, signal) != KT_POLICY_QUARANTINE || device->quarantined)
 		return;
 	(void)snprintf(note, sizeof(note), "clone signal %s", kt_clone_signal_name(signal));
 	outcome = kt_device_quarantine(core, device, "keyturn", note);

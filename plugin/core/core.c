@@ -24,6 +24,8 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 		goto out;
 	core->config = setup->config;
 	core->acl = setup->config->acl;
+	if (setup->policies != NULL)
+		core->policies = *setup->policies;
 	core->ports = *setup->ports;
 	core->registry = setup->registry;
 	core->durable_seq = setup->durable_seq;
@@ -92,6 +94,7 @@ static struct kt_access access_of(const struct kt_core *core, struct kt_now now)
 {
 	return (struct kt_access){.config = core->config,
 				  .acl = &core->acl,
+				  .policies = &core->policies,
 				  .registry = core->registry,
 				  .durable_seq = core->durable_seq,
 				  .now = now,
@@ -376,6 +379,34 @@ void kt_core_set_acl(struct kt_core *core, struct kt_now now, const struct kt_si
 			   sizeof(fields) / sizeof(fields[0]));
 }
 
+void kt_core_set_policies(struct kt_core *core, struct kt_now now,
+			  const struct kt_policies *policies)
+{
+	char groups[KT_U64_DIGITS_MAX + 1];
+	const bool is_changed = memcmp(&core->policies, policies, sizeof(*policies)) != 0;
+	const struct kt_field fields[] = {{"changed", is_changed ? "yes" : "no"},
+					  {"groups", groups}};
+
+	enter(core, now);
+	core->policies = *policies;
+	kt_u64_encode(policies->count > 0 ? policies->count - 1 : 0, groups);
+	(void)kt_log_event(core->ports.log, KT_EVENT_POLICIES_RELOADED, fields, 2);
+}
+
+struct kt_group_policy kt_core_policy(const struct kt_core *core, const struct kt_device *device)
+{
+	return kt_policies_for(&core->policies, core->config, device->group);
+}
+
+bool kt_core_may_order(struct kt_core *core)
+{
+	const unsigned a_minute = core->policies.rotations_per_minute;
+	const struct kt_rate rate = {.per_1000s = a_minute * 50 / 3,
+				     .burst = a_minute < 60 ? 1 : a_minute / 60};
+
+	return a_minute == 0 || kt_bucket_take(&core->rotations, rate, core->now.mono_ms);
+}
+
 void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *job)
 {
 	enter(core, now);
@@ -424,7 +455,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	core->reloading = false;
 	kt_sessions_sweep(core->sessions);
 	kt_core_sweep_sessions(core);
-	kt_rotation_tick(core);
+	kt_core_walk_devices(core);
 	kt_control_tick(core);
 	kt_campaign_tick(core);
 	kt_crl_tick(core);

@@ -12,6 +12,7 @@
 #include "broker.h"
 #include "config.h"
 #include "err.h"
+#include "policies.h"
 #include "registry.h"
 #include "types.h"
 #include "worker.h"
@@ -21,7 +22,8 @@ struct kt_core;
 struct kt_core_setup { /* all borrowed for the life of the core */
 	const struct kt_config *config;
 	const struct kt_ports *ports;
-	struct kt_registry *registry; /* filled by the store */
+	const struct kt_policies *policies; /* copied; NULL: there is no policy file */
+	struct kt_registry *registry;	    /* filled by the store */
 	uint64_t durable_seq;
 	struct kt_bytes issuer_cert_der; /* second of every chain handed out */
 	uint8_t root_sha256[32];	 /* goes into tickets */
@@ -84,6 +86,9 @@ bool kt_core_is_reloading(const struct kt_core *core);
  * asked for each time.
  */
 void kt_core_set_acl(struct kt_core *core, struct kt_now now, const struct kt_site_acl *acl);
+/* The same of what holds for groups: keys are judged by it from the next question on. */
+void kt_core_set_policies(struct kt_core *core, struct kt_now now,
+			  const struct kt_policies *policies);
 /* A result (moved). */
 void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *job);
 /* Records up to @seq are durable; @failed: no further one will ever be. */

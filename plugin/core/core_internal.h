@@ -11,6 +11,7 @@
 
 #include "core.h"
 #include "message.h"
+#include "policies.h"
 #include "session.h"
 
 struct kt_batches;
@@ -36,7 +37,9 @@ struct kt_sweep { /* one walk over all of something, a piece per tick */
 
 struct kt_core {
 	const struct kt_config *config;
-	struct kt_site_acl acl; /* in force; config->acl is as of the start */
+	struct kt_site_acl acl;	     /* in force; config->acl is as of the start */
+	struct kt_policies policies; /* in force */
+	struct kt_bucket rotations;  /* that we order by ourselves, of the whole fleet */
 	struct kt_ports ports;
 	struct kt_registry *registry;
 	struct kt_sessions *sessions;
@@ -127,6 +130,10 @@ void kt_core_would_refuse(struct kt_core *core, enum kt_event event, enum kt_rea
 /* Does the site's own client in @session stay whatever our rules for such clients say? */
 bool kt_core_is_observed(const struct kt_core *core, const struct kt_session *session);
 
+/* What holds for @device, by its group. */
+struct kt_group_policy kt_core_policy(const struct kt_core *core, const struct kt_device *device);
+/* May a rotation be ordered by ourselves now? Takes it off the fleet's ceiling. */
+bool kt_core_may_order(struct kt_core *core);
 /* The seq that an effect of @device's present state must wait for. */
 uint64_t kt_core_seq_of(const struct kt_device *device);
 /*
@@ -275,7 +282,7 @@ void kt_rotation_on_confirm(struct kt_core *core, struct kt_session *session, st
 void kt_rotation_on_promoted(struct kt_core *core, struct kt_session *session,
 			     struct kt_message *m);
 void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, struct kt_message *m);
-void kt_rotation_tick(struct kt_core *core); /* deadlines, overdue promotions */
+void kt_core_walk_devices(struct kt_core *core); /* core_walk.c: deadlines, what is overdue */
 void kt_challenge_on_answer(struct kt_core *core, struct kt_session *session, struct kt_message *m);
 /* A new session: when it is challenged by itself, if ever. */
 void kt_challenge_plan(struct kt_core *core, struct kt_session *session);

@@ -7,8 +7,6 @@
 #include "clone.h"
 #include "issues.h"
 
-enum { DEVICES_A_PIECE_MIN = 64, DEVICES_EVERY_MS = 100, DEVICES_WALK_MS = 60000 };
-
 #define TO(phase)                                                                                  \
 	{                                                                                          \
 		KT_REASON_NONE, KT_SERVER_##phase                                                  \
@@ -180,9 +178,8 @@ struct kt_outcome kt_rotation_order_for(struct kt_core *core, const struct kt_de
 	return give(core, device, &(struct order){.actor = campaign->by, .campaign = campaign});
 }
 
-/* Ends the op without commit. */
-static struct kt_outcome close_op(struct kt_core *core, const struct kt_device *device,
-				  const char *actor)
+struct kt_outcome kt_rotation_close(struct kt_core *core, const struct kt_device *device,
+				    const char *actor)
 {
 	struct kt_record record = new_record(KT_RECORD_OP_CLOSE, device);
 	struct kt_outcome outcome = {.reason = KT_REASON_NONE};
@@ -210,7 +207,7 @@ struct kt_outcome kt_rotation_cancel(struct kt_core *core, const struct kt_devic
 
 	if (outcome.reason != KT_REASON_NONE)
 		return outcome;
-	outcome = close_op(core, device, actor);
+	outcome = kt_rotation_close(core, device, actor);
 	outcome.op = op;
 	if (outcome.seq != 0 && session != NULL && session->has_hello)
 		kt_rotation_reject_after(core, session, KT_REASON_OP_CLOSED, op, outcome.seq);
@@ -512,87 +509,4 @@ void kt_rotation_on_failed(struct kt_core *core, struct kt_session *session, str
 		kt_rotation_send_noted(core, session, failed->op, KT_MESSAGE_FAILED);
 	else
 		kt_core_reject(core, session, reason, retry_of(reason), failed->op);
-}
-
-/* --- time --- */
-
-/* OPEN: the op's own deadline. ISSUED: as long from the order on as the config gives a pending. */
-static bool is_overdue(const struct kt_core *core, const struct kt_device *device)
-{
-	const int64_t opened_us = device->op_deadline_us - core->config->op_deadline_ms * 1000;
-
-	switch (kt_rotation_phase(device)) {
-	case KT_SERVER_IDLE:
-		return false;
-	case KT_SERVER_OPEN:
-		return core->now.wall_us >= device->op_deadline_us;
-	case KT_SERVER_ISSUED:
-		return core->now.wall_us >= opened_us + core->config->pending_give_up_ms * 1000;
-	}
-	return false;
-}
-
-/* Once: in the first walk after the time was up, whichever restart lies between. */
-static bool is_promote_overdue(const struct kt_core *core, const struct kt_device *device)
-{
-	const int64_t due_us = device->committed_us + core->config->promote_overdue_ms * 1000;
-
-	return device->state == KT_DEVICE_ACTIVE &&
-	       device->last_committed_op > device->promoted_op &&
-	       due_us > core->devices_sweep.before_us && due_us <= core->devices_sweep.start_us;
-}
-
-static void visit(struct kt_core *core, const struct kt_device *device)
-{
-	struct kt_rotation_words words;
-
-	if (device->state == KT_DEVICE_DELETED)
-		return;
-	if (is_overdue(core, device)) {
-		const struct kt_outcome closed = close_op(core, device, "keyturn");
-
-		(void)closed; /* refused: the next walk tries again */
-	}
-	if (is_promote_overdue(core, device)) {
-		kt_rotation_describe(&words, device->last_committed_op, device->current,
-				     KT_REASON_NONE);
-		kt_core_fact(core, KT_EVENT_PROMOTE_OVERDUE, device, words.fields, words.count, 0);
-	}
-}
-
-/* What is looked for is due in minutes at the earliest: a walk over a large fleet takes a minute.
- */
-static size_t piece_of(const struct kt_core *core)
-{
-	size_t devices = kt_registry_counts(core->registry).devices;
-	size_t last = core->devices_sweep.rows; /* with tombstones */
-	size_t rows = devices > last ? devices : last;
-	size_t piece = rows / (DEVICES_WALK_MS / DEVICES_EVERY_MS) + 1;
-
-	return piece < DEVICES_A_PIECE_MIN ? DEVICES_A_PIECE_MIN : piece;
-}
-
-void kt_rotation_tick(struct kt_core *core)
-{
-	struct kt_sweep *sweep = &core->devices_sweep;
-	const size_t piece = piece_of(core);
-
-	if (core->now.mono_ms < sweep->next_ms)
-		return;
-	sweep->next_ms = core->now.mono_ms + DEVICES_EVERY_MS;
-	if (sweep->cursor == 0) {
-		sweep->before_us = sweep->start_us;
-		sweep->start_us = core->now.wall_us;
-	}
-	for (size_t i = 0; i < piece; i++) {
-		const struct kt_device *device =
-			kt_registry_next_device(core->registry, &sweep->cursor);
-
-		if (device == NULL) {
-			sweep->rows = sweep->cursor;
-			sweep->cursor = 0;
-			return;
-		}
-		visit(core, device);
-	}
 }

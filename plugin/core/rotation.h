@@ -40,6 +40,10 @@ enum kt_server_phase kt_rotation_phase(const struct kt_device *device);
 struct kt_outcome kt_rotation_open(struct kt_core *core, const struct kt_device *device,
 				   const char *actor, const char *note);
 
+/* Ends the op without commit; the device finds out by itself. */
+struct kt_outcome kt_rotation_close(struct kt_core *core, const struct kt_device *device,
+				    const char *actor);
+
 struct kt_campaign;
 /* As kt_rotation_order, for a campaign, which looks after its deadline itself. */
 struct kt_outcome kt_rotation_order_for(struct kt_core *core, const struct kt_device *device,

@@ -6,6 +6,7 @@
 #include "clone.h"
 #include "encoding.h"
 #include "rotation.h"
+#include "schedule.h"
 
 enum { ROTATE_AGAIN_MS = 60000, ROTATE_AGAIN_MAX_MS = 600000 };
 
@@ -244,14 +245,11 @@ static bool settle_newer_op(struct kt_core *core, struct kt_session *session, ui
 /* Why this device should have another key, though no operator said so; NULL: it should not. */
 static const char *due_note(const struct kt_core *core, const struct kt_device *device)
 {
-	const struct kt_access access = {.config = core->config,
-					 .registry = core->registry,
-					 .durable_seq = core->durable_seq,
-					 .now = core->now};
+	const struct kt_group_policy policy = kt_core_policy(core, device);
 
 	if (device->adopted) /* it is to have a key that this ledger knows of */
 		return "adopted";
-	return kt_access_is_nearly_over_age(&access, device) ? "max_key_age" : NULL;
+	return kt_schedule_wants(&policy, device, core->now.wall_us) ? "max_key_age" : NULL;
 }
 
 bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *session)
@@ -263,7 +261,7 @@ bool kt_rotation_order_due(struct kt_core *core, const struct kt_session *sessio
 	    session->credential != device->current || device->phase != KT_SERVER_IDLE)
 		return false;
 	note = due_note(core, device);
-	return note != NULL &&
+	return note != NULL && kt_core_may_order(core) &&
 	       kt_rotation_open(core, device, "keyturn", note).reason == KT_REASON_NONE;
 }
 

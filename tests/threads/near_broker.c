@@ -229,11 +229,11 @@ void broker_restart(struct broker *broker)
 
 void broker_reload(struct broker *broker)
 {
-	struct kt_site_acl acl;
+	struct kt_reloaded fresh;
 
 	kt_core_reload(broker->core, now());
-	if (kt_setup_reload(broker->setup, &broker->log, &acl) == KT_ERR_OK)
-		kt_core_set_acl(broker->core, now(), &acl);
+	if (kt_setup_reload(broker->setup, &broker->log, &fresh) == KT_ERR_OK)
+		kt_core_set_acl(broker->core, now(), &fresh.acl);
 }
 
 /* --- the loop --- */

@@ -234,29 +234,29 @@ static void reads_the_sites_topics_again(void **state)
 {
 	struct fixture *f = *state;
 	struct kt_setup *setup = NULL;
-	struct kt_site_acl acl;
+	struct kt_reloaded fresh;
 	char why[512];
 
 	add_line(f, "other_acl = allow");
 	assert_int_equal(start(f, &setup, why), KT_ERR_OK);
 	f->log[0] = '\0';
-	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_OK);
-	assert_memory_equal(&acl, &setup->config->acl, sizeof(acl));
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &fresh), KT_ERR_OK);
+	assert_memory_equal(&fresh.acl, &setup->config->acl, sizeof(fresh.acl));
 	assert_string_equal(f->log, "");
 
 	f->conf[strlen(f->conf) - strlen("other_acl = allow\n")] = '\0';
 	add_line(f, "acl = read news/#");
 	write_file(f, "keyturn.conf", f->conf, 0600);
-	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_OK);
-	assert_string_equal(acl.rules[acl.rule_count - 1].pattern, "news/#");
-	assert_int_equal(acl.other, KT_FALLBACK_DEFER);
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &fresh), KT_ERR_OK);
+	assert_string_equal(fresh.acl.rules[fresh.acl.rule_count - 1].pattern, "news/#");
+	assert_int_equal(fresh.acl.other, KT_FALLBACK_DEFER);
 	assert_non_null(strstr(f->log, "neither an acl_file nor a plugin behind"));
 
 	f->log[0] = '\0';
 	add_line(f, "acl = read keyturn/#");
 	write_file(f, "keyturn.conf", f->conf, 0600);
-	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_DENIED);
-	assert_int_equal(acl.rule_count, 0);
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &fresh), KT_ERR_DENIED);
+	assert_int_equal(fresh.acl.rule_count, 0);
 	assert_non_null(strstr(f->log, "event=config.refused err=denied"));
 	kt_setup_free(setup);
 }
@@ -266,7 +266,7 @@ static void leaves_an_observed_fleet_to_nobody_by_no_reload(void **state)
 {
 	struct fixture *f = *state;
 	struct kt_setup *setup = NULL;
-	struct kt_site_acl acl;
+	struct kt_reloaded fresh;
 	char why[512];
 
 	add_line(f, "enforce = observe");
@@ -276,8 +276,8 @@ static void leaves_an_observed_fleet_to_nobody_by_no_reload(void **state)
 	f->conf[strlen(f->conf) - strlen("other_acl = allow\n")] = '\0';
 	write_file(f, "keyturn.conf", f->conf, 0600);
 	f->log[0] = '\0';
-	assert_int_equal(kt_setup_reload(setup, &f->logger, &acl), KT_ERR_DENIED);
-	assert_int_equal(acl.rule_count, 0);
+	assert_int_equal(kt_setup_reload(setup, &f->logger, &fresh), KT_ERR_DENIED);
+	assert_int_equal(fresh.acl.rule_count, 0);
 	assert_non_null(strstr(f->log, "event=config.refused err=denied"));
 	assert_non_null(strstr(f->log, "enforce = observe with other_acl = defer"));
 	kt_setup_free(setup);
