@@ -248,6 +248,7 @@ void kt_command_abort_campaign(struct kt_control *c)
 static void put_campaign(struct kt_json_writer *w, const struct kt_campaign *campaign)
 {
 	kt_json_put_string(w, "campaign", campaign->name.s);
+	kt_json_put_string(w, "action", kt_campaign_action_name(campaign->plan.action));
 	kt_json_put_string(w, "state", kt_campaign_state_name(campaign->state));
 	kt_json_put_bool(w, "aborted", campaign->is_aborted);
 	if (campaign->why[0] != '\0')

@@ -5,6 +5,7 @@
 #define KT_CTL_COMMANDS_H
 
 #include "ctl.h"
+#include "json.h"
 
 /* commands.c */
 kt_ctl_command_run kt_ctl_create_device;
@@ -22,6 +23,10 @@ kt_ctl_command_run kt_ctl_delete_device;
 /* select_command.c */
 kt_ctl_command_run kt_ctl_rotate;
 kt_ctl_command_run kt_ctl_set;
+/* campaign_command.c */
+kt_ctl_command_run kt_ctl_campaign;
+/* policy_command.c */
+kt_ctl_command_run kt_ctl_policy;
 /* import_command.c */
 kt_ctl_command_run kt_ctl_import;
 /* operator_command.c */
@@ -34,6 +39,10 @@ kt_ctl_command_run kt_ctl_list;
 kt_ctl_command_run kt_ctl_pending;
 kt_ctl_command_run kt_ctl_show;
 kt_ctl_command_run kt_ctl_status;
+/* An object of the plugin's by the names of the protocol, without the members @except (ends in
+ * NULL). */
+void kt_ctl_print_object(const struct kt_ctl *ctl, const struct kt_json_value *object,
+			 const char *const *except);
 /* events.c */
 kt_ctl_command_run kt_ctl_events;
 /* ledger_verify.c */

@@ -59,6 +59,9 @@ static const struct kt_ctl_command commands[] = {
 	{"challenge", "DEVICE...|SELECTOR...", "ask a connected device for a signature made now",
 	 "challenged", kt_ctl_challenge, SELECTION | BIT(WAIT), KT_CTL_TAKES_SELECTION, 0,
 	 KT_CTL_BATCH_MAX},
+	{"campaign", "begin|list|show|pause|resume|abort [WORD...]",
+	 "rotate or challenge a fleet step by step", "done", kt_ctl_campaign,
+	 SELECTION | BIT(NOTE) | BIT(STATE), KT_CTL_TAKES_WORDS, 1, KT_CTL_CAMPAIGN_MAX},
 	{"quarantine", "DEVICE...|SELECTOR...", "leave a device Keyturn's own topics only",
 	 "quarantined", kt_ctl_quarantine, SELECTION | BIT(NOTE), KT_CTL_TAKES_SELECTION, 0,
 	 KT_CTL_BATCH_MAX},
@@ -78,6 +81,8 @@ static const struct kt_ctl_command commands[] = {
 	 KT_CTL_TAKES_NOTHING, 0, 0},
 	{"events", "", "print the next event, or all from now on", "", kt_ctl_events, BIT(FOLLOW),
 	 KT_CTL_TAKES_NOTHING, 0, 0},
+	{"policy", "check [FILE]", "read a policy file as the plugin does, without a broker", "",
+	 kt_ctl_policy, BIT(CONFIG_FILE), KT_CTL_TAKES_WORDS, 1, 2},
 	{"audit", "verify [DIRECTORY|FILE]", "check a ledger's chain, without a broker", "",
 	 kt_ctl_audit, BIT(CONFIG_FILE) | BIT(LEDGER_DIR), KT_CTL_TAKES_WORDS, 1, 2},
 	{"ledger", "verify DIRECTORY", "the older name of audit verify", "", kt_ctl_audit, 0,
@@ -350,7 +355,10 @@ static enum kt_err read_values(const struct parse *parse)
 		err = read_time(parse, KT_CTL_VALID_FOR, KT_YEAR_MS, &valid_ms);
 	args->valid_for_s = valid_ms / KT_SECOND_MS;
 	if (err == KT_ERR_OK && kt_ctl_has(args, KT_CTL_EXPECT)) {
-		err = read_number(parse, KT_CTL_EXPECT, KT_CTL_ROTATE_MAX, &expect);
+		err = read_number(parse, KT_CTL_EXPECT,
+				  args->command->run == kt_ctl_campaign ? INT32_MAX
+									: KT_CTL_ROTATE_MAX,
+				  &expect);
 		args->expect = (int64_t)expect;
 	}
 	if (err == KT_ERR_OK && kt_ctl_has(args, KT_CTL_KEY_ID))

@@ -23,7 +23,8 @@ enum {
 	KT_CTL_WAIT_MS = 75000, /* for the outcome of a challenge: its 60 s, and some */
 	KT_CTL_BATCH_MAX = 100, /* devices of a command that the plugin takes one by one */
 	KT_CTL_ROTATE_MAX = 1000,
-	KT_CTL_IMPORT_MAX = 1000 /* files and directories on one command line */
+	KT_CTL_CAMPAIGN_MAX = 1030, /* words: devices, and what a campaign needs beside them */
+	KT_CTL_IMPORT_MAX = 1000    /* files and directories on one command line */
 };
 
 /* X(CODE, "name", "ARGUMENT" or NULL, "help") */
@@ -52,7 +53,8 @@ enum {
 	  "where the device id of a certificate stands: cn, filename or san (default cn)")         \
 	X(CHECK, "check", NULL, "say what would be imported, do nothing")                          \
 	X(STATE, "state", "STATE",                                                                 \
-	  "only new, active, revoked, deleted, quarantined, frozen or adopted devices")            \
+	  "only new, active, revoked, deleted, quarantined, frozen or adopted devices; of a "      \
+	  "campaign those waiting, ordered, done, failed, silent, skipped, missed or left")        \
 	X(NOTE, "note", "TEXT", "why, for the ledger")                                             \
 	X(ALL, "all", NULL, "all active devices; with --expect, --yes or an answer")               \
 	X(EXPECT, "expect", "NUMBER", "how many devices are meant: any other number is refused")   \

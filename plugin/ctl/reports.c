@@ -226,6 +226,20 @@ static void print_member(FILE *file, const struct kt_json_value *member)
 	}
 }
 
+void kt_ctl_print_object(const struct kt_ctl *ctl, const struct kt_json_value *object,
+			 const char *const *except)
+{
+	for (const struct kt_json_value *v = kt_json_first(object); v != NULL;
+	     v = kt_json_next(v)) {
+		bool is_left_out = false;
+
+		for (size_t i = 0; except[i] != NULL; i++)
+			is_left_out = is_left_out || strcmp(kt_json_name(v), except[i]) == 0;
+		if (!is_left_out)
+			print_member(ctl->env->out, v);
+	}
+}
+
 /* Whatever the plugin tells is shown, by the names of the protocol: a newer one may tell more. */
 static enum kt_ctl_exit run_object(struct kt_ctl *ctl, const char *command, const char *device)
 {
@@ -250,9 +264,7 @@ static enum kt_ctl_exit run_object(struct kt_ctl *ctl, const char *command, cons
 	} else if (kt_ctl_has(ctl->args, KT_CTL_JSON)) {
 		code = kt_ctl_print_data(ctl, reply.data);
 	} else {
-		for (const struct kt_json_value *v = kt_json_first(reply.data); v != NULL;
-		     v = kt_json_next(v))
-			print_member(ctl->env->out, v);
+		kt_ctl_print_object(ctl, reply.data, (const char *const[]){NULL});
 	}
 out:
 	kt_answer_clear(&answer);

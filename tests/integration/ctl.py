@@ -147,6 +147,74 @@ scene.equal("who says it gets it", (code, out), (0, "real-1: quarantined\n"))
 scene.check("and has been told how many there are", "This quarantines all selected devices: 1." in seen, seen)
 ctl("as state= says", "release state=quarantined --yes", 0, "real-1: released\n", "")
 
+# --- campaigns
+
+ctl("none yet", "campaign list", 0,
+    "CAMPAIGN  STATE  DEVICES  DONE  FAILED  SILENT  ORDERED  WAITING  BEGAN\n", "")
+ctl("who would be in one", "campaign begin roll rotate group=north canary=1 --dry-run", 0, "real-1\n",
+    "keyturnctl: 1 device, 1 of them first, then 1 at a step; nothing was done\n")
+ctl("a plan that cannot be", "campaign begin roll rotate group=north canary=0", 2, "")
+ctl("a word of nothing", "campaign begin roll rotate group=north speed=3", 2, "")
+ctl("an action that is none", "campaign begin roll wipe group=north", 2, "", "keyturnctl: 'wipe' is neither rotate nor challenge\n")
+ctl("nobody is named", "campaign begin roll rotate canary=1", 2, "",
+    "keyturnctl: campaign begin: name devices, or give a selector, or --all\n")
+ctl("nobody can be asked", "campaign begin roll rotate group=north", 2, "",
+    "keyturnctl: a selector needs --expect: say how many devices you mean, or --yes: as many as there are\n")
+run = start("campaign", "begin", "roll", "rotate", "group=north", "--expect", "7")
+out, err = run.communicate(timeout=30)
+scene.equal("a number that is not theirs", (run.returncode, out, err.startswith("keyturnctl: roll: expect: ")), (1, "", True))
+run = start("campaign", "begin", "roll", "rotate", "group=nowhere", "--yes")
+out, err = run.communicate(timeout=30)
+scene.equal("nobody is meant", (run.returncode, out, err.startswith("keyturnctl: roll: not.found: ")), (1, "", True))
+ctl("a campaign of one", "campaign begin roll rotate group=north canary=1 hold=0 --note spring --expect 1", 0,
+    "roll: begun over 1 device, 1 of them first, then 1 at a step\n", "")
+op = agent.expect("rotate")["op"]
+run = start("campaign", "begin", "roll", "challenge", "--all", "--yes")
+out, err = run.communicate(timeout=30)
+scene.equal("its name is taken", (run.returncode, out, err.startswith("keyturnctl: roll: exists: ")), (1, "", True))
+row = json.loads(ctl("as the plugin says it", "--json campaign list", err=""))["campaigns"][0]
+scene.equal("it is under way", (row["campaign"], row["action"], row["state"], row["select"], row["note"], row["counts"]["ordered"]),
+            ("roll", "rotate", "running", "group=north", "spring", 1))
+ctl("it rests", "campaign pause roll", 0, "roll: done\n", "")
+shown = ctl("and can be looked at", "campaign show roll", err="").splitlines()
+scene.equal("with its devices", (["state", "paused"] in [line.split() for line in shown], shown[-1].split()[:4]),
+            (True, ["real-1", "ordered", "-", "1"]))
+ctl("of one state", "campaign show roll --state waiting", err="")
+run = start("campaign", "show", "roll", "--state", "well")
+out, err = run.communicate(timeout=30)
+scene.equal("a state that is none", (run.returncode, out, err.startswith("keyturnctl: roll: json.field: ")), (1, "", True))
+ctl("it goes on", "campaign resume roll", 0, "roll: done\n", "")
+ctl("nobody ends it by a slip", "campaign abort roll", 2, "",
+    "keyturnctl: campaign cannot be undone, and nobody can be asked here: give --yes\n")
+ctl("but who means it", "campaign abort roll --yes --note wrong", 0, "roll: done\n", "")
+ctl("the hub's operation is its own", "cancel real-1", 0, "real-1: cancelled\n", "")
+scene.equal("and is cancelled", agent.reject_reason(), "op.closed")
+scene.event_since("it has ended, with nobody under way", 0, "campaign.ended", "campaign=roll", "skipped=1")
+run = start("campaign", "resume", "roll")
+out, err = run.communicate(timeout=30)
+scene.equal("for good", (run.returncode, out, err.startswith("keyturnctl: roll: state: ")), (1, "", True))
+run = start("campaign", "show", "spring")
+out, err = run.communicate(timeout=30)
+scene.equal("one that nobody knows", (run.returncode, out, err.startswith("keyturnctl: spring: not.found: ")), (1, "", True))
+ctl("too many words", "campaign pause roll now", 2, "", "keyturnctl: usage: keyturnctl campaign pause NAME\n")
+ctl("what another one takes", "campaign pause roll --state done", 2, "", "keyturnctl: campaign pause does not take --state\n")
+
+# --- a policy file
+
+CONFIG = ["--config", scene.tmp + "/keyturn.conf"]
+POLICY = scene.tmp + "/policy.conf"
+with open(POLICY, "w") as file:
+    file.write("[fleet]\nrotations_per_minute = 60\n[default]\nmax_key_age = 30d\n[group north]\nquiet_hours = 22:00-06:00\n")
+end("a policy", start("policy", "check", POLICY, *CONFIG), 0,
+    "rotations_per_minute: 60\ndefault: max_key_age 2592000s, rotate_at 90%, jitter 10%, quiet_hours none\n"
+    "group north: max_key_age 2592000s, rotate_at 90%, jitter 10%, quiet_hours 22:00-06:00\n", "")
+with open(POLICY, "a") as file:
+    file.write("rotate_at = 5%\n")
+end("with a mistake", start("policy", "check", POLICY, *CONFIG), 5, "",
+    f"keyturnctl: {POLICY}:7: rotate_at is out of range (10% to 100%)\n")
+end("none is named", start("policy", "check", *CONFIG), 2, "", "keyturnctl: the configuration names no policy_file: give a file\n")
+end("and none is there", start("policy", "check", "/nonexistent", *CONFIG), 6, "")
+
 # --- keys that wait
 
 key = waiting()
