@@ -313,7 +313,7 @@ static void show_some(struct kt_control *c)
 
 	for (; campaign != NULL && members->at < campaign->member_count && c->budget > 0;
 	     members->at++) {
-		const struct kt_member *member = &campaign->members[members->at];
+		const struct kt_member *member = kt_campaign_member(campaign, members->at);
 
 		c->budget -= KT_CONTROL_LOOK;
 		if (members->is_by_status && member->status != members->status)

@@ -350,7 +350,7 @@ static void walk(struct kt_core *core, struct kt_campaign *campaign)
 	if (campaign->count[KT_MEMBER_ORDERED] == 0 && !may_order(core, campaign))
 		return;
 	for (size_t i = 0; i < looks && done < ORDERS_A_TICK && !core->journal_failed; i++) {
-		struct kt_member *member = &campaign->members[run->cursor];
+		struct kt_member *member = kt_campaign_member(campaign, run->cursor);
 
 		run->cursor = (run->cursor + 1) % campaign->member_count;
 		if (member->status == KT_MEMBER_ORDERED)

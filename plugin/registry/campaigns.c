@@ -5,6 +5,8 @@
 
 #include "registry_internal.h"
 
+enum { CHUNK = 1024 /* members */ };
+
 const char *kt_campaign_state_name(enum kt_campaign_state state)
 {
 	static const char *const names[] = {"gathering", "running", "paused", "aborted", "ended"};
@@ -33,6 +35,11 @@ uint32_t kt_device_row(const struct kt_device *device)
 	return ((const struct kt_device_row *)(const void *)device)->row; /* d is its first */
 }
 
+struct kt_member *kt_campaign_member(const struct kt_campaign *campaign, size_t index)
+{
+	return &campaign->chunks[index / CHUNK][index % CHUNK];
+}
+
 /* Where the row stands, or would. */
 static size_t place_of(const struct kt_campaign *campaign, uint32_t row)
 {
@@ -42,7 +49,7 @@ static size_t place_of(const struct kt_campaign *campaign, uint32_t row)
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
 
-		if (campaign->members[middle].device < row)
+		if (kt_campaign_member(campaign, middle)->device < row)
 			low = middle + 1;
 		else
 			high = middle;
@@ -56,8 +63,8 @@ struct kt_member *kt_campaign_find(const struct kt_campaign *campaign,
 	const uint32_t row = kt_device_row(device);
 	const size_t at = place_of(campaign, row);
 
-	return at < campaign->member_count && campaign->members[at].device == row
-		       ? &campaign->members[at]
+	return at < campaign->member_count && kt_campaign_member(campaign, at)->device == row
+		       ? kt_campaign_member(campaign, at)
 		       : NULL;
 }
 
@@ -112,7 +119,7 @@ static bool check_add(const struct kt_registry *r, const struct kt_record *rec,
 	int64_t last = -1;
 
 	if (campaign->member_count > 0)
-		last = campaign->members[campaign->member_count - 1].device;
+		last = kt_campaign_member(campaign, campaign->member_count - 1)->device;
 	while (*rest != '\0') {
 		const struct kt_device *device = next_device(r, &rest);
 
@@ -186,7 +193,9 @@ static void free_campaign(struct kt_campaign *campaign)
 	if (campaign == NULL)
 		return;
 	free(campaign->select);
-	free(campaign->members);
+	for (size_t i = 0; i < campaign->chunk_count; i++)
+		free(campaign->chunks[i]);
+	free((void *)campaign->chunks);
 	free(campaign);
 }
 
@@ -202,24 +211,32 @@ static enum kt_err reserve_campaign(struct kt_registry *r, const struct kt_recor
 	return fresh->select != NULL ? KT_ERR_OK : KT_ERR_NOMEM;
 }
 
+/* In chunks: a hundred thousand are never moved, which would hold the broker's loop. */
+static enum kt_err add_chunk(struct kt_campaign *campaign)
+{
+	struct kt_member **grown = realloc((void *)campaign->chunks,
+					   (campaign->chunk_count + 1) * sizeof(*campaign->chunks));
+
+	if (grown == NULL)
+		return KT_ERR_NOMEM;
+	campaign->chunks = grown;
+	grown[campaign->chunk_count] = calloc(CHUNK, sizeof(struct kt_member));
+	if (grown[campaign->chunk_count] == NULL)
+		return KT_ERR_NOMEM;
+	campaign->chunk_count++;
+	return KT_ERR_OK;
+}
+
 static enum kt_err reserve_members(struct kt_campaign *campaign)
 {
-	size_t need;
-	size_t room;
-	struct kt_member *grown;
+	enum kt_err err = KT_ERR_OK;
 
 	if (campaign == NULL)
 		return KT_ERR_OK; /* never: the check has found it */
-	need = campaign->member_count + KT_RECORD_DEVICES_MAX;
-	if (need <= campaign->member_room)
-		return KT_ERR_OK;
-	room = need > 2 * campaign->member_room ? need : 2 * campaign->member_room;
-	grown = realloc(campaign->members, room * sizeof(*grown));
-	if (grown == NULL)
-		return KT_ERR_NOMEM;
-	campaign->members = grown;
-	campaign->member_room = room;
-	return KT_ERR_OK;
+	while (err == KT_ERR_OK &&
+	       campaign->chunk_count * CHUNK < campaign->member_count + KT_RECORD_DEVICES_MAX)
+		err = add_chunk(campaign);
+	return err;
 }
 
 enum kt_err kt_campaigns_reserve(struct kt_registry *registry, const struct kt_record *record)
@@ -275,7 +292,7 @@ static void end_waiting(struct kt_campaign *campaign, const struct kt_record *re
 			enum kt_member_status status)
 {
 	for (size_t i = 0; i < campaign->member_count; i++) {
-		struct kt_member *member = &campaign->members[i];
+		struct kt_member *member = kt_campaign_member(campaign, i);
 
 		if (member->status != KT_MEMBER_WAITING)
 			continue;
@@ -323,7 +340,7 @@ static void apply_add(struct kt_registry *r, const struct kt_record *rec,
 
 		if (device == NULL)
 			return; /* never: the check has found it */
-		campaign->members[campaign->member_count++] = (struct kt_member){
+		*kt_campaign_member(campaign, campaign->member_count++) = (struct kt_member){
 			.device = kt_device_row(device), .since_us = rec->time_us};
 		campaign->count[KT_MEMBER_WAITING]++;
 	}
@@ -451,7 +468,7 @@ static void apply_restore(struct kt_campaign *campaign, const struct kt_record *
 	memcpy(campaign->why, "an older ledger was accepted",
 	       sizeof("an older ledger was accepted"));
 	for (size_t i = 0; i < campaign->member_count; i++) {
-		struct kt_member *member = &campaign->members[i];
+		struct kt_member *member = kt_campaign_member(campaign, i);
 
 		if (member->status == KT_MEMBER_ORDERED)
 			set_status(campaign, member, KT_MEMBER_WAITING, KT_REASON_NONE);

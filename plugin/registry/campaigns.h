@@ -59,9 +59,9 @@ struct kt_campaign { /* read-only but for run and what is the core's own of memb
 	int64_t began_us;
 	int64_t ended_us;
 	size_t count[KT_MEMBER_STATUS_COUNT]; /* members by status */
-	struct kt_member *members;	      /* owned; in the order of their rows */
+	struct kt_member **chunks;	      /* owned; kt_campaign_member */
+	size_t chunk_count;
 	size_t member_count;
-	size_t member_room;
 	struct kt_campaign_run run;
 };
 
@@ -71,6 +71,8 @@ const char *kt_campaign_state_name(enum kt_campaign_state state);
 /* In the order in which they were made; NULL at the end. Valid until the next record. */
 struct kt_campaign *kt_registry_campaign(const struct kt_registry *registry, size_t index);
 struct kt_campaign *kt_registry_find_campaign(const struct kt_registry *registry, const char *name);
+/* In the order of their rows; @index is below member_count. */
+struct kt_member *kt_campaign_member(const struct kt_campaign *campaign, size_t index);
 /* NULL: it is not meant. */
 struct kt_member *kt_campaign_find(const struct kt_campaign *campaign,
 				   const struct kt_device *device);

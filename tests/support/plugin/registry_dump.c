@@ -83,13 +83,14 @@ static void put_campaign(FILE *f, const struct kt_campaign *c)
 		"began=%" PRId64 " ended=%" PRId64 "\n",
 		c->name.s, kt_campaign_state_name(c->state), c->select, c->by, c->note, c->why,
 		plan, c->is_aborted, c->wave, c->wave_done, c->began_us, c->ended_us);
-	for (size_t i = 0; i < c->member_count; i++)
-		(void)fprintf(f,
-			      "member %u %s reason=%s tries=%u op=%" PRIu64 " since=%" PRId64 "\n",
-			      c->members[i].device,
-			      kt_member_status_name((enum kt_member_status)c->members[i].status),
-			      kt_reason_name((enum kt_reason)c->members[i].reason),
-			      c->members[i].tries, c->members[i].op, c->members[i].since_us);
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct kt_member *m = kt_campaign_member(c, i);
+
+		(void)fprintf(
+			f, "member %u %s reason=%s tries=%u op=%" PRIu64 " since=%" PRId64 "\n",
+			m->device, kt_member_status_name((enum kt_member_status)m->status),
+			kt_reason_name((enum kt_reason)m->reason), m->tries, m->op, m->since_us);
+	}
 }
 
 char *registry_dump(const struct kt_registry *r)
@@ -184,11 +185,12 @@ static void audit_campaign(const struct kt_registry *r, const struct kt_campaign
 
 	require(kt_registry_find_campaign(r, c->name.s) == c, "campaign is found", who);
 	for (size_t i = 0; i < c->member_count; i++) {
-		const struct kt_member *m = &c->members[i];
+		const struct kt_member *m = kt_campaign_member(c, i);
 		const struct kt_device *d = kt_member_device(r, m);
 
 		count[m->status]++;
-		require(i == 0 || m[-1].device < m->device, "members are in order", who);
+		require(i == 0 || kt_campaign_member(c, i - 1)->device < m->device,
+			"members are in order", who);
 		require(kt_campaign_find(c, d) == m, "member is found", who);
 		require(m->status != KT_MEMBER_ORDERED || m->reason != KT_REASON_NONE ||
 				c->plan.action != KT_CAMPAIGN_ROTATE ||

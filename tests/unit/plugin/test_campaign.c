@@ -659,7 +659,7 @@ static void a_restart_goes_on_where_the_records_end(void **state)
 	ticks(f, 500);
 	memset(&c->run, 0, sizeof(c->run));
 	for (size_t i = 0; i < c->member_count; i++)
-		c->members[i].due_ms = 0;
+		kt_campaign_member(c, i)->due_ms = 0;
 	ticks(f, 500);
 	assert_int_equal(status_of(f, c, 1), KT_MEMBER_ORDERED);
 	commit(f, 1);
