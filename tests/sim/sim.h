@@ -83,6 +83,8 @@ enum {
 	X(RELEASE, "operator: release")                                                            \
 	X(DELETE, "operator: delete")                                                              \
 	X(CHALLENGE, "operator: challenge")                                                        \
+	X(CAMPAIGN, "operator: a campaign")                                                        \
+	X(STEER, "operator: pauses, resumes or aborts a campaign")                                 \
 	X(TICKET, "operator: ticket for a device that exists")                                     \
 	X(WRONG_TICKET, "a ticket that the plugin never gave")                                     \
 	X(STRANGE, "authentic message of another time")                                            \
@@ -224,6 +226,13 @@ enum { SIM_GHOST_COMMITS = 8 };
 struct sim_ghost_commit {
 	uint64_t op;
 	int64_t at_ms;
+};
+
+enum { SIM_GHOST_CAMPAIGNS = 64 };
+struct sim_ghost_campaign { /* what durable records have said of its devices; began_us 0: none */
+	struct kt_device_id name;
+	int64_t began_us;
+	uint8_t end[SIM_HUBS]; /* enum kt_member_status; 0: not yet */
 };
 
 struct sim_ghost_device { /* what the world was told about a device */
@@ -376,6 +385,8 @@ struct sim {
 	struct sim_server server;
 	struct sim_operator operators[SIM_OPERATORS];
 	struct sim_ghost_device devices[SIM_HUBS];
+	struct sim_ghost_campaign campaigns[SIM_GHOST_CAMPAIGNS];
+	uint64_t campaigns_seq; /* of the shadow, when they were looked at */
 	struct sim_ghost ghosts[SIM_GHOSTS];
 	size_t ghost_count;
 	struct sim_note notes[SIM_NOTES];
@@ -501,6 +512,9 @@ struct sim_note *sim_note(struct sim *sim, const char *text, size_t len,
 const struct sim_note *sim_noted(const struct sim *sim, const char *text, size_t len);
 /* After a call into the core, and after a start. */
 void sim_check_promoted(struct sim *sim, bool is_start);
+void sim_check_campaigns(struct sim *sim);
+/* The fields of a command about campaigns. */
+void sim_campaign_say(struct sim *sim, enum sim_fault command, char *out, size_t cap);
 void sim_check_step(struct sim *sim);
 void sim_check_accept(struct sim *sim, const struct sim_conn *conn,
 		      const struct kt_connect *connect, enum kt_answer answer);

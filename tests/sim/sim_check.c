@@ -818,6 +818,7 @@ void sim_check_step(struct sim *sim)
 		check_lockout(sim, &sim->hubs[i]);
 	for (unsigned i = 0; i < SIM_CONNS; i++)
 		check_session(sim, &sim->conns[i]);
+	sim_check_campaigns(sim);
 }
 
 void sim_check_recovered(struct sim *sim, uint64_t seq)

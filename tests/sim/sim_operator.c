@@ -54,6 +54,10 @@ static int put_command(struct sim *sim, enum sim_fault command, const char *devi
 				device, sim_chance(&sim->chance, 500) ? "true" : "false");
 	case SIM_DELETE:
 		return snprintf(out, cap, "\"command\":\"deleteDevice\",\"device\":\"%s\"", device);
+	case SIM_CAMPAIGN:
+	case SIM_STEER:
+		sim_campaign_say(sim, command, out, cap);
+		return 0;
 	case SIM_CHALLENGE:
 		return snprintf(out, cap, "\"command\":\"challenge\",\"device\":\"%s\"", device);
 	default:
@@ -69,8 +73,8 @@ bool sim_operator_say(struct sim *sim, enum sim_fault command, unsigned hub)
 	unsigned slot = (unsigned)sim_below(&sim->chance, SIM_OPERATORS);
 	struct sim_operator *op = &sim->operators[slot];
 	struct sim_conn *conn = conn_of(sim, slot);
-	char text[512];
-	char fields[400];
+	char text[1200];
+	char fields[1000];
 
 	if (conn == NULL || !conn->at_broker ||
 	    op->open_count == sizeof(op->open) / sizeof(op->open[0]))

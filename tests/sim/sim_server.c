@@ -104,6 +104,11 @@ static void keep_record(struct sim *sim, const struct kt_record *record)
 		memcpy(copy->storage, record->der.p, record->der.len);
 		copy->der.p = copy->storage;
 	}
+	if (record->text != NULL) {
+		copy->storage = sim_alloc(NULL, strlen(record->text) + 1, 1);
+		memcpy(copy->storage, record->text, strlen(record->text) + 1);
+		copy->text = (const char *)copy->storage;
+	}
 }
 
 static enum kt_err port_reserve(void *ctx, const struct kt_record *record)

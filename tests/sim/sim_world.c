@@ -159,6 +159,8 @@ static const unsigned usual[SIM_FAULT_COUNT] = {
 	[SIM_RELEASE] = 150,
 	[SIM_DELETE] = 25,
 	[SIM_CHALLENGE] = 150,
+	[SIM_CAMPAIGN] = 700,
+	[SIM_STEER] = 500,
 	[SIM_TICKET] = 60,
 	[SIM_WAKE_APP] = 300,
 	[SIM_STRANGE] = 1000,
@@ -471,8 +473,9 @@ static void trouble(struct sim *sim)
 		SIM_CLONE,	   SIM_WAKE_APP,      SIM_ROTATE,	 SIM_ROTATE,
 		SIM_ROTATE,	   SIM_ROTATE,	      SIM_ROTATE,	 SIM_ROTATE,
 		SIM_ROTATE,	   SIM_CANCEL,	      SIM_REVOKE,	 SIM_QUARANTINE,
-		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,	 SIM_TICKET,
-		SIM_STRANGE,	   SIM_STRANGE,	      SIM_INDEX_FOREIGN, SIM_LEDGER_DAMAGED};
+		SIM_RELEASE,	   SIM_DELETE,	      SIM_CHALLENGE,	 SIM_CAMPAIGN,
+		SIM_CAMPAIGN,	   SIM_STEER,	      SIM_TICKET,	 SIM_STRANGE,
+		SIM_STRANGE,	   SIM_INDEX_FOREIGN, SIM_LEDGER_DAMAGED};
 	enum sim_fault kind = kinds[sim_below(&sim->chance, sizeof(kinds) / sizeof(kinds[0]))];
 
 	if (sim_chance(&sim->chance, 60))
