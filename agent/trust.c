@@ -1,8 +1,5 @@
 #include "trust.h"
 
-#include "encoding.h"
-#include "topic.h"
-
 #include <string.h>
 
 /* Latest notBefore of the chain and its root: time cannot be earlier than that. */
@@ -78,28 +75,6 @@ enum kt_err kt_trust_chain(const struct kt_trust *trust, const struct kt_bytes *
 	return KT_ERR_OK;
 }
 
-/* The controller's certificate, read as strictly as DESIGN section 2 writes it. */
-static enum kt_err check_controller(const struct kt_trust *trust, const struct kt_jws *jws,
-				    struct kt_public_key *key, uint32_t *number)
-{
-	struct kt_cert cert;
-	const char *name = NULL;
-	uint64_t n = 0;
-	enum kt_err err = kt_cert_decode(jws->x5c, jws->x5c_len, &cert);
-
-	if (err != KT_ERR_OK)
-		return err;
-	if (cert.is_ca || cert.may_sign_certs || !cert.may_sign || cert.eku != KT_EKU_CONTROLLER)
-		return KT_ERR_VERIFY;
-	if (kt_uri_decode(cert.uri, trust->trust_domain, &name) != KT_URI_CONTROLLER ||
-	    kt_u64_decode(name, strlen(name), &n) != KT_ERR_OK || n == 0 || n > UINT32_MAX ||
-	    n < trust->controller_n)
-		return KT_ERR_VERIFY;
-	*key = cert.key;
-	*number = (uint32_t)n;
-	return KT_ERR_OK;
-}
-
 /* The payload of a JWS whose controller certificate verified. */
 static enum kt_err open_payload(const struct kt_trust *trust, const struct kt_jws *jws,
 				const struct kt_device_id *device, struct kt_opened *out)
@@ -139,7 +114,9 @@ enum kt_err kt_trust_open(const struct kt_trust *trust, const struct kt_device_i
 	err = kt_trust_chain(trust, &chain, 1, &out->verdict);
 	if (err != KT_ERR_OK)
 		goto out;
-	err = check_controller(trust, &jws, &key, &number);
+	err = kt_jws_controller(&jws, trust->trust_domain, &key, &number);
+	if (err == KT_ERR_OK && number < trust->controller_n)
+		err = KT_ERR_VERIFY;
 	if (err != KT_ERR_OK)
 		goto out;
 	err = kt_jws_verify(&jws, &key, &out->reason);

@@ -49,6 +49,8 @@ struct kt_journal {
 	 */
 	enum kt_err (*append)(void *ctx, const struct kt_record *record,
 			      struct kt_registry *registry);
+	/* The newest durable record and its hash; 0: there is none. */
+	uint64_t (*head)(void *ctx, uint8_t hash[static 32]);
 };
 
 struct kt_jobs {

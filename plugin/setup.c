@@ -412,6 +412,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 			      char why[static WHY_MAX])
 {
 	const struct kt_config *config = setup->config;
+	char heads_file[KT_PATH_MAX + sizeof("/" KT_HEADS_FILE)];
 	struct kt_signing signing = {
 		.trust_domain = config->trust_domain,
 		.issuer_cert_der = c->der[CERT_ISSUER],
@@ -419,10 +420,12 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		.issuer_key_pem = c->issuer_key,
 		.controller_key_pem = c->controller_key,
 		.crl_file = config->crl_file,
+		.heads_file = config->head_every_ms > 0 ? heads_file : NULL,
 	};
 	char buf[KT_ERR_CAUSE_MAX];
 	enum kt_err err;
 
+	(void)snprintf(heads_file, sizeof(heads_file), "%s/" KT_HEADS_FILE, config->state_dir);
 	err = kt_worker_pool_new(&signing, config->workers,
 				 setup->waker != NULL ? kt_waker_wake : NULL, setup->waker,
 				 &setup->pool);

@@ -7,6 +7,7 @@
 #include "json.h"
 #include "message.h"
 #include "secmem.h"
+#include "topic.h"
 
 enum {
 	SIGNATURE_TEXT = KT_B64URL_LEN(KT_SIGNATURE_MAX),
@@ -14,6 +15,16 @@ enum {
 	HEADER_DEPTH = 2,
 	HEADER_TOKENS = 8
 };
+
+static const char *const typs[] = {[KT_JWS_FROM_DEVICE] = KT_JWS_TYP_DEVICE,
+				   [KT_JWS_FROM_CONTROLLER] = KT_JWS_TYP_CONTROLLER,
+				   [KT_JWS_HEAD] = KT_JWS_TYP_HEAD};
+
+/* Signed by the controller: with its certificate. */
+static bool has_x5c(enum kt_jws_from from)
+{
+	return from != KT_JWS_FROM_DEVICE;
+}
 
 /* --- signing --- */
 
@@ -28,10 +39,8 @@ static enum kt_err header_of(enum kt_alg alg, enum kt_jws_from from, struct kt_b
 		return err;
 	kt_json_open_object(w, NULL);
 	kt_json_put_string(w, "alg", kt_alg_name(alg));
-	kt_json_put_string(w, "typ",
-			   from == KT_JWS_FROM_CONTROLLER ? KT_JWS_TYP_CONTROLLER
-							  : KT_JWS_TYP_DEVICE);
-	if (from == KT_JWS_FROM_CONTROLLER) {
+	kt_json_put_string(w, "typ", typs[from]);
+	if (has_x5c(from)) {
 		size_t cap = (x5c.len + 2) / 3 * 4 + 1;
 
 		cert = malloc(cap);
@@ -111,7 +120,7 @@ static enum kt_err check_request(const struct kt_signer *signer, enum kt_jws_fro
 		return KT_ERR_UNSUPPORTED;
 	if (payload_len > KT_PAYLOAD_MAX || x5c_len > KT_CERT_MAX)
 		return KT_ERR_TOO_LONG;
-	if (payload_len == 0 || (from == KT_JWS_FROM_CONTROLLER) != (x5c_len > 0))
+	if (payload_len == 0 || has_x5c(from) != (x5c_len > 0))
 		return KT_ERR_INVALID;
 	return KT_ERR_OK;
 }
@@ -233,17 +242,15 @@ static enum kt_err read_header(const struct kt_json_value *header, enum kt_jws_f
 	static const struct kt_json_rule rules[] = {{"alg", KT_JSON_STRING, true, 16},
 						    {"typ", KT_JSON_STRING, true, 32},
 						    {"x5c", KT_JSON_ARRAY, true, 1}};
-	bool is_controller = from == KT_JWS_FROM_CONTROLLER;
 	const char *bad_field = NULL;
 
-	if (kt_json_check(header, rules, is_controller ? 3 : 2, &bad_field) != KT_ERR_OK ||
-	    strcmp(kt_json_string(header, "typ"),
-		   is_controller ? KT_JWS_TYP_CONTROLLER : KT_JWS_TYP_DEVICE) != 0)
+	if (kt_json_check(header, rules, has_x5c(from) ? 3 : 2, &bad_field) != KT_ERR_OK ||
+	    strcmp(kt_json_string(header, "typ"), typs[from]) != 0)
 		return refuse(KT_REASON_JWS_HEADER, reason);
 	out->alg = kt_alg_from_name(kt_json_string(header, "alg"));
 	if (out->alg == KT_ALG_NONE)
 		return refuse(KT_REASON_JWS_ALG, reason);
-	return is_controller ? decode_x5c(header, out, reason) : KT_ERR_OK;
+	return has_x5c(from) ? decode_x5c(header, out, reason) : KT_ERR_OK;
 }
 
 static enum kt_err decode_header(const char *text, enum kt_jws_from from, struct kt_jws *out,
@@ -357,6 +364,26 @@ enum kt_err kt_jws_verify(const struct kt_jws *jws, const struct kt_public_key *
 	if (err != KT_ERR_OK)
 		*reason = err == KT_ERR_NOMEM ? KT_REASON_BUSY : KT_REASON_JWS_SIG;
 	return err;
+}
+
+enum kt_err kt_jws_controller(const struct kt_jws *jws, const char *trust_domain,
+			      struct kt_public_key *key, uint32_t *number)
+{
+	struct kt_cert cert;
+	const char *name = NULL;
+	uint64_t n = 0;
+	enum kt_err err = kt_cert_decode(jws->x5c, jws->x5c_len, &cert);
+
+	if (err != KT_ERR_OK)
+		return err;
+	if (cert.is_ca || cert.may_sign_certs || !cert.may_sign || cert.eku != KT_EKU_CONTROLLER)
+		return KT_ERR_VERIFY;
+	if (kt_uri_decode(cert.uri, trust_domain, &name) != KT_URI_CONTROLLER ||
+	    kt_u64_decode(name, strlen(name), &n) != KT_ERR_OK || n == 0 || n > UINT32_MAX)
+		return KT_ERR_VERIFY;
+	*key = cert.key;
+	*number = (uint32_t)n;
+	return KT_ERR_OK;
 }
 
 void kt_jws_clear(struct kt_jws *jws)

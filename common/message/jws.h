@@ -15,8 +15,14 @@
 
 #define KT_JWS_TYP_DEVICE     "keyturn-dev+1"
 #define KT_JWS_TYP_CONTROLLER "keyturn-ctl+1"
+#define KT_JWS_TYP_HEAD	      "keyturn-head+1"
 
-enum kt_jws_from { KT_JWS_FROM_DEVICE, KT_JWS_FROM_CONTROLLER };
+/* Whose it is, and what for: each has a `typ` of its own, so that none is taken for another. */
+enum kt_jws_from {
+	KT_JWS_FROM_DEVICE,
+	KT_JWS_FROM_CONTROLLER,
+	KT_JWS_HEAD /* the controller's too: a head of the ledger (head.h), never a message */
+};
 
 /* Whoever holds a private key: the controller's, a file's, later a TPM's. */
 struct kt_signer {
@@ -29,7 +35,7 @@ struct kt_signer {
 
 /*
  * The one function that signs a message. @payload is JSON that we built ourselves; @x5c is the
- * controller certificate's DER for KT_JWS_FROM_CONTROLLER, else empty. *out: malloc'ed, free().
+ * controller certificate's DER, empty for KT_JWS_FROM_DEVICE. *out: malloc'ed, free().
  * KT_ERR_TOO_LONG (over KT_MESSAGE_MAX), KT_ERR_NOMEM, KT_ERR_UNSUPPORTED, the signer's own.
  */
 KT_MUST_CHECK enum kt_err kt_jws_sign(const struct kt_signer *signer, enum kt_jws_from from,
@@ -57,6 +63,13 @@ KT_MUST_CHECK enum kt_err kt_jws_decode(const uint8_t *text, size_t len, enum kt
 /* KT_ERR_VERIFY and *reason: JWS_ALG (not the key's), JWS_SIG. KT_ERR_NOMEM: BUSY. */
 KT_MUST_CHECK enum kt_err kt_jws_verify(const struct kt_jws *jws, const struct kt_public_key *key,
 					enum kt_reason *reason);
+/*
+ * The controller's certificate in x5c, read as strictly as DESIGN section 2 writes it: no CA, its
+ * extended key usage and no other, its URI in @trust_domain. Its chain is the caller's to verify.
+ * KT_ERR_VERIFY, kt_cert_decode's.
+ */
+KT_MUST_CHECK enum kt_err kt_jws_controller(const struct kt_jws *jws, const char *trust_domain,
+					    struct kt_public_key *key, uint32_t *number);
 void kt_jws_clear(struct kt_jws *jws);
 
 #endif

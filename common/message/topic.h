@@ -16,6 +16,7 @@
 #define KT_TOPIC_DEVICE_PREFIX	  "keyturn/v1/device/"
 #define KT_TOPIC_EVENTS_PREFIX	  "keyturn/v1/events/"
 #define KT_TOPIC_SYS_PREFIX	  "$SYS/broker/keyturn/"
+#define KT_TOPIC_HEAD		  KT_TOPIC_SYS_PREFIX "head"
 #define KT_TAG_AGENT		  "agent"
 #define KT_TAG_TRIAL		  "trial"
 

@@ -81,6 +81,7 @@ struct kt_config {
 	int64_t certificate_lifetime_ms; /* 0 = without end */
 	char crl_file[KT_PATH_MAX];	 /* "" = no revocation list */
 	int64_t crl_validity_ms;	 /* 7 d, at least 10 min: nextUpdate */
+	int64_t head_every_ms;		 /* 1 h; 0 = the ledger's heads are not signed */
 	int64_t enroll_retry_s;		 /* 30: told to a waiting claimant */
 	unsigned enroll_rate;		 /* 100 a second, all claimants together */
 	unsigned message_rate;		 /* 5 a second, of session and device */

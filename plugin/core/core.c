@@ -54,6 +54,9 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_crl_new(&setup->last_crl, &core->crl);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_heads_new(now, &core->heads);
+	if (err != KT_ERR_OK)
+		goto out;
 	err = kt_batches_new(&core->batches);
 	if (err != KT_ERR_OK)
 		goto out;
@@ -73,6 +76,7 @@ void kt_core_free(struct kt_core *core)
 	if (core == NULL)
 		return;
 	kt_batches_free(core->batches);
+	kt_heads_free(core->heads);
 	kt_crl_free(core->crl);
 	kt_limits_free(core->alarms);
 	kt_limits_free(core->messages);
@@ -427,6 +431,9 @@ void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *jo
 	case KT_JOB_CRL:
 		kt_crl_done(core, job);
 		break;
+	case KT_JOB_HEAD:
+		kt_heads_done(core, job);
+		break;
 	}
 	kt_job_free(job);
 }
@@ -459,6 +466,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_control_tick(core);
 	kt_campaign_tick(core);
 	kt_crl_tick(core);
+	kt_heads_tick(core);
 	kt_core_publish_gauges(core);
 	kt_core_settle_drops(core);
 	kt_outbox_tick(core);

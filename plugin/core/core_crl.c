@@ -304,7 +304,7 @@ void kt_crl_done(struct kt_core *core, const struct kt_job *job)
 
 	crl->in_work = false;
 	if (job->err != KT_ERR_OK) {
-		tell_failed(core, job->crl_why);
+		tell_failed(core, job->file_why);
 		return;
 	}
 	crl->status.head = job->crl;

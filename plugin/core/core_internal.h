@@ -18,6 +18,7 @@ struct kt_batches;
 struct kt_outbox;
 struct kt_claims;
 struct kt_crl;
+struct kt_heads;
 struct kt_issues;
 struct kt_limits;
 
@@ -51,6 +52,7 @@ struct kt_core {
 	size_t alarms_cursor;	    /* of the walk that tells which were left out */
 	int64_t alarms_due_ms;	    /* when the next one begins */
 	struct kt_crl *crl;	    /* the revocation list, if there is one */
+	struct kt_heads *heads;	    /* of the ledger, signed */
 	struct kt_batches *batches; /* of operators, that are not done yet */
 	struct kt_bytes issuer_cert_der;
 	uint8_t root_sha256[32];
@@ -316,6 +318,13 @@ void kt_crl_note(struct kt_core *core, const struct kt_record *record);
 void kt_crl_tick(struct kt_core *core);
 /* A KT_JOB_CRL came back. */
 void kt_crl_done(struct kt_core *core, const struct kt_job *job);
+
+/* core_head.c: the ledger's heads, signed */
+KT_MUST_CHECK enum kt_err kt_heads_new(struct kt_now now, struct kt_heads **out);
+void kt_heads_free(struct kt_heads *heads);
+void kt_heads_tick(struct kt_core *core);
+/* A KT_JOB_HEAD came back. */
+void kt_heads_done(struct kt_core *core, const struct kt_job *job);
 
 /* core_message.c: a KT_JOB_OPEN came back. */
 void kt_core_opened(struct kt_core *core, struct kt_job *job);

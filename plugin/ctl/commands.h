@@ -47,6 +47,8 @@ void kt_ctl_print_object(const struct kt_ctl *ctl, const struct kt_json_value *o
 kt_ctl_command_run kt_ctl_events;
 /* ledger_verify.c */
 kt_ctl_command_run kt_ctl_audit;
+/* audit_command.c */
+kt_ctl_command_run kt_ctl_audit_list;
 /* restore_command.c */
 kt_ctl_command_run kt_ctl_backup;
 kt_ctl_command_run kt_ctl_restore;

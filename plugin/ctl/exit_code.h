@@ -14,7 +14,9 @@
 	X(TIMEOUT, 4, "no answer in time")                                                         \
 	X(FAILED, 5,                                                                               \
 	  "a challenge was not answered, a ledger does not verify, or would be rolled back")       \
-	X(LOCAL, 6, "output, a file or memory failed here, or an answer could not be read")
+	X(LOCAL, 6, "output, a file or memory failed here, or an answer could not be read")        \
+	X(DISPROVED, 7, "a signed head says otherwise: the ledger was truncated or rewritten")     \
+	X(FORGED, 8, "a signed head does not verify, or is of another trust domain")
 
 enum kt_ctl_exit {
 #define KT_CTL_EXIT_ENUM(code, number, text) KT_CTL_EXIT_##code = (number),

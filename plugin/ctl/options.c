@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audit.h"
 #include "commands.h"
 #include "encoding.h"
 #include "option_file.h"
@@ -19,6 +20,9 @@
 
 /* What every command for many devices takes. */
 #define SELECTION (BIT(ALL) | BIT(EXPECT) | BIT(DRY_RUN) | BIT(YES))
+
+#define AUDIT                                                                                      \
+	(BIT(HEADS) | BIT(ROOT) | BIT(DEVICE) | BIT(ACTOR) | BIT(KIND) | BIT(SINCE) | BIT(UNTIL))
 
 static const struct {
 	const char *name;
@@ -83,8 +87,8 @@ static const struct kt_ctl_command commands[] = {
 	 KT_CTL_TAKES_NOTHING, 0, 0},
 	{"policy", "check [FILE]", "read a policy file as the plugin does, without a broker", "",
 	 kt_ctl_policy, BIT(CONFIG_FILE), KT_CTL_TAKES_WORDS, 1, 2},
-	{"audit", "verify [DIRECTORY|FILE]", "check a ledger's chain, without a broker", "",
-	 kt_ctl_audit, BIT(CONFIG_FILE) | BIT(LEDGER_DIR), KT_CTL_TAKES_WORDS, 1, 2},
+	{"audit", "verify|show|export [PATH]", "check a ledger, or read it, without a broker", "",
+	 kt_ctl_audit, BIT(CONFIG_FILE) | BIT(LEDGER_DIR) | AUDIT, KT_CTL_TAKES_WORDS, 1, 2},
 	{"ledger", "verify DIRECTORY", "the older name of audit verify", "", kt_ctl_audit, 0,
 	 KT_CTL_TAKES_WORDS, 2, 2},
 	{"backup", "DIRECTORY", "copy the ledger, beside a running broker", "", kt_ctl_backup,
@@ -172,11 +176,13 @@ static enum kt_err take_word(const struct parse *parse, const char *word)
 
 static enum kt_err take_option(const struct parse *parse, int option, const char *value)
 {
-	if (parse->args->values[option] != NULL)
+	if (parse->args->values[option] != NULL && option != KT_CTL_HEADS)
 		return wrong(parse, "--%s is given twice", options[option].name);
 	if (value != NULL && value[0] == '\0')
 		return wrong(parse, "--%s has an empty value", options[option].name);
 	parse->args->values[option] = value != NULL ? value : "";
+	if (option == KT_CTL_HEADS)
+		parse->args->heads[parse->args->head_count++] = value;
 	return KT_ERR_OK;
 }
 
@@ -451,18 +457,16 @@ static enum kt_err check_local_sense(const struct parse *parse)
 {
 	const struct kt_ctl_args *args = parse->args;
 	const struct kt_ctl_command *command = args->command;
-	const bool is_audit = command->run == kt_ctl_audit;
 
-	if ((is_audit && strcmp(args->operands[0], "verify") != 0) ||
-	    (command->run == kt_ctl_reconcile && strcmp(args->operands[0], "end") != 0))
+	if (command->run == kt_ctl_audit)
+		return kt_audit_check(args, parse->why);
+	if (command->run == kt_ctl_reconcile && strcmp(args->operands[0], "end") != 0)
 		return wrong(parse, "usage: keyturnctl %s %s", command->name, command->operands);
 	if (command->run == kt_ctl_operator)
 		return check_operator(parse);
 	if (kt_ctl_has(args, KT_CTL_ID_FROM) && !is_id_source(args->values[KT_CTL_ID_FROM]))
 		return wrong(parse, "--id-from %s: not cn, filename or san",
 			     args->values[KT_CTL_ID_FROM]);
-	if (is_audit && args->operand_count > 1 && kt_ctl_has(args, KT_CTL_LEDGER_DIR))
-		return wrong(parse, "audit verify: a directory or --ledger-dir, not both");
 	if (command->run == kt_ctl_restore && args->operand_count == 0 &&
 	    !kt_ctl_has(args, KT_CTL_ACCEPT_ROLLBACK))
 		return wrong(parse,
@@ -535,9 +539,10 @@ enum kt_err kt_ctl_args_parse(int argc, char *const argv[], struct kt_ctl_args *
 
 	memset(out, 0, sizeof(*out));
 	why[0] = '\0';
-	out->operands = calloc((size_t)(argc > 0 ? argc : 1), sizeof(*out->operands));
+	out->operands = calloc((size_t)(argc > 0 ? argc : 1) * 2, sizeof(*out->operands));
 	if (out->operands == NULL)
 		return KT_ERR_NOMEM;
+	out->heads = out->operands + (argc > 0 ? argc : 1);
 	err = take_all(&parse, argc, argv);
 	if (err != KT_ERR_OK)
 		return err;

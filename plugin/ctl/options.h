@@ -68,6 +68,13 @@ enum {
 	X(CONFIG_FILE, "config", "FILE",                                                           \
 	  "the plugin's configuration (default /etc/keyturn/keyturn.conf)")                        \
 	X(LEDGER_DIR, "ledger-dir", "DIRECTORY", "where the ledger is, instead")                   \
+	X(HEADS, "heads", "FILE", "signed heads of this ledger, one a line; may be repeated")      \
+	X(ROOT, "root", "FILE", "the root that they come from (default: the configuration's)")     \
+	X(DEVICE, "device", "DEVICE", "only records about this device")                            \
+	X(ACTOR, "actor", "ACTOR", "only what this one did: op:alice, device:hub-1, keyturn")      \
+	X(KIND, "kind", "KIND", "only records of this kind: revoke, issue")                        \
+	X(SINCE, "since", "TIME", "only from then on: 2026-11-22 or 2026-11-22T12:00:00Z")         \
+	X(UNTIL, "until", "TIME", "only before that")                                              \
 	X(ACCEPT_ROLLBACK, "accept-rollback", "HEAD",                                              \
 	  "what is newer than this ledger is lost for good; 'lost': all of it")
 
@@ -116,6 +123,8 @@ struct kt_ctl_args {
 		*values[KT_CTL_OPTION_COUNT]; /* borrowed from argv; "" for a flag; NULL: absent */
 	const char **operands;		      /* the array owned, the words borrowed from argv */
 	size_t operand_count;
+	const char **heads; /* as given; part of the same array */
+	size_t head_count;
 	struct kt_ctl_address address;
 	int64_t timeout_ms;
 	int64_t valid_for_s; /* 0: the plugin's default */

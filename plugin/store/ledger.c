@@ -171,6 +171,8 @@ static bool is_self_verified(const struct line *line, uint8_t hash[static HASH_L
 	return memcmp(hash, body_hash, HASH_LEN) == 0;
 }
 
+static const char wrong_number[] = "its number is not the next one";
+
 /* A line with its right hash is the next record, or the ledger was altered. */
 static enum kt_err take_line(const struct line *line, const uint8_t hash[static HASH_LEN],
 			     struct kt_ledger_state *state, kt_ledger_visit *each, void *arg)
@@ -187,7 +189,7 @@ static enum kt_err take_line(const struct line *line, const uint8_t hash[static 
 	if (err != KT_ERR_OK)
 		return err;
 	if (record.seq != state->seq + 1)
-		state->fault = "its number is not the next one";
+		state->fault = wrong_number;
 	else if (memcmp(prev, state->head, HASH_LEN) != 0)
 		state->fault = "it was made for another record before it";
 	if (state->fault != NULL)
@@ -257,6 +259,38 @@ static enum kt_err scan_tail(struct reader *in, const struct line *bad,
 	return KT_ERR_CORRUPT;
 }
 
+/*
+ * A record came in place of the next one. Is that one gone, or further behind? Out of memory, or an
+ * error of the disk: then it is not told.
+ */
+static const char *fault_of_order(struct reader *in, uint64_t expected)
+{
+	struct line line;
+	struct kt_record record;
+	uint8_t hash[HASH_LEN];
+	uint8_t prev[HASH_LEN];
+	enum kt_err err;
+	bool is_it;
+
+	while ((err = next_line(in, &line)) == KT_ERR_OK) {
+		if (!is_self_verified(&line, hash))
+			continue;
+		err = kt_record_decode((const char *)line.p + BODY_AT, line.len - BODY_AT, &record,
+				       prev);
+		if (err == KT_ERR_NOMEM)
+			break;
+		is_it = err == KT_ERR_OK && record.seq == expected;
+		if (err == KT_ERR_OK)
+			kt_record_clear(&record);
+		if (is_it)
+			return "its number is not the next one, which stands further behind: "
+			       "records were put in another order";
+	}
+	return err == KT_ERR_NOT_FOUND ? "its number is not the next one, which is nowhere: a "
+					 "record was removed, or one was put in"
+				       : wrong_number;
+}
+
 static enum kt_err scan_lines(struct reader *in, kt_ledger_visit *each, void *arg,
 			      struct kt_ledger_state *state, uint64_t *bad_line)
 {
@@ -276,6 +310,8 @@ static enum kt_err scan_lines(struct reader *in, kt_ledger_visit *each, void *ar
 			err = scan_tail(in, &line, state);
 		if (err == KT_ERR_CORRUPT)
 			*bad_line = number;
+		if (err == KT_ERR_CORRUPT && state->fault == wrong_number)
+			state->fault = fault_of_order(in, state->seq + 1);
 		if (err != KT_ERR_OK || state->cut_bytes > 0)
 			return err;
 	}

@@ -87,6 +87,18 @@ static enum kt_err append(void *ctx, const struct kt_record *record, struct kt_r
 	return err;
 }
 
+static uint64_t newest(void *ctx, uint8_t hash[static 32])
+{
+	struct kt_store *store = ctx;
+	uint64_t seq;
+
+	(void)pthread_mutex_lock(&store->mutex);
+	seq = store->status.durable_seq;
+	memcpy(hash, store->status.head, sizeof(store->status.head));
+	(void)pthread_mutex_unlock(&store->mutex);
+	return seq;
+}
+
 static void tell(struct kt_store *store, enum kt_event event, uint64_t durable_seq)
 {
 	char seq[KT_U64_DIGITS_MAX + 1];
@@ -269,6 +281,7 @@ static enum kt_err store_new(const struct kt_store_config *config, struct kt_log
 	store->journal.ctx = store;
 	store->journal.reserve = reserve;
 	store->journal.append = append;
+	store->journal.head = newest;
 	if (pthread_mutex_init(&store->mutex, NULL) != 0)
 		goto out;
 	if (pthread_cond_init(&store->cond, NULL) != 0) {

@@ -17,11 +17,11 @@ struct kt_worker_pool {
 	struct kt_jobs jobs; /* the port; ctx is this pool */
 	pthread_mutex_t lock;
 	pthread_cond_t work;	/* something to do, or stop */
-	pthread_cond_t list;	/* the same for the thread of the revocation list */
+	pthread_cond_t list;	/* the same for the thread that writes files */
 	pthread_cond_t started; /* a thread has its bench, or failed */
 	struct queue waiting;
 	struct queue strangers; /* waiting, too, but last */
-	struct queue lists;	/* for the thread of the revocation list alone */
+	struct queue lists;	/* for the thread that writes files alone */
 	struct queue done;
 	size_t count;	       /* jobs between submit and take */
 	size_t stranger_count; /* of them */
@@ -148,9 +148,19 @@ static void *run_lists(void *arg)
 	return NULL;
 }
 
+static bool writes_file(const struct kt_job *job)
+{
+	return job->kind == KT_JOB_CRL || job->kind == KT_JOB_HEAD;
+}
+
+static bool has_name(const char *file)
+{
+	return file != NULL && file[0] != '\0';
+}
+
 static struct queue *queue_of(struct kt_worker_pool *pool, const struct kt_job *job)
 {
-	if (job->kind == KT_JOB_CRL)
+	if (writes_file(job))
 		return &pool->lists;
 	return is_strangers(job) ? &pool->strangers : &pool->waiting;
 }
@@ -167,7 +177,7 @@ static enum kt_err submit(void *ctx, struct kt_job *job)
 		pool->count++;
 		pool->stranger_count += is_stranger ? 1 : 0;
 		queue_push(queue_of(pool, job), job);
-		pthread_cond_signal(job->kind == KT_JOB_CRL ? &pool->list : &pool->work);
+		pthread_cond_signal(writes_file(job) ? &pool->list : &pool->work);
 		err = KT_ERR_OK;
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -178,7 +188,7 @@ static enum kt_err submit(void *ctx, struct kt_job *job)
 static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_count)
 {
 	const bool has_lists =
-		pool->signing->crl_file != NULL && pool->signing->crl_file[0] != '\0';
+		has_name(pool->signing->crl_file) || has_name(pool->signing->heads_file);
 	enum kt_err err = KT_ERR_OK;
 	sigset_t all;
 	sigset_t old;

@@ -4,7 +4,8 @@
  * A job is a value: it names a session by number, carries copies of all it needs, and touches
  * neither registry nor broker. kt_job_run does the work and is the same function in the plugin's
  * threads, in unit tests and in the simulator. Threads block all signals, use libc malloc alone.
- * The revocation list has a thread to itself: it may be long, and its disk may hang.
+ * What writes a file has a thread to itself, the revocation list and the heads of the ledger: a
+ * list may be long, and a disk may hang.
  */
 #ifndef KT_WORKER_H
 #define KT_WORKER_H
@@ -12,6 +13,7 @@
 #include "broker.h"
 #include "crypto.h"
 #include "err.h"
+#include "head.h"
 #include "jws.h"
 #include "message.h"
 #include "types.h"
@@ -23,11 +25,14 @@
  */
 enum { KT_JOBS_MAX = 1024, KT_CLAIM_JOBS_MAX = KT_JOBS_MAX / 2 };
 
+#define KT_HEADS_FILE "heads.jsonl" /* in state_dir */
+
 enum kt_job_kind {
 	KT_JOB_OPEN,  /* a device's JWS: verify, decode; csr and enroll: the request too */
 	KT_JOB_ISSUE, /* a leaf certificate */
 	KT_JOB_SEAL,  /* a plugin message: encode, sign */
-	KT_JOB_CRL    /* a revocation list: sign, write its file; on a thread of its own */
+	KT_JOB_CRL,   /* a revocation list: sign, write its file; on a thread of its own */
+	KT_JOB_HEAD   /* a head of the ledger: sign, append to its file; on that thread, too */
 };
 
 struct kt_job { /* owned by one side at a time; kt_job_free */
@@ -62,14 +67,18 @@ struct kt_job { /* owned by one side at a time; kt_job_free */
 	uint8_t *leaf_der;
 	size_t leaf_len;
 	struct kt_fingerprint leaf_fp;
-	/* SEAL out */
+	/* SEAL out, HEAD out */
 	char *sealed;
 	size_t sealed_len;
 	/* CRL in */
 	struct kt_crl_head crl;
 	struct kt_crl_entry *crl_entries; /* crl.entry_count */
-	/* CRL out */
-	char crl_why[128];   /* where err is not OK */
+	/* HEAD in */
+	struct kt_head head;
+	/* HEAD out: signed it may be though its file could not be written */
+	enum kt_err file_err;
+	/* CRL out, HEAD out */
+	char file_why[128];  /* where err or file_err is not OK */
 	struct kt_job *next; /* for queues */
 };
 
@@ -82,7 +91,8 @@ struct kt_signing { /* the plugin's own credentials, as PEM/DER; each worker mak
 	struct kt_bytes controller_cert_der;
 	const struct kt_secret *issuer_key_pem;
 	const struct kt_secret *controller_key_pem;
-	const char *crl_file; /* where a KT_JOB_CRL writes; NULL or "": there is none */
+	const char *crl_file;	/* where a KT_JOB_CRL writes; NULL or "": there is none */
+	const char *heads_file; /* where a KT_JOB_HEAD appends; NULL or "": nowhere */
 };
 
 struct kt_bench; /* one thread's keys and random source: what kt_job_run works with */

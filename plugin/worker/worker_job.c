@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "durable_file.h"
+#include "head_file.h"
 #include "secmem.h"
 
 struct kt_bench {
@@ -18,7 +19,9 @@ struct kt_bench {
 	struct kt_key *controller;
 	uint8_t *controller_cert; /* DER: x5c of every message */
 	size_t controller_cert_len;
-	char *crl_file; /* NULL: none */
+	char *crl_file;	     /* NULL: none */
+	char *heads_file;    /* NULL: none */
+	uint64_t heads_size; /* kt_head_file_append's */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };
 
@@ -70,8 +73,8 @@ static enum kt_err sign_as_controller(void *ctx, const uint8_t *msg, size_t len,
 	return kt_key_sign(bench->crypto, bench->controller, msg, len, sig);
 }
 
-static enum kt_err seal(struct kt_bench *bench, const char *payload, size_t payload_len, char **out,
-			size_t *out_len)
+static enum kt_err seal(struct kt_bench *bench, enum kt_jws_from from, struct kt_bytes body,
+			char **out, size_t *out_len)
 {
 	struct kt_signer signer = {
 		.alg = KT_ALG_ES256,
@@ -79,9 +82,8 @@ static enum kt_err seal(struct kt_bench *bench, const char *payload, size_t payl
 		.ctx = bench,
 	};
 	struct kt_bytes x5c = {bench->controller_cert, bench->controller_cert_len};
-	struct kt_bytes body = {(const uint8_t *)payload, payload_len};
 
-	return kt_jws_sign(&signer, KT_JWS_FROM_CONTROLLER, x5c, body, out, out_len);
+	return kt_jws_sign(&signer, from, x5c, body, out, out_len);
 }
 
 /*
@@ -90,6 +92,7 @@ static enum kt_err seal(struct kt_bench *bench, const char *payload, size_t payl
  */
 static enum kt_err warm_up(struct kt_bench *bench)
 {
+	static const struct kt_bytes empty = {(const uint8_t *)"{}", 2};
 	enum kt_err err = KT_ERR_INTERNAL;
 	enum kt_reason reason;
 	char *sealed = NULL;
@@ -98,7 +101,7 @@ static enum kt_err warm_up(struct kt_bench *bench)
 
 	memset(&jws, 0, sizeof(jws));
 	for (int i = 0; i < WARM_UP_ROUNDS; i++) {
-		err = seal(bench, "{}", 2, &sealed, &sealed_len);
+		err = seal(bench, KT_JWS_FROM_CONTROLLER, empty, &sealed, &sealed_len);
 		if (err != KT_ERR_OK)
 			goto out;
 		err = kt_jws_decode((const uint8_t *)sealed, sealed_len, KT_JWS_FROM_CONTROLLER,
@@ -166,6 +169,15 @@ static enum kt_err take_controller(struct kt_bench *bench, const struct kt_signi
 	return KT_ERR_OK;
 }
 
+/* Of a file; NULL or "" for none. */
+static enum kt_err take_name(const char *name, char **out)
+{
+	if (name == NULL || name[0] == '\0')
+		return KT_ERR_OK;
+	*out = strdup(name);
+	return *out != NULL ? KT_ERR_OK : KT_ERR_NOMEM;
+}
+
 enum kt_err kt_bench_new(const struct kt_signing *signing, struct kt_bench **out)
 {
 	enum kt_err err = KT_ERR_INTERNAL;
@@ -179,13 +191,11 @@ enum kt_err kt_bench_new(const struct kt_signing *signing, struct kt_bench **out
 	if (bench == NULL)
 		return KT_ERR_NOMEM;
 	memcpy(bench->trust_domain, signing->trust_domain, td_len + 1);
-	if (signing->crl_file != NULL && signing->crl_file[0] != '\0') {
-		bench->crl_file = strdup(signing->crl_file);
-		if (bench->crl_file == NULL) {
-			err = KT_ERR_NOMEM;
-			goto out;
-		}
-	}
+	err = take_name(signing->crl_file, &bench->crl_file);
+	if (err == KT_ERR_OK)
+		err = take_name(signing->heads_file, &bench->heads_file);
+	if (err != KT_ERR_OK)
+		goto out;
 	err = kt_crypto_new(&bench->crypto);
 	if (err != KT_ERR_OK)
 		goto out;
@@ -213,6 +223,7 @@ void kt_bench_free(struct kt_bench *bench)
 	kt_issuer_free(bench->issuer);
 	free(bench->controller_cert);
 	free(bench->crl_file);
+	free(bench->heads_file);
 	kt_crypto_free(bench->crypto);
 	free(bench);
 }
@@ -359,7 +370,9 @@ static enum kt_err run_seal(struct kt_bench *bench, struct kt_job *job)
 	err = kt_message_encode(job->message, &payload, &payload_len);
 	if (err != KT_ERR_OK)
 		goto out;
-	err = seal(bench, payload, payload_len, &job->sealed, &job->sealed_len);
+	err = seal(bench, KT_JWS_FROM_CONTROLLER,
+		   (struct kt_bytes){(const uint8_t *)payload, payload_len}, &job->sealed,
+		   &job->sealed_len);
 out:
 	free(payload);
 	return err;
@@ -393,15 +406,55 @@ out:
 	return err;
 }
 
-static enum kt_err run_crl(struct kt_bench *bench, struct kt_job *job)
+static void explain(struct kt_job *job, enum kt_err err)
 {
-	enum kt_err err = sign_and_write(bench, job);
 	int cause = errno;
 	char buf[KT_ERR_CAUSE_MAX];
 
 	if (err != KT_ERR_OK)
-		(void)snprintf(job->crl_why, sizeof(job->crl_why), "%s",
+		(void)snprintf(job->file_why, sizeof(job->file_why), "%s",
 			       kt_err_cause(err, cause, buf));
+}
+
+static enum kt_err run_crl(struct kt_bench *bench, struct kt_job *job)
+{
+	enum kt_err err = sign_and_write(bench, job);
+
+	explain(job, err);
+	return err;
+}
+
+/* --- HEAD --- */
+
+static enum kt_err sign_head(struct kt_bench *bench, struct kt_job *job)
+{
+	char *payload = NULL;
+	size_t payload_len = 0;
+	enum kt_err err;
+
+	memcpy(job->head.trust_domain, bench->trust_domain, sizeof(job->head.trust_domain));
+	err = kt_head_encode(&job->head, &payload, &payload_len);
+	if (err == KT_ERR_OK)
+		err = seal(bench, KT_JWS_HEAD,
+			   (struct kt_bytes){(const uint8_t *)payload, payload_len}, &job->sealed,
+			   &job->sealed_len);
+	free(payload);
+	return err;
+}
+
+static enum kt_err run_head(struct kt_bench *bench, struct kt_job *job)
+{
+	enum kt_err err = sign_head(bench, job);
+
+	if (err == KT_ERR_OK && bench->heads_file != NULL) {
+		job->file_err = kt_head_file_append(
+			kt_fs_posix(), bench->heads_file,
+			(struct kt_bytes){(const uint8_t *)job->sealed, job->sealed_len},
+			&bench->heads_size);
+		explain(job, job->file_err);
+	} else {
+		explain(job, err);
+	}
 	return err;
 }
 
@@ -422,6 +475,9 @@ void kt_job_run(struct kt_bench *bench, struct kt_job *job)
 		break;
 	case KT_JOB_CRL:
 		err = run_crl(bench, job);
+		break;
+	case KT_JOB_HEAD:
+		err = run_head(bench, job);
 		break;
 	}
 	job->err = err;

@@ -208,6 +208,14 @@ static enum kt_err port_reserve(void *ctx, const struct kt_record *record)
 	return KT_ERR_OK;
 }
 
+static uint64_t port_head(void *ctx, uint8_t hash[static 32])
+{
+	const struct core_world *w = ctx;
+
+	memset(hash, 0, 32);
+	return w->core->durable_seq;
+}
+
 static enum kt_err port_append(void *ctx, const struct kt_record *record,
 			       struct kt_registry *registry)
 {
@@ -312,6 +320,7 @@ static void set_config(struct kt_config *config, unsigned variant)
 	}
 	if ((variant & VARIANT_CRL) != 0)
 		(void)snprintf(config->crl_file, sizeof(config->crl_file), "/crl.pem");
+	config->head_every_ms = (variant & VARIANT_CRL) != 0 ? 60000 : 0;
 }
 
 static void add_operator(struct core_world *w, const char *name, enum kt_role role)
@@ -395,7 +404,7 @@ struct core_world *core_world_new(unsigned variant)
 	w->variant = variant;
 	w->is_traced = getenv("KT_FUZZ_TRACE") != NULL;
 	w->broker = (struct kt_broker){w, port_publish, port_kick};
-	w->journal = (struct kt_journal){w, port_reserve, port_append};
+	w->journal = (struct kt_journal){w, port_reserve, port_append, port_head};
 	w->jobs = (struct kt_jobs){w, port_submit};
 	w->entropy = (struct kt_entropy){w, port_entropy};
 	kt_log_init(&w->log, port_log, w, KT_LOG_DEBUG);
@@ -743,8 +752,8 @@ void core_world_do_job(struct core_world *w, struct kt_job *job, bool fails)
 		seal(w, job);
 	else if (!fails && job->kind == KT_JOB_ISSUE)
 		issue(w, job);
-	else if (fails && job->kind == KT_JOB_CRL)
-		(void)snprintf(job->crl_why, sizeof(job->crl_why), "disk");
+	else if (fails && (job->kind == KT_JOB_CRL || job->kind == KT_JOB_HEAD))
+		(void)snprintf(job->file_why, sizeof(job->file_why), "disk");
 	core_world_job_done(w, job);
 }
 

@@ -23,7 +23,7 @@ static void try_from(const uint8_t *bytes, size_t len, enum kt_jws_from from)
 	}
 	if (len > KT_MESSAGE_MAX || jws.alg != KT_ALG_ES256 || jws.from != from ||
 	    jws.payload == NULL || jws.payload_len == 0 || jws.payload_len > KT_PAYLOAD_MAX ||
-	    (jws.x5c != NULL) != (from == KT_JWS_FROM_CONTROLLER) ||
+	    (jws.x5c != NULL) != (from != KT_JWS_FROM_DEVICE) ||
 	    memchr(jws.signing_input, '.', jws.signing_input_len) == NULL)
 		abort();
 	kt_jws_clear(&jws);
@@ -33,5 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	try_from(bytes, len, KT_JWS_FROM_DEVICE);
 	try_from(bytes, len, KT_JWS_FROM_CONTROLLER);
+	try_from(bytes, len, KT_JWS_HEAD);
 	return 0;
 }

@@ -59,6 +59,16 @@ static enum kt_err do_append(void *ctx, const struct kt_record *record,
 	return KT_ERR_OK;
 }
 
+/* As if the store were one with the core; the hash is the number. */
+static uint64_t do_head(void *ctx, uint8_t hash[static 32])
+{
+	const struct fake *f = ctx;
+
+	memset(hash, 0, 32);
+	hash[0] = (uint8_t)f->core->durable_seq;
+	return f->core->durable_seq;
+}
+
 static enum kt_err do_submit(void *ctx, struct kt_job *job)
 {
 	struct fake *f = ctx;
@@ -134,7 +144,7 @@ struct fake *fake_new(struct kt_registry *registry)
 		abort();
 	f->registry = registry;
 	f->broker = (struct kt_broker){f, do_publish, do_kick};
-	f->journal = (struct kt_journal){f, do_reserve, do_append};
+	f->journal = (struct kt_journal){f, do_reserve, do_append, do_head};
 	f->jobs = (struct kt_jobs){f, do_submit};
 	f->entropy = (struct kt_entropy){f, do_entropy};
 	kt_log_init(&f->log, do_log, f, KT_LOG_DEBUG);

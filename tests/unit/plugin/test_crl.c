@@ -139,7 +139,7 @@ static void done(struct fake *f, struct kt_job *job)
 static void failed(struct fake *f, struct kt_job *job)
 {
 	job->err = KT_ERR_SYS;
-	(void)snprintf(job->crl_why, sizeof(job->crl_why), "No space left on device");
+	(void)snprintf(job->file_why, sizeof(job->file_why), "No space left on device");
 	kt_core_job_done(f->core, f->now, job);
 }
 

@@ -877,7 +877,7 @@ static void a_list_that_cannot_be_written_leaves_the_old_one(void **state)
 	assert_int_equal(mkdir(aside, 0700), 0);
 	kt_job_run(p.bench, job);
 	assert_int_equal(job->err, KT_ERR_SYS);
-	assert_string_equal(job->crl_why, "Is a directory");
+	assert_string_equal(job->file_why, "Is a directory");
 	kt_job_free(job);
 	assert_true(number_on_disk(f, &p) == 7);
 	assert_int_equal(rmdir(aside), 0);
@@ -898,7 +898,7 @@ static void a_directory_that_is_gone_is_named(void **state)
 	assert_int_equal(rmdir(p.dir), 0);
 	kt_job_run(p.bench, job);
 	assert_int_equal(job->err, KT_ERR_SYS);
-	assert_string_equal(job->crl_why, "No such file or directory");
+	assert_string_equal(job->file_why, "No such file or directory");
 	kt_job_free(job);
 	assert_int_equal(mkdir(p.dir, 0700), 0);
 	end_crl(&p);
@@ -911,7 +911,7 @@ static void without_a_place_there_is_no_list(void **state)
 
 	kt_job_run(f->bench, job);
 	assert_int_equal(job->err, KT_ERR_STATE);
-	assert_true(strlen(job->crl_why) > 0);
+	assert_true(strlen(job->file_why) > 0);
 	kt_job_free(job);
 }
 
