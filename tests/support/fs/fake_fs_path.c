@@ -275,6 +275,6 @@ void fake_fs_put(struct fake_fs *fs, const char *path, const char *content)
 		place.inode = fake_create(fs, &place, FAKE_FILE, 0600);
 	inode = &fs->inodes[place.inode];
 	fake_buffer_set(&inode->content, content, strlen(content));
-	inode->is_dirty = true;
+	fake_dirty(inode, 0, strlen(content));
 	fake_fs_sync(fs);
 }

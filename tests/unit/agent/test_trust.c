@@ -13,6 +13,7 @@
 #include "agent_pki.h"
 #include "bytes.h"
 #include "crypto_asn1.h"
+#include "head.h"
 #include "mutate.h"
 
 #define NUMBER_5 "spiffe://" PKI_TD "/controller/5"
@@ -361,6 +362,35 @@ static void a_devices_message_is_not_the_plugins(void **state)
 	assert_nothing_came_out(w, "msg.type");
 }
 
+/* A head of the ledger, which the same key signs: neither as it is, nor with the typ of a message.
+ */
+static void a_head_of_the_ledger_is_no_message(void **state)
+{
+	static const enum kt_jws_from as[] = {KT_JWS_HEAD, KT_JWS_FROM_CONTROLLER};
+	static const char *const reasons[] = {"jws.header", "msg.type"};
+	struct world *w = *state;
+	const struct made_cert cert = make_cert(w->pki->crypto, &w->plan);
+	struct signing signing = {w->pki->crypto, w->key};
+	const struct kt_signer signer = {.alg = KT_ALG_ES256, .sign = sign, .ctx = &signing};
+	struct kt_head head = {.trust_domain = PKI_TD, .seq = 42, .time_us = 1};
+	struct kt_bytes body = {NULL, 0};
+	char *payload = NULL;
+
+	assert_int_equal(kt_head_encode(&head, &payload, &body.len), KT_ERR_OK);
+	body.p = (const uint8_t *)payload;
+	for (size_t i = 0; i < 2; i++) {
+		char *text = NULL;
+		size_t len = 0;
+
+		assert_int_equal(kt_jws_sign(&signer, as[i], cert_view(&cert), body, &text, &len),
+				 KT_ERR_OK);
+		assert_int_equal(open_text(w, text), KT_ERR_INVALID);
+		assert_nothing_came_out(w, reasons[i]);
+		free(text);
+	}
+	free(payload);
+}
+
 static void a_message_for_another_hub_or_domain_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -607,6 +637,7 @@ int main(void)
 		T(another_keys_signature_is_refused),
 		T(no_damaged_message_is_opened),
 		T(a_devices_message_is_not_the_plugins),
+		T(a_head_of_the_ledger_is_no_message),
 		T(a_message_for_another_hub_or_domain_is_refused),
 		T(within_its_dates_all_is_well),
 		T(expired_by_the_clock_alone_is_believed_and_told),

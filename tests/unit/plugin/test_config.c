@@ -81,6 +81,7 @@ static void the_required_lines_alone_give_every_default(void **state)
 	assert_int_equal(c->certificate_lifetime_ms, 0);
 	assert_string_equal(c->crl_file, "");
 	assert_int_equal(c->crl_validity_ms, 604800000);
+	assert_int_equal(c->head_every_ms, 3600000);
 	assert_int_equal(c->enroll_retry_s, 30);
 	assert_int_equal(c->enroll_rate, 100);
 	assert_int_equal(c->message_rate, 5);
@@ -109,6 +110,7 @@ static void every_option_can_be_given(void **state)
 					      "op_deadline = 2d\npending_give_up = 30d\n"
 					      "max_key_age = 90d\ncertificate_lifetime = 365d\n"
 					      "crl_file = /c/crl.pem\ncrl_validity = 10m\n"
+					      "head_every = 0\n"
 					      "enroll_retry = 2m\nenroll_rate = 10000\n"
 					      "message_rate = 50\r\n"
 					      "message_burst = 100");
@@ -136,6 +138,7 @@ static void every_option_can_be_given(void **state)
 	assert_int_equal(c->certificate_lifetime_ms, INT64_C(31536000000));
 	assert_string_equal(c->crl_file, "/c/crl.pem");
 	assert_int_equal(c->crl_validity_ms, 600000);
+	assert_int_equal(c->head_every_ms, 0);
 	assert_int_equal(c->enroll_retry_s, 120);
 	assert_int_equal(c->enroll_rate, 10000);
 	assert_int_equal(c->message_rate, 50);
@@ -275,6 +278,8 @@ static const struct bad bad_lines[] = {
 	{"superseded_drain = 6m", KT_ERR_RANGE, "out of range"},
 	{"challenge_timeout = 0", KT_ERR_RANGE, "out of range"},
 	{"challenge_timeout = 2h", KT_ERR_RANGE, "out of range"},
+	{"head_every = 366d", KT_ERR_RANGE, "out of range"},
+	{"head_every = never", KT_ERR_INVALID, "not a duration"},
 	{"challenge_every = 366d", KT_ERR_RANGE, "out of range"},
 	{"challenge_every = never", KT_ERR_INVALID, "not a duration"},
 	{"challenge_silence = revoke", KT_ERR_INVALID, "report, quarantine or disconnect"},

@@ -233,7 +233,7 @@ static const struct {
 	{"status", ""},
 	{"events", " follow "},
 	{"policy", " config "},
-	{"audit", " config ledger-dir "},
+	{"audit", " config ledger-dir heads root device actor kind since until "},
 	{"ledger", ""},
 	{"backup", " config ledger-dir "},
 	{"restore", " config accept-rollback note "},
@@ -290,6 +290,8 @@ static void no_option_is_taken_twice_or_empty_or_half(void **state)
 
 		(void)snprintf(line, sizeof(line), "list --%s%s --%s%s", name, value, name, value);
 		(void)snprintf(why, sizeof(why), "--%s is given twice", name);
+		if (i == KT_CTL_HEADS) /* the one that may be repeated */
+			(void)snprintf(why, sizeof(why), "list does not take --heads");
 		must_refuse(line, why);
 		if (value[0] == '\0') {
 			(void)snprintf(line, sizeof(line), "list --%s=1", name);
@@ -364,10 +366,22 @@ static void words_are_refused_before_they_are_sent(void **state)
 	must_refuse("ledger", "usage: keyturnctl ledger verify DIRECTORY");
 	must_refuse("ledger Verify /x", "usage: keyturnctl ledger verify DIRECTORY");
 	must_refuse("ledger verify /x /y", "usage: keyturnctl ledger verify DIRECTORY");
-	must_refuse("audit", "usage: keyturnctl audit verify [DIRECTORY|FILE]");
-	must_refuse("audit /x", "usage: keyturnctl audit verify [DIRECTORY|FILE]");
+	must_refuse("audit", "usage: keyturnctl audit verify|show|export [PATH]");
+	must_refuse("audit /x", "usage: keyturnctl audit verify|show|export [PATH]");
 	must_refuse("audit verify /x --ledger-dir /y",
 		    "audit verify: a directory or --ledger-dir, not both");
+	must_refuse("ledger show /x", "usage: keyturnctl ledger verify DIRECTORY");
+	must_refuse("audit verify /x --root /r", "--root goes with --heads");
+	must_refuse("audit verify /x --kind revoke", "audit verify does not take --kind");
+	must_refuse("audit show /x --heads /h", "audit show does not take --heads");
+	must_refuse("audit export /x --root /r", "audit export does not take --root");
+	must_refuse("audit show /x --device a/b", NO_DEVICE("a/b"));
+	must_refuse("audit show /x --kind Revoke",
+		    "--kind Revoke: there is no record of that kind");
+	must_refuse("audit show /x --since 2026",
+		    "--since 2026: not a time (2026-11-22 or 2026-11-22T12:00:00Z)");
+	must_refuse("audit show /x --until 2026-02-30",
+		    "--until 2026-02-30: not a time (2026-11-22 or 2026-11-22T12:00:00Z)");
 	must_refuse("backup", "usage: keyturnctl backup DIRECTORY");
 	must_refuse("backup /x /y", "usage: keyturnctl backup DIRECTORY");
 	must_refuse("restore", "usage: keyturnctl restore DIRECTORY, or --accept-rollback HEAD");

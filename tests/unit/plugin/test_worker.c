@@ -944,6 +944,164 @@ static void a_long_list_keeps_nobody_waiting(void **state)
 	end_crl(&p);
 }
 
+/* --- heads of the ledger --- */
+
+static struct kt_job *head_job(uint64_t seq)
+{
+	struct kt_job *job = kt_job_new(KT_JOB_HEAD, 0);
+
+	assert_non_null(job);
+	job->head.seq = seq;
+	memset(job->head.hash, 0xab, sizeof(job->head.hash));
+	job->head.time_us = INT64_C(1767323045000000);
+	return job;
+}
+
+struct head_place {
+	char dir[32];
+	char path[64];
+	struct kt_signing signing;
+	struct kt_bench *bench;
+};
+
+static void begin_heads(const struct fixture *f, struct head_place *p)
+{
+	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/keyturn-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	(void)snprintf(p->path, sizeof(p->path), "%s/" KT_HEADS_FILE, p->dir);
+	p->signing = f->signing;
+	p->signing.heads_file = p->path;
+	assert_int_equal(kt_bench_new(&p->signing, &p->bench), KT_ERR_OK);
+}
+
+static void end_heads(struct head_place *p)
+{
+	kt_bench_free(p->bench);
+	(void)unlink(p->path);
+	assert_int_equal(rmdir(p->dir), 0);
+}
+
+static void signs_a_head_and_appends_it(void **state)
+{
+	const struct fixture *f = *state;
+	struct head_place p;
+	struct kt_head head;
+	struct stat st;
+	uint32_t n = 0;
+	uint8_t *file;
+	size_t len = 0;
+	size_t at = 0;
+
+	begin_heads(f, &p);
+	for (uint64_t seq = 7; seq < 9; seq++) {
+		struct kt_job *job = head_job(seq);
+
+		kt_job_run(p.bench, job);
+		assert_int_equal(job->err, KT_ERR_OK);
+		assert_int_equal(job->file_err, KT_ERR_OK);
+		assert_int_equal(
+			kt_head_open((struct kt_bytes){(uint8_t *)job->sealed, job->sealed_len},
+				     f->root, &head, &n),
+			KT_ERR_OK);
+		assert_string_equal(head.trust_domain, TD);
+		assert_true(head.seq == seq);
+		assert_int_equal(head.hash[31], 0xab);
+		assert_true(head.time_us == INT64_C(1767323045000000));
+		file = read_file(p.path, &len);
+		assert_int_equal(len, at + job->sealed_len + 1);
+		assert_memory_equal(file + at, job->sealed, job->sealed_len);
+		assert_int_equal(file[len - 1], '\n');
+		at = len;
+		free(file);
+		kt_job_free(job);
+	}
+	assert_int_equal(stat(p.path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	end_heads(&p);
+}
+
+static void a_head_that_cannot_be_written_is_signed_all_the_same(void **state)
+{
+	const struct fixture *f = *state;
+	struct head_place p;
+	struct kt_job *job = head_job(7);
+
+	begin_heads(f, &p);
+	assert_int_equal(mkdir(p.path, 0700), 0);
+	kt_job_run(p.bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	assert_int_equal(job->file_err, KT_ERR_SYS);
+	assert_string_equal(job->file_why, "Is a directory");
+	assert_non_null(job->sealed);
+	kt_job_free(job);
+	assert_int_equal(rmdir(p.path), 0);
+	end_heads(&p);
+}
+
+static void no_head_is_made_of_nothing(void **state)
+{
+	const struct fixture *f = *state;
+	struct kt_job *job = head_job(0);
+
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_INVALID);
+	assert_null(job->sealed);
+	assert_true(job->file_why[0] != '\0');
+	kt_job_free(job);
+}
+
+/* Whoever sends one back to the plugin has said nothing. */
+static void a_head_is_no_devices_message(void **state)
+{
+	const struct fixture *f = *state;
+
+	for (int is_claim = 0; is_claim < 2; is_claim++) {
+		struct kt_job *head = head_job(7);
+		struct kt_job *job = kt_job_new(KT_JOB_OPEN, 7);
+
+		kt_job_run(f->bench, head);
+		assert_int_equal(head->err, KT_ERR_OK);
+		assert_non_null(job);
+		job->is_claim = is_claim != 0;
+		job->text = (uint8_t *)strdup(head->sealed);
+		job->text_len = head->sealed_len;
+		job->cert_der = malloc(f->signing.controller_cert_der.len);
+		assert_non_null(job->cert_der);
+		job->cert_der_len = f->signing.controller_cert_der.len;
+		memcpy(job->cert_der, f->signing.controller_cert_der.p, job->cert_der_len);
+		kt_job_run(f->bench, job);
+		assert_int_equal(job->err, KT_ERR_INVALID);
+		assert_int_equal(job->reason, KT_REASON_JWS_HEADER);
+		assert_null(job->message);
+		kt_job_free(head);
+		kt_job_free(job);
+	}
+}
+
+/* They wait for the thread that writes files, and nobody waits for them. */
+static void heads_are_made_where_lists_are(void **state)
+{
+	const struct fixture *f = *state;
+	struct kt_worker_pool *pool = NULL;
+	struct head_place p;
+
+	begin_heads(f, &p);
+	assert_int_equal(kt_worker_pool_new(&p.signing, 1, NULL, NULL, &pool), KT_ERR_OK);
+	for (uint64_t i = 1; i <= 3; i++)
+		submit(pool, head_job(i));
+	for (uint64_t i = 1; i <= 3; i++) {
+		struct kt_job *job = take(pool);
+
+		assert_int_equal(job->kind, KT_JOB_HEAD);
+		assert_int_equal(job->err, KT_ERR_OK);
+		assert_true(job->head.seq == i);
+		kt_job_free(job);
+	}
+	submit(pool, head_job(4));
+	kt_worker_pool_free(pool); /* whatever it was doing */
+	end_heads(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -979,6 +1137,11 @@ int main(void)
 		cmocka_unit_test(a_directory_that_is_gone_is_named),
 		cmocka_unit_test(without_a_place_there_is_no_list),
 		cmocka_unit_test(a_long_list_keeps_nobody_waiting),
+		cmocka_unit_test(signs_a_head_and_appends_it),
+		cmocka_unit_test(a_head_that_cannot_be_written_is_signed_all_the_same),
+		cmocka_unit_test(no_head_is_made_of_nothing),
+		cmocka_unit_test(a_head_is_no_devices_message),
+		cmocka_unit_test(heads_are_made_where_lists_are),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
