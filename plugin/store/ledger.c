@@ -23,6 +23,7 @@ enum {
 };
 
 static const char file_name[] = "ledger.kt";
+static const char wrong_number[] = "its number is not the next one";
 
 struct path {
 	char s[PATH_CAP];
@@ -170,8 +171,6 @@ static bool is_self_verified(const struct line *line, uint8_t hash[static HASH_L
 	kt_sha256(line->p + BODY_AT, line->len - BODY_AT, body_hash);
 	return memcmp(hash, body_hash, HASH_LEN) == 0;
 }
-
-static const char wrong_number[] = "its number is not the next one";
 
 /* A line with its right hash is the next record, or the ledger was altered. */
 static enum kt_err take_line(const struct line *line, const uint8_t hash[static HASH_LEN],
