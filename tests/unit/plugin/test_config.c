@@ -685,7 +685,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 43);
+	assert_int_equal(count, 44);
 	assert_null(name);
 	assert_null(help);
 }
