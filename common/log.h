@@ -93,7 +93,8 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(OPERATOR_REMOVED, "operator.removed", WARN, 0, "somebody is an operator no more")        \
 	X(CHALLENGE_ANSWERED, "challenge.answered", INFO, 0, "a device proved its key")            \
 	X(CHALLENGE_MISSED, "challenge.missed", WARN, 0, "a challenge had no answer in time")      \
-	X(DEVICE_AGING, "device.aging", WARN, 0, "a device that is offline has a key near its end") \
+	X(DEVICE_AGING, "device.aging", WARN, 0,                                                   \
+	  "a device that is offline has a key near its end")                                       \
 	X(CAMPAIGN_STARTED, "campaign.started", INFO, 0, "a campaign began")                       \
 	X(CAMPAIGN_ADVANCED, "campaign.advanced", INFO, 0, "its next wave began")                  \
 	X(CAMPAIGN_PAUSED, "campaign.paused", INFO, 0, "an operator paused it")                    \
