@@ -21,7 +21,7 @@ struct kt_audit_fault { /* of a ledger that is not whole */
 	uint64_t bad_line;
 };
 enum kt_ctl_exit kt_audit_report_bad(const struct kt_ctl *ctl, enum kt_err err,
-				     const struct kt_audit_fault *fault);
+				     const struct kt_audit_fault *bad);
 
 /* --- audit_select.c: which records --- */
 

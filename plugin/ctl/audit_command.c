@@ -107,8 +107,8 @@ static enum kt_err members_of(const struct kt_record *record, const struct kt_js
 static enum kt_err show_record(const struct listing *list, const struct kt_record *record,
 			       const char *text)
 {
-	static const struct kt_json_limits limits = {2 * KT_RECORD_TEXT_MAX, KT_JSON_DEPTH_MAX,
-						     KT_JSON_TOKENS_MAX};
+	static const struct kt_json_limits limits = {(size_t)2 * KT_RECORD_TEXT_MAX,
+						     KT_JSON_DEPTH_MAX, KT_JSON_TOKENS_MAX};
 	struct kt_json *json = NULL;
 	struct kt_json *shown = NULL;
 	char *members = NULL;
