@@ -207,12 +207,26 @@ static void fill_rate(const struct kt_core *core, struct kt_campaign *campaign)
 
 /* --- one device ------------------------------------------------------------------------------- */
 
-/* Its agent is there, with the credential in force, and has said hello. */
-static bool is_online(struct kt_core *core, const struct kt_device *device)
+/* Its agent, with the credential in force, that has said hello; NULL: it is not there. */
+static const struct kt_session *agent_of(struct kt_core *core, const struct kt_device *device)
 {
 	const struct kt_session *session = kt_core_session_of(core, device, KT_SESSION_AGENT);
 
-	return session != NULL && session->has_hello && session->credential == device->current;
+	return session != NULL && session->has_hello && session->credential == device->current
+		       ? session
+		       : NULL;
+}
+
+static bool is_online(struct kt_core *core, const struct kt_device *device)
+{
+	return agent_of(core, device) != NULL;
+}
+
+static bool is_asked(struct kt_core *core, const struct kt_device *device)
+{
+	const struct kt_session *session = agent_of(core, device);
+
+	return session != NULL && session->has_challenge;
 }
 
 static enum kt_reason order(struct kt_core *core, struct kt_campaign *campaign,
@@ -283,14 +297,14 @@ static bool visit_ordered(struct kt_core *core, struct kt_campaign *campaign,
 	if (member->is_again) {
 		if (core->now.mono_ms < member->due_ms)
 			return false;
-		if (may_try_again(core, campaign, member) &&
-		    campaign->run.orders_left >= ORDER_COST)
-			return order(core, campaign, member) == KT_REASON_NONE;
+		if (may_try_again(core, campaign, member)) /* else its trouble is its end */
+			return campaign->run.orders_left >= ORDER_COST &&
+			       order(core, campaign, member) == KT_REASON_NONE;
 	}
 	reason = trouble_of(core, campaign, member);
 	if (reason == KT_REASON_NONE) {
 		/* its question went with its session: its turn comes again */
-		if (is_challenge && !is_online(core, kt_member_device(core->registry, member)))
+		if (is_challenge && !is_asked(core, kt_member_device(core->registry, member)))
 			kt_member_note_order(campaign, member, false);
 		return false;
 	}

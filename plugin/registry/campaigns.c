@@ -281,7 +281,7 @@ static void set_status(struct kt_campaign *campaign, struct kt_member *member,
 
 void kt_member_note_order(struct kt_campaign *campaign, struct kt_member *member, bool is_ordered)
 {
-	if (is_ordered)
+	if (is_ordered && member->tries < UINT8_MAX)
 		member->tries++;
 	set_status(campaign, member, is_ordered ? KT_MEMBER_ORDERED : KT_MEMBER_WAITING,
 		   KT_REASON_NONE);

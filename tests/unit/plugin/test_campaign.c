@@ -378,6 +378,33 @@ static void who_failed_is_tried_again_a_minute_later(void **state)
 	assert_true(c->is_aborted);
 }
 
+/* Else a device that failed early would be lost to the rate, or to the fleet's ceiling. */
+static void a_retry_waits_for_its_place_in_the_rate(void **state)
+{
+	struct fake *f = *state;
+	struct kt_policies policies;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin(f, WORDS("canary=2", "retries=1", "rate=6000"));
+	ticks(f, 5);
+	say_failed(f, 0);
+	memset(&policies, 0, sizeof(policies));
+	policies.rotations_per_minute = 1;
+	kt_core_set_policies(f->core, f->now, &policies);
+	assert_true(kt_core_may_order(f->core)); /* the one of this minute */
+	c->plan.of[KT_PLAN_RATE] = 1;
+	ticks(f, MINUTE_TICKS - 80);
+	assert_int_equal(status_of(f, c, 0), KT_MEMBER_ORDERED);
+	c->run.orders_left = 0;
+	ticks(f, 100);
+	assert_int_equal(status_of(f, c, 0), KT_MEMBER_ORDERED);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_DISK);
+	ticks(f, 2 * MINUTE_TICKS);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 2);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_NONE);
+}
+
 static void who_left_under_way_is_silent_at_his_deadline(void **state)
 {
 	struct fake *f = *state;
@@ -718,6 +745,32 @@ static void challenges_are_a_campaign_too(void **state)
 		assert_int_equal(hub(f, n)->phase, KT_SERVER_IDLE);
 }
 
+/* Gone and back between two looks: nobody would ever answer the old question. */
+static void a_challenge_that_went_with_its_session_is_made_again(void **state)
+{
+	static const unsigned some[] = {0, 1};
+	struct fake *f = *state;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin_over(f, "prove", KT_CAMPAIGN_CHALLENGE, WORDS("canary=2", "retries=0"), some);
+	ticks(f, 5);
+	assert_counts(c, "ordered=2");
+	connect(f, 0);
+	assert_false(fake_session(f, AGENTS)->has_challenge);
+	ticks(f, 5);
+	assert_true(fake_session(f, AGENTS)->has_challenge);
+	answer(f, 0);
+	assert_int_equal(status_of(f, c, 0), KT_MEMBER_DONE);
+	for (unsigned i = 0; i < 600; i++) { /* it may come and go as often as it likes */
+		connect(f, 1);
+		ticks(f, 2);
+	}
+	assert_int_equal(kt_campaign_find(c, hub(f, 1))->tries, UINT8_MAX);
+	answer(f, 1);
+	assert_counts(c, "done=2");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -730,7 +783,9 @@ int main(void)
 		T(a_share_needs_its_sample),
 		T(silence_has_a_limit_of_its_own),
 		T(who_failed_is_tried_again_a_minute_later),
+		T(a_retry_waits_for_its_place_in_the_rate),
 		T(who_left_under_way_is_silent_at_his_deadline),
+		T(a_challenge_that_went_with_its_session_is_made_again),
 		T(who_is_offline_holds_nobody_up),
 		T(who_never_comes_is_missed),
 		T(an_end_by_others_is_skipped_and_counts_nowhere),
