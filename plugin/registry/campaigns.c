@@ -279,12 +279,23 @@ static void set_status(struct kt_campaign *campaign, struct kt_member *member,
 		campaign->wave_done++;
 }
 
+/* Its turn comes again, unless nobody's does. */
+static void take_back(struct kt_campaign *campaign, struct kt_member *member)
+{
+	set_status(campaign, member,
+		   campaign->state == KT_CAMPAIGN_ABORTED ? KT_MEMBER_LEFT : KT_MEMBER_WAITING,
+		   KT_REASON_NONE);
+}
+
 void kt_member_note_order(struct kt_campaign *campaign, struct kt_member *member, bool is_ordered)
 {
-	if (is_ordered && member->tries < UINT8_MAX)
+	if (!is_ordered) {
+		take_back(campaign, member);
+		return;
+	}
+	if (member->tries < UINT8_MAX)
 		member->tries++;
-	set_status(campaign, member, is_ordered ? KT_MEMBER_ORDERED : KT_MEMBER_WAITING,
-		   KT_REASON_NONE);
+	set_status(campaign, member, KT_MEMBER_ORDERED, KT_REASON_NONE);
 }
 
 /* Those whose turn never comes. */
@@ -436,7 +447,7 @@ static void note_rotation(struct kt_campaign *campaign, struct kt_member *member
 	case KT_RECORD_ADOPT:
 		if (!is_ordered)
 			return;
-		set_status(campaign, member, KT_MEMBER_WAITING, KT_REASON_NONE);
+		take_back(campaign, member);
 		break;
 	default:
 		return;

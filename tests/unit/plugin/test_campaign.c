@@ -598,6 +598,28 @@ static void aborted_it_is_for_good(void **state)
 	assert_int_equal(kt_campaign_abort(f->core, c, "op:ann", "").reason, KT_REASON_STATE);
 }
 
+/* Whose turn would come again is left, and nobody is waited for. */
+static void aborted_it_waits_for_nobody_who_lost_his_order(void **state)
+{
+	struct fake *f = *state;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin_over(f, "prove", KT_CAMPAIGN_CHALLENGE, WORDS("canary=2"),
+		       (const unsigned[]){0, 4});
+	ticks(f, 5);
+	assert_int_equal(kt_campaign_abort(f->core, c, "op:ann", "wrong").reason, KT_REASON_NONE);
+	assert_counts(c, "ordered=2 left=3");
+	leave(f, 0);
+	ticks(f, 5);
+	assert_counts(c, "ordered=1 left=4");
+	assert_int_equal(c->state, KT_CAMPAIGN_ABORTED);
+	leave(f, 1);
+	ticks(f, 5);
+	assert_int_equal(c->state, KT_CAMPAIGN_ENDED);
+	assert_counts(c, "left=5");
+}
+
 static void a_name_is_taken_and_eight_run_at_once(void **state)
 {
 	static const unsigned one[] = {0, 0};
@@ -794,6 +816,7 @@ int main(void)
 		T(a_frozen_device_is_skipped_and_one_that_freezes_failed),
 		T(paused_it_orders_nobody_and_resumed_it_goes_on),
 		T(aborted_it_is_for_good),
+		T(aborted_it_waits_for_nobody_who_lost_his_order),
 		T(a_name_is_taken_and_eight_run_at_once),
 		T(one_that_was_broken_off_is_aborted),
 		T(a_clock_that_jumps_ends_nothing),
