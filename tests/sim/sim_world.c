@@ -847,6 +847,7 @@ static void make_config(struct sim *sim)
 				   "controller_cert = /pki/controller.pem\n"
 				   "controller_key = /pki/controller.key\n"
 				   "operator = unix:/run/op admin\n"
+				   "head_every = 0\n" /* nobody here looks at heads */
 				   "acl = readwrite devices/%d/#\n";
 	char why[512] = "";
 
