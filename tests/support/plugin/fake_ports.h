@@ -18,7 +18,7 @@ enum { FAKE_MAX = 256 };
 struct fake_publish {
 	char to[KT_CLIENT_ID_MAX]; /* "": by topic */
 	char topic[KT_TOPIC_MAX];
-	char text[2048];
+	char text[4096];
 	bool retain;
 };
 
