@@ -372,3 +372,26 @@ struct kt_group_policy kt_policies_for(const struct kt_policies *policies,
 	}
 	return policies->groups[0];
 }
+
+static bool is_same(const struct kt_group_policy *a, const struct kt_group_policy *b)
+{
+	return strcmp(a->group, b->group) == 0 && a->max_key_age_ms == b->max_key_age_ms &&
+	       a->rotate_at == b->rotate_at && a->jitter == b->jitter &&
+	       a->quiet_from == b->quiet_from && a->quiet_until == b->quiet_until &&
+	       a->challenge_every_ms == b->challenge_every_ms &&
+	       a->challenge_silence == b->challenge_silence &&
+	       a->clone_second_key == b->clone_second_key &&
+	       a->clone_contended == b->clone_contended &&
+	       a->clone_old_answer == b->clone_old_answer && a->clone_op_range == b->clone_op_range;
+}
+
+bool kt_policies_are_same(const struct kt_policies *a, const struct kt_policies *b)
+{
+	if (a->count != b->count || a->rotations_per_minute != b->rotations_per_minute)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (!is_same(&a->groups[i], &b->groups[i]))
+			return false;
+	}
+	return true;
+}

@@ -51,6 +51,9 @@ KT_MUST_CHECK enum kt_err kt_policies_parse(const char *name, struct kt_bytes te
 struct kt_group_policy kt_policies_for(const struct kt_policies *policies,
 				       const struct kt_config *config, const char *group);
 
+/* Do both say the same? */
+bool kt_policies_are_same(const struct kt_policies *a, const struct kt_policies *b);
+
 /* The option table, for the man page's test: index 0, 1, ... until false. */
 bool kt_policies_option(size_t index, const char **name, const char **help);
 

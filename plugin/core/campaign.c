@@ -61,14 +61,13 @@ static void tell(struct kt_core *core, enum kt_event event, const struct kt_camp
 static struct kt_outcome turn(struct kt_core *core, struct kt_campaign *campaign,
 			      enum kt_record_kind kind, const char *actor, const char *note)
 {
-	static const enum kt_event events[] = {
-		[KT_RECORD_CAMPAIGN_START - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_STARTED,
-		[KT_RECORD_CAMPAIGN_WAVE - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_ADVANCED,
-		[KT_RECORD_CAMPAIGN_PAUSE - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_PAUSED,
-		[KT_RECORD_CAMPAIGN_RESUME - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_RESUMED,
-		[KT_RECORD_CAMPAIGN_ABORT - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_ABORTED,
-		[KT_RECORD_CAMPAIGN_DEVICE - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_SETTLED,
-		[KT_RECORD_CAMPAIGN_END - KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_ENDED};
+	static const enum kt_event events[KT_RECORD_COUNT] = {
+		[KT_RECORD_CAMPAIGN_START] = KT_EVENT_CAMPAIGN_STARTED,
+		[KT_RECORD_CAMPAIGN_WAVE] = KT_EVENT_CAMPAIGN_ADVANCED,
+		[KT_RECORD_CAMPAIGN_PAUSE] = KT_EVENT_CAMPAIGN_PAUSED,
+		[KT_RECORD_CAMPAIGN_RESUME] = KT_EVENT_CAMPAIGN_RESUMED,
+		[KT_RECORD_CAMPAIGN_ABORT] = KT_EVENT_CAMPAIGN_ABORTED,
+		[KT_RECORD_CAMPAIGN_END] = KT_EVENT_CAMPAIGN_ENDED};
 	struct kt_record record = new_record(kind, &campaign->name);
 	struct kt_outcome outcome;
 
@@ -76,7 +75,7 @@ static struct kt_outcome turn(struct kt_core *core, struct kt_campaign *campaign
 		(void)snprintf(record.note, sizeof(record.note), "%s", note);
 	outcome = change(core, &record, actor);
 	if (outcome.reason == KT_REASON_NONE)
-		tell(core, events[kind - KT_RECORD_CAMPAIGN_START], campaign, actor, outcome.seq);
+		tell(core, events[kind], campaign, actor, outcome.seq);
 	return outcome;
 }
 

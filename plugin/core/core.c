@@ -387,7 +387,7 @@ void kt_core_set_policies(struct kt_core *core, struct kt_now now,
 			  const struct kt_policies *policies)
 {
 	char groups[KT_U64_DIGITS_MAX + 1];
-	const bool is_changed = memcmp(&core->policies, policies, sizeof(*policies)) != 0;
+	const bool is_changed = !kt_policies_are_same(&core->policies, policies);
 	const struct kt_field fields[] = {{"changed", is_changed ? "yes" : "no"},
 					  {"groups", groups}};
 

@@ -15,6 +15,7 @@ mkdir -p "$KT_TMP/strangers"
 "$KT_BUILD/tests/bench_fleet" "$KT_TMP/strangers-ledger" "$TD" "$KT_TMP/pki/issuing.pem" "$KT_TMP/pki/issuing.key" \
 	"$KT_TMP/strangers" 3 3 >"$KT_TMP/strangers.log" 2>&1 || fatal "no strangers: $(tail -n 3 "$KT_TMP/strangers.log")"
 chmod 600 "$KT_TMP/strangers"/*.pem
+KEYTURN_LINES+=("head_every = 0") # what is written here should be of strangers alone
 scene_write
 scene_start
 

@@ -415,11 +415,13 @@ static void a_list_says_how_far_each_is(void **state)
 	fake_tick(f);
 	assert_told(
 		f, "listCampaigns", "",
-		"\"data\":{\"campaigns\":[{\"campaign\":\"roll\",\"state\":\"running\","
+		"\"data\":{\"campaigns\":[{\"campaign\":\"roll\",\"action\":\"rotate\",\"state\":"
+		"\"running\","
 		"\"aborted\":false," ROLL_IS
 		",\"waves\":0,\"counts\":{\"waiting\":5,\"ordered\":0,\"done\":0,\"failed\":0,"
 		"\"silent\":0,\"skipped\":0,\"missed\":0,\"left\":0}},{\"campaign\":\"prove\","
-		"\"state\":\"ended\",\"aborted\":true,\"why\":\"he \\\"left\\\"\",\"by\":\"op:ann\""
+		"\"action\":\"challenge\",\"state\":\"ended\",\"aborted\":true,\"why\":\"he "
+		"\\\"left\\\"\",\"by\":\"op:ann\""
 		",\"note\":\"who\",\"select\":\"devices\",\"plan\":\"challenge " PRESET
 		"\",\"devices\":1,\"canaries\":1,\"wave\":1," BEGAN
 		",\"ended\":\"2023-11-14T22:13:30.100000Z\",\"waves\":0,\"counts\":{\"waiting\":0,"
@@ -432,8 +434,8 @@ static void a_list_says_how_far_each_is(void **state)
 	"{\"device\":\"" hub "\",\"state\":\"waiting\",\"orders\":0,\"since\":"                    \
 	"\"2023-11-14T22:13:30.000000Z\"}"
 #define ROLL_HEAD                                                                                  \
-	"\"data\":{\"campaign\":\"roll\",\"state\":\"running\",\"aborted\":false," ROLL_IS         \
-	",\"waves\":0,\"counts\":"
+	"\"data\":{\"campaign\":\"roll\",\"action\":\"rotate\",\"state\":\"running\",\"aborted\":" \
+	"false," ROLL_IS ",\"waves\":0,\"counts\":"
 
 static void one_is_shown_with_its_devices_page_by_page(void **state)
 {

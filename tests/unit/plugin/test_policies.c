@@ -94,6 +94,38 @@ static void groups_inherit_from_the_default(void **state)
 	assert_string_equal(p.group, "");
 }
 
+static void a_change_of_any_option_is_one(void **state)
+{
+	static const char *const texts[] = {
+		"[fleet]\nrotations_per_minute = 1\n",
+		"[default]\nmax_key_age = 2d\n",
+		"[default]\nrotate_at = 89%\n",
+		"[default]\njitter = 9%\n",
+		"[default]\nquiet_hours = 00:00-06:00\n",
+		"[default]\nquiet_hours = 01:00-00:00\n",
+		"[default]\nchallenge_every = 0\n",
+		"[default]\nchallenge_silence = report\n",
+		"[default]\nclone_second_key = quarantine\n",
+		"[default]\nclone_contended = quarantine\n",
+		"[default]\nclone_old_answer = quarantine\n",
+		"[default]\nclone_op_range = report\n",
+		"[group a]\n",
+		"[group b]\n",
+	};
+	struct kt_policies before;
+	struct kt_policies after;
+	char why[512];
+
+	(void)state;
+	assert_int_equal(parse("", &before, why), KT_ERR_OK);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_int_equal(parse(texts[i], &after, why), KT_ERR_OK);
+		assert_false(kt_policies_are_same(&before, &after));
+		assert_true(kt_policies_are_same(&after, &after));
+		before = after;
+	}
+}
+
 static void each_mistake_is_told_with_its_line(void **state)
 {
 	static const struct {
@@ -216,6 +248,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_says_is_as_in_the_configuration),
 		cmocka_unit_test(groups_inherit_from_the_default),
 		cmocka_unit_test(each_mistake_is_told_with_its_line),
+		cmocka_unit_test(a_change_of_any_option_is_one),
 		cmocka_unit_test(sixty_three_groups_have_room),
 		cmocka_unit_test(a_file_that_is_not_there_is_an_error),
 		cmocka_unit_test(the_manual_names_every_option),
