@@ -38,6 +38,7 @@ enum kt_log_level { KT_LOG_ERROR, KT_LOG_WARN, KT_LOG_INFO, KT_LOG_DEBUG };
 	X(CRL_FAILED, "crl.failed", ERROR, 0, "the revocation list cannot be written")             \
 	X(LEDGER_SIGNED, "ledger.signed", INFO, 0, "the ledger's newest record was signed")        \
 	X(LEDGER_UNSIGNED, "ledger.unsigned", ERROR, 0, "a signed head could not be made or kept") \
+	X(METRICS_FAILED, "metrics.failed", WARN, 0, "the metrics cannot be written")              \
 	X(CLOCK_JUMPED, "clock.jumped", ERROR, 0, "the clock jumped, finite certificates pause")   \
 	/* plugin: the door */                                                                     \
 	X(CLIENT_REFUSED, "client.refused", WARN, 1, "a client was not let in")                    \

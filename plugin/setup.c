@@ -421,6 +421,7 @@ static enum kt_err start_pool(struct kt_setup *setup, const struct credentials *
 		.controller_key_pem = c->controller_key,
 		.crl_file = config->crl_file,
 		.heads_file = config->head_every_ms > 0 ? heads_file : NULL,
+		.metrics_file = config->metrics_file,
 	};
 	char buf[KT_ERR_CAUSE_MAX];
 	enum kt_err err;

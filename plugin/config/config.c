@@ -98,6 +98,8 @@ static const struct kt_option options[] = {
 	{"head_every", kt_option_set_duration, AT(head_every_ms), 0, KT_YEAR_MS, "1h",
 	 "the ledger's newest record is signed once in this, if there is a new one; 0: never",
 	 false, false},
+	{"metrics_file", kt_option_set_path, AT(metrics_file), 0, 0, NULL,
+	 "metrics for a collector of text files; none without it", false, false},
 	{"enroll_retry", kt_config_set_enroll_retry, AT(enroll_retry_s), KT_SECOND_MS, KT_DAY_MS,
 	 "30s", "a waiting claimant is told to ask again after this", false, false},
 	{"enroll_rate", kt_option_set_count, AT(enroll_rate), 1, 10000, "100",

@@ -79,6 +79,7 @@ struct kt_config {
 	int64_t pending_give_up_ms;	 /* 7 d: ISSUED by a rotation without a confirm */
 	int64_t max_key_age_ms;		 /* 0 = none; older: rotate-only session */
 	int64_t certificate_lifetime_ms; /* 0 = without end */
+	char metrics_file[KT_PATH_MAX];	 /* "" = none */
 	char crl_file[KT_PATH_MAX];	 /* "" = no revocation list */
 	int64_t crl_validity_ms;	 /* 7 d, at least 10 min: nextUpdate */
 	int64_t head_every_ms;		 /* 1 h; 0 = the ledger's heads are not signed */

@@ -57,6 +57,9 @@ enum kt_err kt_core_new(const struct kt_core_setup *setup, struct kt_now now, st
 	err = kt_heads_new(now, &core->heads);
 	if (err != KT_ERR_OK)
 		goto out;
+	err = kt_metrics_new(&core->metrics);
+	if (err != KT_ERR_OK)
+		goto out;
 	err = kt_batches_new(&core->batches);
 	if (err != KT_ERR_OK)
 		goto out;
@@ -76,6 +79,7 @@ void kt_core_free(struct kt_core *core)
 	if (core == NULL)
 		return;
 	kt_batches_free(core->batches);
+	kt_metrics_free(core->metrics);
 	kt_heads_free(core->heads);
 	kt_crl_free(core->crl);
 	kt_limits_free(core->alarms);
@@ -431,6 +435,9 @@ void kt_core_job_done(struct kt_core *core, struct kt_now now, struct kt_job *jo
 	case KT_JOB_CRL:
 		kt_crl_done(core, job);
 		break;
+	case KT_JOB_METRICS:
+		kt_metrics_done(core, job);
+		break;
 	case KT_JOB_HEAD:
 		kt_heads_done(core, job);
 		break;
@@ -467,6 +474,7 @@ void kt_core_tick(struct kt_core *core, struct kt_now now)
 	kt_campaign_tick(core);
 	kt_crl_tick(core);
 	kt_heads_tick(core);
+	kt_metrics_tick(core);
 	kt_core_publish_gauges(core);
 	kt_core_settle_drops(core);
 	kt_outbox_tick(core);

@@ -304,6 +304,8 @@ void kt_core_fact(struct kt_core *core, enum kt_event event, const struct kt_dev
 		all[count_all++] = (struct kt_field){"device", device->id.s};
 	for (size_t i = 0; i < field_count && count_all < FIELDS_MAX; i++)
 		all[count_all++] = fields[i];
+	if ((unsigned)event < KT_EVENT_COUNT)
+		core->facts[event]++;
 	if (!kt_log_event(core->ports.log, event, all, count_all))
 		return; /* over its rate: no event either */
 	json = event_json(core, event, device, fields, field_count);

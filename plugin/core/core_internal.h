@@ -21,6 +21,7 @@ struct kt_crl;
 struct kt_heads;
 struct kt_issues;
 struct kt_limits;
+struct kt_metrics;
 
 enum {
 	KT_GAUGE_COUNT = 16,
@@ -34,6 +35,17 @@ struct kt_sweep { /* one walk over all of something, a piece per tick */
 	int64_t next_ms;  /* when the next piece, or the next walk, is due */
 	int64_t start_us; /* when this walk began, and the one before it */
 	int64_t before_us;
+};
+
+enum { KT_AGE_BUCKETS = 5 };
+struct kt_ages {			 /* of keys, in seconds */
+	uint64_t bucket[KT_AGE_BUCKETS]; /* each with those below it */
+	uint64_t count;
+	int64_t sum_s;
+};
+struct kt_age_walk {
+	struct kt_ages in_hand;
+	struct kt_ages done; /* of the last whole walk over all devices */
 };
 
 struct kt_core {
@@ -63,6 +75,10 @@ struct kt_core {
 	bool reloading;
 	bool clock_jumped; /* finite certificates pause until clock.confirm */
 	uint64_t refusals[KT_REASON_COUNT];
+	uint64_t facts[KT_EVENT_COUNT];
+	struct kt_age_walk ages;  /* since the commit */
+	struct kt_age_walk lives; /* to the end, where there is one */
+	struct kt_metrics *metrics;
 	uint64_t would_refuse[KT_REASON_COUNT]; /* what enforce = on would have refused */
 	struct kt_sweep sessions_sweep;
 	struct kt_sweep devices_sweep;
@@ -325,6 +341,14 @@ void kt_heads_free(struct kt_heads *heads);
 void kt_heads_tick(struct kt_core *core);
 /* A KT_JOB_HEAD came back. */
 void kt_heads_done(struct kt_core *core, const struct kt_job *job);
+
+/* --- core_metrics.c: the file for a collector --- */
+KT_MUST_CHECK enum kt_err kt_metrics_new(struct kt_metrics **out);
+void kt_metrics_free(struct kt_metrics *metrics);
+void kt_metrics_age(struct kt_ages *ages, int64_t seconds);
+void kt_metrics_tick(struct kt_core *core);
+/* A KT_JOB_METRICS came back. */
+void kt_metrics_done(struct kt_core *core, const struct kt_job *job);
 
 /* core_message.c: a KT_JOB_OPEN came back. */
 void kt_core_opened(struct kt_core *core, struct kt_job *job);

@@ -1,7 +1,11 @@
 /* What time does to devices, a piece of a walk over all of them each tick: deadlines, what is
  * overdue. */
+#include <string.h>
+
 #include "rotation.h"
 #include "schedule.h"
+
+#define SECOND_US INT64_C(1000000)
 
 enum { DEVICES_A_PIECE_MIN = 64, DEVICES_EVERY_MS = 100, DEVICES_WALK_MS = 60000 };
 
@@ -55,6 +59,30 @@ static void tell_aging(struct kt_core *core, const struct kt_device *device)
 	}
 }
 
+/* For the metrics: how old its key is, and how long it has. */
+static void count_age(struct kt_core *core, const struct kt_device *device)
+{
+	const struct kt_group_policy policy = kt_core_policy(core, device);
+	const int64_t end_us = kt_schedule_end_us(&policy, device);
+	const int64_t now_us = core->now.wall_us;
+
+	if (device->current == NULL)
+		return;
+	kt_metrics_age(&core->ages.in_hand, now_us > device->committed_us
+						    ? (now_us - device->committed_us) / SECOND_US
+						    : 0);
+	if (end_us != 0)
+		kt_metrics_age(&core->lives.in_hand,
+			       end_us > now_us ? (end_us - now_us) / SECOND_US : 0);
+}
+
+/* A whole walk is what the metrics tell. */
+static void take_ages(struct kt_age_walk *walk)
+{
+	walk->done = walk->in_hand;
+	memset(&walk->in_hand, 0, sizeof(walk->in_hand));
+}
+
 static void visit(struct kt_core *core, const struct kt_device *device)
 {
 	struct kt_rotation_words words;
@@ -67,6 +95,7 @@ static void visit(struct kt_core *core, const struct kt_device *device)
 		(void)closed; /* refused: the next walk tries again */
 	}
 	tell_aging(core, device);
+	count_age(core, device);
 	if (is_promote_overdue(core, device)) {
 		kt_rotation_describe(&words, device->last_committed_op, device->current,
 				     KT_REASON_NONE);
@@ -105,6 +134,8 @@ void kt_core_walk_devices(struct kt_core *core)
 		if (device == NULL) {
 			sweep->rows = sweep->cursor;
 			sweep->cursor = 0;
+			take_ages(&core->ages);
+			take_ages(&core->lives);
 			return;
 		}
 		visit(core, device);

@@ -150,7 +150,7 @@ static void *run_lists(void *arg)
 
 static bool writes_file(const struct kt_job *job)
 {
-	return job->kind == KT_JOB_CRL || job->kind == KT_JOB_HEAD;
+	return job->kind == KT_JOB_CRL || job->kind == KT_JOB_HEAD || job->kind == KT_JOB_METRICS;
 }
 
 static bool has_name(const char *file)
@@ -187,8 +187,9 @@ static enum kt_err submit(void *ctx, struct kt_job *job)
 /* Signals belong to the broker's thread: its handlers must never run on one of ours. */
 static enum kt_err start_threads(struct kt_worker_pool *pool, unsigned thread_count)
 {
-	const bool has_lists =
-		has_name(pool->signing->crl_file) || has_name(pool->signing->heads_file);
+	const bool has_lists = has_name(pool->signing->crl_file) ||
+			       has_name(pool->signing->heads_file) ||
+			       has_name(pool->signing->metrics_file);
 	enum kt_err err = KT_ERR_OK;
 	sigset_t all;
 	sigset_t old;

@@ -28,11 +28,12 @@ enum { KT_JOBS_MAX = 1024, KT_CLAIM_JOBS_MAX = KT_JOBS_MAX / 2 };
 #define KT_HEADS_FILE "heads.jsonl" /* in state_dir */
 
 enum kt_job_kind {
-	KT_JOB_OPEN,  /* a device's JWS: verify, decode; csr and enroll: the request too */
-	KT_JOB_ISSUE, /* a leaf certificate */
-	KT_JOB_SEAL,  /* a plugin message: encode, sign */
-	KT_JOB_CRL,   /* a revocation list: sign, write its file; on a thread of its own */
-	KT_JOB_HEAD   /* a head of the ledger: sign, append to its file; on that thread, too */
+	KT_JOB_OPEN,   /* a device's JWS: verify, decode; csr and enroll: the request too */
+	KT_JOB_ISSUE,  /* a leaf certificate */
+	KT_JOB_SEAL,   /* a plugin message: encode, sign */
+	KT_JOB_CRL,    /* a revocation list: sign, write its file; on a thread of its own */
+	KT_JOB_HEAD,   /* a head of the ledger: sign, append to its file; on that thread, too */
+	KT_JOB_METRICS /* a text for a collector: write its file; there, too */
 };
 
 struct kt_job { /* owned by one side at a time; kt_job_free */
@@ -40,7 +41,8 @@ struct kt_job { /* owned by one side at a time; kt_job_free */
 	uint64_t session; /* number */
 	enum kt_err err;
 	enum kt_reason reason; /* where err is not OK */
-	/* OPEN in. enroll (@is_claim): verified with the request's own key, @cert_der is not used
+	/* METRICS in: text. OPEN in. enroll (@is_claim): verified with the request's own key,
+	 * @cert_der is not used
 	 */
 	uint8_t *text;
 	size_t text_len;
@@ -77,7 +79,7 @@ struct kt_job { /* owned by one side at a time; kt_job_free */
 	struct kt_head head;
 	/* HEAD out: signed it may be though its file could not be written */
 	enum kt_err file_err;
-	/* CRL out, HEAD out */
+	/* CRL out, HEAD out, METRICS out */
 	char file_why[128];  /* where err or file_err is not OK */
 	struct kt_job *next; /* for queues */
 };
@@ -91,8 +93,9 @@ struct kt_signing { /* the plugin's own credentials, as PEM/DER; each worker mak
 	struct kt_bytes controller_cert_der;
 	const struct kt_secret *issuer_key_pem;
 	const struct kt_secret *controller_key_pem;
-	const char *crl_file;	/* where a KT_JOB_CRL writes; NULL or "": there is none */
-	const char *heads_file; /* where a KT_JOB_HEAD appends; NULL or "": nowhere */
+	const char *crl_file;	  /* where a KT_JOB_CRL writes; NULL or "": there is none */
+	const char *metrics_file; /* where a KT_JOB_METRICS writes; the same */
+	const char *heads_file;	  /* where a KT_JOB_HEAD appends; NULL or "": nowhere */
 };
 
 struct kt_bench; /* one thread's keys and random source: what kt_job_run works with */

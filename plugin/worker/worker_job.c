@@ -21,6 +21,7 @@ struct kt_bench {
 	size_t controller_cert_len;
 	char *crl_file;	     /* NULL: none */
 	char *heads_file;    /* NULL: none */
+	char *metrics_file;  /* NULL: none */
 	uint64_t heads_size; /* kt_head_file_append's */
 	char trust_domain[KT_TRUST_DOMAIN_MAX + 1];
 };
@@ -194,6 +195,8 @@ enum kt_err kt_bench_new(const struct kt_signing *signing, struct kt_bench **out
 	err = take_name(signing->crl_file, &bench->crl_file);
 	if (err == KT_ERR_OK)
 		err = take_name(signing->heads_file, &bench->heads_file);
+	if (err == KT_ERR_OK)
+		err = take_name(signing->metrics_file, &bench->metrics_file);
 	if (err != KT_ERR_OK)
 		goto out;
 	err = kt_crypto_new(&bench->crypto);
@@ -224,6 +227,7 @@ void kt_bench_free(struct kt_bench *bench)
 	free(bench->controller_cert);
 	free(bench->crl_file);
 	free(bench->heads_file);
+	free(bench->metrics_file);
 	kt_crypto_free(bench->crypto);
 	free(bench);
 }
@@ -424,6 +428,21 @@ static enum kt_err run_crl(struct kt_bench *bench, struct kt_job *job)
 	return err;
 }
 
+/* --- METRICS --- */
+
+/* Whole or not at all: a collector may read it at any time. */
+static enum kt_err run_metrics(const struct kt_bench *bench, struct kt_job *job)
+{
+	const struct kt_file_mode mode = {CRL_FILE_MODE, (gid_t)-1};
+	enum kt_err err = KT_ERR_STATE;
+
+	if (bench->metrics_file != NULL)
+		err = kt_file_write(kt_fs_posix(), bench->metrics_file,
+				    (struct kt_bytes){job->text, job->text_len}, mode);
+	explain(job, err);
+	return err;
+}
+
 /* --- HEAD --- */
 
 static enum kt_err sign_head(struct kt_bench *bench, struct kt_job *job)
@@ -478,6 +497,9 @@ void kt_job_run(struct kt_bench *bench, struct kt_job *job)
 		break;
 	case KT_JOB_HEAD:
 		err = run_head(bench, job);
+		break;
+	case KT_JOB_METRICS:
+		err = run_metrics(bench, job);
 		break;
 	}
 	job->err = err;

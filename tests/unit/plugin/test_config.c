@@ -629,7 +629,8 @@ static void the_defaults_that_the_example_shows_are_the_defaults(void **state)
 	char *text = slurp(KT_SOURCE "/plugin/keyturn.conf");
 	struct kt_config *before = parsed(text);
 	const char *const not_defaults[] = {"operator",	      "acl",	  "broker_address",
-					    "mosquitto_conf", "crl_file", "policy_file"};
+					    "mosquitto_conf", "crl_file", "policy_file",
+					    "metrics_file"};
 	for (char *at = strstr(text, "\n# "); at != NULL; at = strstr(at + 1, "\n# ")) {
 		const char *name = NULL;
 		const char *help = NULL;
@@ -685,7 +686,7 @@ static void the_table_ends(void **state)
 		assert_true(strlen(name) > 0 && strlen(help) > 0);
 		count++;
 	}
-	assert_int_equal(count, 44);
+	assert_int_equal(count, 45);
 	assert_null(name);
 	assert_null(help);
 }

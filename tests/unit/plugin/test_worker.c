@@ -915,6 +915,28 @@ static void without_a_place_there_is_no_list(void **state)
 	kt_job_free(job);
 }
 
+static void metrics_have_a_file_of_their_own(void **state)
+{
+	struct fixture *f = *state;
+	struct crl_place p;
+	struct kt_job *job = kt_job_new(KT_JOB_METRICS, 0);
+
+	assert_non_null(job);
+	job->text = (uint8_t *)strdup("keyturn_devices 7\n");
+	job->text_len = strlen("keyturn_devices 7\n");
+	kt_job_run(f->bench, job);
+	assert_int_equal(job->err, KT_ERR_STATE); /* nowhere to go */
+	begin_crl(f, &p);
+	kt_bench_free(p.bench);
+	p.signing.crl_file = NULL;
+	p.signing.metrics_file = p.path;
+	assert_int_equal(kt_bench_new(&p.signing, &p.bench), KT_ERR_OK);
+	kt_job_run(p.bench, job);
+	assert_int_equal(job->err, KT_ERR_OK);
+	kt_job_free(job);
+	end_crl(&p);
+}
+
 /* The one worker goes on while a long list is made. */
 static void a_long_list_keeps_nobody_waiting(void **state)
 {
@@ -1136,6 +1158,7 @@ int main(void)
 		cmocka_unit_test(a_list_that_cannot_be_written_leaves_the_old_one),
 		cmocka_unit_test(a_directory_that_is_gone_is_named),
 		cmocka_unit_test(without_a_place_there_is_no_list),
+		cmocka_unit_test(metrics_have_a_file_of_their_own),
 		cmocka_unit_test(a_long_list_keeps_nobody_waiting),
 		cmocka_unit_test(signs_a_head_and_appends_it),
 		cmocka_unit_test(a_head_that_cannot_be_written_is_signed_all_the_same),
