@@ -151,6 +151,14 @@ struct kt_registry *registry_begun(void)
 	return r;
 }
 
+/* Each of its forms: a number and a share, a time and none. */
+static void change_story_plan(struct kt_plan *plan)
+{
+	plan->of[KT_PLAN_CANARY] = 1;
+	plan->is_share[KT_PLAN_CANARY] = false;
+	plan->of[KT_PLAN_HOLD] = 0;
+}
+
 static void change_story_record(struct kt_record *rec)
 {
 	switch (rec->seq) {
@@ -176,6 +184,20 @@ static void change_story_record(struct kt_record *rec)
 	case 42:
 		memcpy(rec->group, "south", sizeof("south"));
 		memcpy(rec->labels.s, "batch:7,site:b", sizeof("batch:7,site:b"));
+		return;
+	case 43:
+		change_story_plan(&rec->plan);
+		rec->text = "group=south label=site:b";
+		memcpy(rec->note, "new roots", sizeof("new roots"));
+		return;
+	case 44:
+		rec->text = "hub-1 hub-7";
+		return;
+	case 46:
+		memcpy(rec->campaign.s, "roll", sizeof("roll"));
+		return;
+	case 47:
+		memcpy(rec->note, "storm", sizeof("storm"));
 		return;
 	case 25:
 		rec->wipe = true;
@@ -235,6 +257,16 @@ void story_records(struct kt_record out[static STORY_COUNT])
 		{KT_RECORD_OPERATOR_REMOVE, NULL, 40},
 		{KT_RECORD_IMPORT, "hub-7", 41},
 		{KT_RECORD_DEVICE_SET, "hub-7", 0},
+		{KT_RECORD_CAMPAIGN_BEGIN, NULL, 0},
+		{KT_RECORD_CAMPAIGN_ADD, NULL, 0},
+		{KT_RECORD_CAMPAIGN_START, NULL, 0},
+		{KT_RECORD_OP_OPEN, "hub-1", 46},
+		{KT_RECORD_CAMPAIGN_PAUSE, NULL, 0},
+		{KT_RECORD_CAMPAIGN_RESUME, NULL, 0},
+		{KT_RECORD_CAMPAIGN_DEVICE, "hub-1", 0},
+		{KT_RECORD_CAMPAIGN_WAVE, NULL, 0},
+		{KT_RECORD_CAMPAIGN_ABORT, NULL, 0},
+		{KT_RECORD_CAMPAIGN_END, NULL, 0},
 	};
 	struct kt_registry *r = NULL;
 

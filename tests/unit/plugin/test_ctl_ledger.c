@@ -21,11 +21,11 @@
 #include "temp_dir.h"
 #include "vector_file.h"
 
-enum { LINES = 42, NAME_MAX_LEN = 80, LINE_CAP = 256 };
+enum { LINES = 52, NAME_MAX_LEN = 80, LINE_CAP = 256 };
 
-#define HEAD "c9b2d800fb00aec82fe9081c5adfa4f7e0698da107295a0883e1e0327c8c7439"
+#define HEAD "e457269a6706acb9c58270c126d4ee007ad577cac02778bdc1c8202337bcacda"
 /* of the record before the last one: the last one's "prev" */
-#define HEAD_BEFORE "a250e4816"
+#define HEAD_BEFORE "59a09d38e"
 #define ALTERED	    ". The ledger was altered, or its disk is damaged\n"
 
 /* --- a ledger on the disk --------------------------------------------------------------------- */
@@ -185,16 +185,16 @@ static void a_whole_ledger_is_known_by_its_head(void **state)
 	put_file(w, w->text, w->len);
 	assert_verdict(w->verify, KT_CTL_EXIT_OK,
 		       "verdict                whole\n"
-		       "records                42\n"
+		       "records                52\n"
 		       "head                   " HEAD "\n"
-		       "last record            2023-11-14T22:14:02Z\n"
-		       "bytes                  13802\n",
+		       "last record            2023-11-14T22:14:12Z\n"
+		       "bytes                  16618\n",
 		       "");
 	(void)snprintf(line, sizeof(line), "%s --json", w->verify);
 	assert_verdict(
 		line, KT_CTL_EXIT_OK,
-		"{\"verdict\":\"whole\",\"records\":\"42\",\"head\":\"" HEAD
-		"\",\"time\":\"1700000042000000\",\"bytes\":\"13802\",\"tornBytes\":\"0\"}\n",
+		"{\"verdict\":\"whole\",\"records\":\"52\",\"head\":\"" HEAD
+		"\",\"time\":\"1700000052000000\",\"bytes\":\"16618\",\"tornBytes\":\"0\"}\n",
 		"");
 	assert_file(w, w->text, w->len);
 }
@@ -208,7 +208,7 @@ static void without_its_last_record_it_has_another_head(void **state)
 	put_file(w, w->text, line_at(w, LINES));
 	assert_int_equal(fake_ctl_run(&fake, w->verify), KT_CTL_EXIT_OK);
 	assert_non_null(strstr(fake.out, "verdict                whole\n"));
-	assert_non_null(strstr(fake.out, "records                41\n"));
+	assert_non_null(strstr(fake.out, "records                51\n"));
 	assert_non_null(strstr(fake.out, "head                   " HEAD_BEFORE));
 	fake_ctl_clear(&fake);
 }
@@ -246,7 +246,7 @@ static void a_write_that_was_not_finished_is_no_alarm(void **state)
 
 		put_file(w, w->text, len);
 		assert_int_equal(fake_ctl_run(&fake, line), KT_CTL_EXIT_OK);
-		assert_non_null(strstr(fake.out, "{\"verdict\":\"torn\",\"records\":\"41\","));
+		assert_non_null(strstr(fake.out, "{\"verdict\":\"torn\",\"records\":\"51\","));
 		(void)snprintf(torn, sizeof(torn), "\"tornBytes\":\"%zu\"}\n", len - last);
 		assert_non_null(strstr(fake.out, torn));
 		assert_string_equal(fake.err, "");
@@ -263,8 +263,8 @@ static void what_a_torn_one_means_is_said(void **state)
 	put_file(w, w->text, line_at(w, LINES) + 3);
 	assert_int_equal(fake_ctl_run(&fake, w->verify), KT_CTL_EXIT_OK);
 	assert_non_null(
-		strstr(fake.out, "verdict                torn\nrecords                41\n"));
-	assert_non_null(strstr(fake.out, "last record            2023-11-14T22:14:01Z\n"));
+		strstr(fake.out, "verdict                torn\nrecords                51\n"));
+	assert_non_null(strstr(fake.out, "last record            2023-11-14T22:14:11Z\n"));
 	assert_non_null(strstr(fake.out,
 			       "\n3 bytes behind the last record are no record: a write that was "
 			       "not finished, and was never acknowledged. The next start cuts "

@@ -110,7 +110,7 @@ static void load_gives_back_what_was_written(void **state)
 {
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	uint64_t seq = 0;
 	uint8_t head[32];
 
@@ -119,7 +119,7 @@ static void load_gives_back_what_was_written(void **state)
 	kt_index_close(index);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
 	assert_int_equal(kt_index_head(index, &seq, head), KT_ERR_OK);
-	assert_true(seq == STORY_COUNT && head[0] == 0xab && head[31] == 0xab);
+	assert_true(seq == STORY_INDEXED && head[0] == 0xab && head[31] == 0xab);
 	loads_as(index, r);
 	kt_index_close(index);
 	kt_registry_free(r);
@@ -155,7 +155,7 @@ static void every_record_of_a_story_can_be_written_alone(void **state)
 	story_records(records);
 	assert_int_equal(kt_registry_new(&r), KT_ERR_OK);
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
-	for (size_t i = 0; i < STORY_COUNT; i++) {
+	for (size_t i = 0; i < STORY_INDEXED; i++) {
 		take(r, &records[i]);
 		write_registry(index, r);
 		loads_as(index, r);
@@ -168,21 +168,22 @@ static void batches_of_one_row_are_written_in_order(void **state)
 {
 	const struct place *place = *state;
 	struct kt_record records[STORY_COUNT];
-	struct kt_index_batch *batches[STORY_COUNT];
+	struct kt_index_batch *batches[STORY_INDEXED];
 	struct kt_registry *r = NULL;
 	struct kt_index *index = NULL;
 	uint8_t head[32] = {1};
 
 	story_records(records);
 	assert_int_equal(kt_registry_new(&r), KT_ERR_OK);
-	for (size_t i = 0; i < STORY_COUNT; i++) {
+	for (size_t i = 0; i < STORY_INDEXED; i++) {
 		take(r, &records[i]);
 		assert_int_equal(kt_index_collect(r, &batches[i]), KT_ERR_OK);
 	}
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
-	assert_int_equal(kt_index_write(index, batches, STORY_COUNT, STORY_COUNT, head), KT_ERR_OK);
+	assert_int_equal(kt_index_write(index, batches, STORY_INDEXED, STORY_INDEXED, head),
+			 KT_ERR_OK);
 	loads_as(index, r);
-	for (size_t i = 0; i < STORY_COUNT; i++)
+	for (size_t i = 0; i < STORY_INDEXED; i++)
 		kt_index_batch_free(batches[i]);
 	kt_index_close(index);
 	kt_registry_free(r);
@@ -192,7 +193,7 @@ static void a_loaded_registry_has_nothing_to_write(void **state)
 {
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	struct kt_registry *loaded = NULL;
 
 	assert_int_equal(kt_index_open(kt_fs_posix(), place->path, &index), KT_ERR_OK);
@@ -233,7 +234,7 @@ static void clear_empties_it(void **state)
 {
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	struct kt_registry *empty = NULL;
 	uint64_t seq = 9;
 	uint8_t head[32];
@@ -276,7 +277,7 @@ static void damaged_pages_are_corrupt(void **state)
 {
 	const struct place *place = *state;
 	struct kt_index *index = NULL;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	struct kt_registry *loaded = NULL;
 	uint8_t garbage[64];
 	enum kt_err err;
@@ -339,7 +340,7 @@ static void reads_version_5_and_refuses_version_6(void **state)
 {
 	static const uint8_t version_6[] = {0, 0, 0, 6};
 	const struct place *place = *state;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	struct kt_index *index = NULL;
 
 	copy_vector(V5, place->path);
@@ -371,7 +372,7 @@ static void versions_1_to_4_are_to_be_rebuilt(void **state)
 static void no_changed_bit_is_believed(void **state)
 {
 	const struct place *place = *state;
-	struct kt_registry *r = story(STORY_COUNT);
+	struct kt_registry *r = story(STORY_INDEXED);
 	size_t len = 0;
 	size_t noticed = 0;
 	uint8_t *bytes;
