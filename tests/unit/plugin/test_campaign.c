@@ -414,8 +414,11 @@ static void who_left_under_way_is_silent_at_his_deadline(void **state)
 	c = begin(f, WORDS("canary=1", "deadline=60s", "retries=9", "silence=100%"));
 	ticks(f, 5);
 	leave(f, 0);
-	ticks(f, 620);
+	ticks(f, 590);
+	assert_int_equal(hub(f, 0)->phase, KT_SERVER_OPEN);
+	ticks(f, 30);
 	assert_int_equal(status_of(f, c, 0), KT_MEMBER_SILENT);
+	assert_int_equal(hub(f, 0)->phase, KT_SERVER_IDLE); /* nobody waits for it any more */
 }
 
 /* --- who is offline --- */
@@ -793,6 +796,23 @@ static void a_challenge_that_went_with_its_session_is_made_again(void **state)
 	assert_counts(c, "done=2");
 }
 
+/* No record tells of an order to answer, so that no fold refuses it. */
+static void paused_it_challenges_nobody(void **state)
+{
+	struct fake *f = *state;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin_over(f, "prove", KT_CAMPAIGN_CHALLENGE, WORDS("canary=5", "hold=0"),
+		       (const unsigned[]){0, 4});
+	assert_int_equal(kt_campaign_pause(f->core, c, "op:ann", "").reason, KT_REASON_NONE);
+	ticks(f, 50);
+	assert_counts(c, "waiting=5");
+	assert_int_equal(kt_campaign_resume(f->core, c, "op:ann", "").reason, KT_REASON_NONE);
+	ticks(f, 20);
+	assert_counts(c, "ordered=5");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -823,6 +843,7 @@ int main(void)
 		T(without_a_ledger_nobody_is_ordered),
 		T(a_restart_goes_on_where_the_records_end),
 		T(challenges_are_a_campaign_too),
+		T(paused_it_challenges_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
