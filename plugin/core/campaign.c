@@ -266,10 +266,11 @@ static enum kt_reason trouble_of(const struct kt_core *core, const struct kt_cam
 	return core->now.mono_ms >= member->due_ms ? KT_REASON_OP_CLOSED : KT_REASON_NONE;
 }
 
+/* Also while it is paused: then when that is over. */
 static bool may_try_again(struct kt_core *core, const struct kt_campaign *campaign,
 			  const struct kt_member *member)
 {
-	return campaign->state == KT_CAMPAIGN_RUNNING && is_patient(core, campaign) &&
+	return campaign->state != KT_CAMPAIGN_ABORTED && is_patient(core, campaign) &&
 	       member->tries <= campaign->plan.of[KT_PLAN_RETRIES] &&
 	       is_online(core, kt_member_device(core->registry, member));
 }
@@ -297,7 +298,8 @@ static bool visit_ordered(struct kt_core *core, struct kt_campaign *campaign,
 		if (core->now.mono_ms < member->due_ms)
 			return false;
 		if (may_try_again(core, campaign, member)) /* else its trouble is its end */
-			return campaign->run.orders_left >= ORDER_COST &&
+			return campaign->state == KT_CAMPAIGN_RUNNING &&
+			       campaign->run.orders_left >= ORDER_COST &&
 			       order(core, campaign, member) == KT_REASON_NONE;
 	}
 	reason = trouble_of(core, campaign, member);

@@ -580,6 +580,27 @@ static void paused_it_orders_nobody_and_resumed_it_goes_on(void **state)
 	assert_counts(c, "waiting=13 ordered=5 done=2");
 }
 
+/* Who has another try has it when the pause is over. */
+static void a_retry_waits_for_the_end_of_a_pause(void **state)
+{
+	struct fake *f = *state;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin(f, WORDS("canary=2", "retries=1"));
+	ticks(f, 5);
+	say_failed(f, 0);
+	ticks(f, 5);
+	assert_int_equal(kt_campaign_pause(f->core, c, "op:ann", "").reason, KT_REASON_NONE);
+	say_failed(f, 1);
+	ticks(f, 2 * MINUTE_TICKS);
+	assert_counts(c, "waiting=18 ordered=2");
+	assert_int_equal(kt_campaign_resume(f->core, c, "op:ann", "").reason, KT_REASON_NONE);
+	ticks(f, 20);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 2);
+	assert_int_equal(kt_campaign_find(c, hub(f, 1))->tries, 2);
+}
+
 static void aborted_it_is_for_good(void **state)
 {
 	struct fake *f = *state;
@@ -835,6 +856,7 @@ int main(void)
 		T(two_campaigns_over_one_device_are_one_rotation),
 		T(a_frozen_device_is_skipped_and_one_that_freezes_failed),
 		T(paused_it_orders_nobody_and_resumed_it_goes_on),
+		T(a_retry_waits_for_the_end_of_a_pause),
 		T(aborted_it_is_for_good),
 		T(aborted_it_waits_for_nobody_who_lost_his_order),
 		T(a_name_is_taken_and_eight_run_at_once),
