@@ -378,31 +378,49 @@ static void who_failed_is_tried_again_a_minute_later(void **state)
 	assert_true(c->is_aborted);
 }
 
-/* Else a device that failed early would be lost to the rate, or to the fleet's ceiling. */
+/* Else a device that failed early would be lost to the rate. */
 static void a_retry_waits_for_its_place_in_the_rate(void **state)
+{
+	struct fake *f = *state;
+	struct kt_campaign *c;
+
+	connect_all(f);
+	c = begin(f, WORDS("canary=2", "retries=1", "rate=1"));
+	ticks(f, MINUTE_TICKS + 10);
+	assert_counts(c, "waiting=18 ordered=2"); /* each has taken a minute's worth */
+	say_failed(f, 0);
+	c->run.orders_left = -60 * 60000; /* of others, as it were */
+	ticks(f, MINUTE_TICKS + 100);
+	assert_int_equal(status_of(f, c, 0), KT_MEMBER_ORDERED);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 1);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_DISK);
+	c->run.orders_left = 0;
+	ticks(f, MINUTE_TICKS + 10);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 2);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_NONE);
+}
+
+/* The same of the fleet's ceiling. */
+static void a_retry_waits_for_its_place_under_the_ceiling(void **state)
 {
 	struct fake *f = *state;
 	struct kt_policies policies;
 	struct kt_campaign *c;
 
 	connect_all(f);
-	c = begin(f, WORDS("canary=2", "retries=1", "rate=6000"));
+	c = begin(f, WORDS("canary=2", "retries=1"));
 	ticks(f, 5);
 	say_failed(f, 0);
 	memset(&policies, 0, sizeof(policies));
 	policies.rotations_per_minute = 1;
 	kt_core_set_policies(f->core, f->now, &policies);
+	ticks(f, MINUTE_TICKS - 10);
 	assert_true(kt_core_may_order(f->core)); /* the one of this minute */
-	c->plan.of[KT_PLAN_RATE] = 1;
-	ticks(f, MINUTE_TICKS - 80);
+	ticks(f, 60);
 	assert_int_equal(status_of(f, c, 0), KT_MEMBER_ORDERED);
-	c->run.orders_left = 0;
-	ticks(f, 100);
-	assert_int_equal(status_of(f, c, 0), KT_MEMBER_ORDERED);
-	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_DISK);
-	ticks(f, 2 * MINUTE_TICKS);
+	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 1);
+	ticks(f, MINUTE_TICKS);
 	assert_int_equal(kt_campaign_find(c, hub(f, 0))->tries, 2);
-	assert_int_equal(kt_campaign_find(c, hub(f, 0))->reason, KT_REASON_NONE);
 }
 
 static void who_left_under_way_is_silent_at_his_deadline(void **state)
@@ -847,6 +865,7 @@ int main(void)
 		T(silence_has_a_limit_of_its_own),
 		T(who_failed_is_tried_again_a_minute_later),
 		T(a_retry_waits_for_its_place_in_the_rate),
+		T(a_retry_waits_for_its_place_under_the_ceiling),
 		T(who_left_under_way_is_silent_at_his_deadline),
 		T(a_challenge_that_went_with_its_session_is_made_again),
 		T(who_is_offline_holds_nobody_up),
