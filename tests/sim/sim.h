@@ -224,7 +224,7 @@ struct sim_backup {
 
 enum { SIM_GHOST_COMMITS = 8 };
 struct sim_ghost_commit {
-	uint64_t op;
+	uint64_t seq; /* of its record */
 	int64_t at_ms;
 };
 

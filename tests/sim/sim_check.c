@@ -570,7 +570,7 @@ void sim_check_record(struct sim *sim, const struct kt_record *record)
 		struct sim_ghost_commit *commit =
 			&ghost->commit[ghost->commit_count++ % SIM_GHOST_COMMITS];
 
-		*commit = (struct sim_ghost_commit){record->op, sim->now_ms};
+		*commit = (struct sim_ghost_commit){record->seq, sim->now_ms};
 	}
 	/* recovery by a ticket: what was revoked before begins anew */
 	if (record->kind == KT_RECORD_ISSUE) {
@@ -692,7 +692,9 @@ void sim_check_kick(struct sim *sim, const struct sim_conn *conn)
 	for (unsigned k = 0; k < SIM_GHOST_COMMITS; k++) {
 		const struct sim_ghost_commit *commit = &sim->devices[i].commit[k];
 
-		if (commit->op == c->superseded_by && sim->now_ms - commit->at_ms < DRAIN_MIN_MS)
+		/* by its record: an adoption has put it out under the number that the next op got
+		 */
+		if (commit->seq == c->changed_seq && sim->now_ms - commit->at_ms < DRAIN_MIN_MS)
 			sim_break(sim, "R8", "%s was not left its time to reload", conn->client_id);
 	}
 }
