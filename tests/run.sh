@@ -382,7 +382,7 @@ stage_fleet() {
 # the agent under the sanitizers.
 stage_integration_asan() {
 	local name names=()
-	for name in agent messages enrol rotation revoke; do
+	for name in agent messages enrol rotation revoke ctl audit; do
 		! matches "$name-asan" || names+=("$name")
 	done
 	[ "${#names[@]}" -gt 0 ] || return
